@@ -1,0 +1,108 @@
+"""The frozen records that plugins return from their hooks. Light on purpose: nothing here imports torch."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Final
+
+from anyloom.errors import PluginError
+
+__all__ = ["API", "KINDS", "CommandSpec", "ComponentSpec", "RecipeSpec"]
+
+API: Final = 1
+"""Version of the plugin interface. A record made for another number is listed as incompatible and never used."""
+
+KINDS: Final = ("modality", "encoder", "projector", "llm", "decoder", "dataset", "metric", "module")
+"""What a component can be; each kind has an interface class of that name in :mod:`anyloom.interfaces`."""
+
+_NAME: Final = re.compile(r"[a-z0-9]+([._-][a-z0-9]+)*")
+_TARGET: Final = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
+
+
+def _check(record: str, name: str, target: str) -> None:
+    if not _NAME.fullmatch(name):
+        raise PluginError(
+            f"the name {name!r} is not lower-case letters, digits and single '-', '_' or '.' between them",
+            where=record,
+            fix="use a name such as 'my-encoder'",
+        )
+    if not _TARGET.fullmatch(target):
+        raise PluginError(f"target {target!r} of {name!r} is not 'package.module:Name'", where=record)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ComponentSpec:
+    """One component that a plugin offers; its class is imported only when a config names it.
+
+    Args:
+        kind: One of :data:`KINDS`.
+        name: Name in configs, unique within its kind.
+        target: ``"package.module:Class"``.
+        modalities: Names of the modalities it handles; empty if it handles any.
+        requires: Top-level modules that must be importable (extras of the plugin's package).
+        licence: SPDX identifier of the component, and of published weights where they differ.
+        summary: One line for listings.
+        api: The :data:`API` number the plugin was written for.
+        package: Distribution that provides it; filled in by discovery.
+        version: Version of that distribution; filled in by discovery.
+
+    >>> ComponentSpec(kind="encoder", name="tiny", target="anyloom_tiny.encoder:TinyEncoder").api
+    1
+    """
+
+    kind: str
+    name: str
+    target: str
+    modalities: tuple[str, ...] = ()
+    requires: tuple[str, ...] = ()
+    licence: str = ""
+    summary: str = ""
+    api: int = API
+    package: str = ""
+    version: str = ""
+
+    def __post_init__(self) -> None:
+        _check("ComponentSpec", self.name, self.target)
+        if self.kind not in KINDS:
+            raise PluginError(f"kind {self.kind!r} of {self.name!r} is none of {', '.join(KINDS)}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class RecipeSpec:
+    """A YAML config that ships with a plugin and can be named instead of a path.
+
+    Args:
+        name: Name on the command line.
+        package: Importable package that holds the file.
+        path: Path of the YAML file inside that package, with forward slashes.
+        summary: One line for listings.
+    """
+
+    name: str
+    package: str
+    path: str
+    summary: str = ""
+    api: int = API
+
+    def __post_init__(self) -> None:
+        _check("RecipeSpec", self.name, f"{self.package}:x")
+
+
+@dataclass(frozen=True, kw_only=True)
+class CommandSpec:
+    """A subcommand of ``anyloom``; ``target`` is called with the list of remaining arguments, returns a status.
+
+    Args:
+        name: Word after ``anyloom``.
+        target: ``"package.module:function"``, imported when the command runs.
+        summary: One line for ``anyloom --help``.
+    """
+
+    name: str
+    target: str
+    summary: str = ""
+    api: int = API
+
+    def __post_init__(self) -> None:
+        _check("CommandSpec", self.name, self.target)

@@ -1,0 +1,81 @@
+"""Every error that anyloom raises on purpose: what is wrong, where, and what to do.
+
+A command line that meets one of these prints its text and exits with status 2; nobody sees a traceback for a
+mistake in a config, a plugin or a file. Anything else that escapes is a bug of the framework or a plugin.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+__all__ = [
+    "AnyloomError",
+    "CheckpointError",
+    "ConfigError",
+    "ConversationError",
+    "FeatureSpaceError",
+    "MediaError",
+    "PluginError",
+    "UnknownNameError",
+    "nearest",
+]
+
+
+class AnyloomError(Exception):
+    """Base of every deliberate error.
+
+    Args:
+        what: What is wrong, one sentence.
+        where: The place: a YAML key, a file and line, a plugin with its version.
+        fix: What the user can do about it.
+
+    >>> print(ConfigError("batch_size must be positive, got 0", where="data.batch_size", fix="give 1 or more"))
+    data.batch_size: batch_size must be positive, got 0. To fix: give 1 or more
+    """
+
+    def __init__(self, what: str, *, where: str = "", fix: str = "") -> None:
+        self.what, self.where, self.fix = what, where, fix
+        super().__init__(what, where, fix)
+
+    def __str__(self) -> str:
+        text = f"{self.where}: {self.what}" if self.where else self.what
+        return f"{text.rstrip('.')}. To fix: {self.fix}" if self.fix else text
+
+
+class ConfigError(AnyloomError):
+    """A value, key or file of a configuration is wrong."""
+
+
+class PluginError(AnyloomError):
+    """A plugin is broken, incompatible, duplicated or lacks something it requires."""
+
+
+class UnknownNameError(PluginError):
+    """No plugin provides the name that was asked for."""
+
+
+class FeatureSpaceError(ConfigError):
+    """Two components do not speak the same feature space."""
+
+
+class ConversationError(AnyloomError):
+    """A conversation cannot be read or does not fit the model."""
+
+
+class MediaError(AnyloomError):
+    """A picture, sound or other media file cannot be read or written."""
+
+
+class CheckpointError(AnyloomError):
+    """Weights are missing, truncated or do not belong to this component."""
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """Return `` Did you mean 'x'?`` for the known name nearest to ``name``, or an empty string.
+
+    >>> nearest("lama", ["llama", "gpt2"])
+    "did you mean 'llama'?"
+    """
+    close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
+    return f"did you mean '{close[0]}'?" if close else ""

@@ -1,0 +1,63 @@
+"""What every component has in common: a nested, frozen Config and a class that is built from it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+from pydantic import BaseModel, ConfigDict
+from torch import nn
+
+__all__ = ["Component", "ComponentConfig", "NeuralComponent"]
+
+
+class ComponentConfig(BaseModel):
+    """Base of every nested ``Config``: frozen, and an unknown key is an error instead of a silent default."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
+
+
+class Component:
+    """A part that a config can name. Subclasses nest a ``Config`` and take it as their only argument."""
+
+    Config: ClassVar[type[ComponentConfig]] = ComponentConfig
+
+    def __init__(self, config: Any) -> None:
+        super().__init__()
+        self.config = config
+
+    @classmethod
+    def from_options(cls, options: Mapping[str, Any] | None = None, /, **more: Any) -> Self:
+        """Build from plain options, as a config would give them.
+
+        Raises:
+            anyloom.errors.ConfigError: An option is unknown or has the wrong type.
+        """
+        from anyloom.config.validation import validate
+
+        return cls(validate(cls.Config, {**(options or {}), **more}, where=cls.__name__))
+
+
+class NeuralComponent(Component, nn.Module):
+    """A component with parameters.
+
+    ``__init__`` builds the structure and must work on the meta device (``anyloom check`` builds the whole model
+    there); :meth:`load_weights` then fills it from the files that the config names.
+    """
+
+    def load_weights(self) -> None:
+        """Load the files that the config names. The default does nothing: the part is trained from scratch.
+
+        Raises:
+            anyloom.errors.CheckpointError: A file is missing, truncated or has other keys or shapes.
+        """
+
+    def weight_files(self) -> list[Path]:
+        """Return the files or folders that :meth:`load_weights` will read, present or not."""
+        return []
+
+    @property
+    def frozen(self) -> bool:
+        """Whether the config keeps this part's parameters fixed (``freeze: true``)."""
+        return bool(getattr(self.config, "freeze", False))

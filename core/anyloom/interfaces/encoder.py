@@ -1,0 +1,42 @@
+"""media -> features."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+
+from torch import Tensor
+
+from anyloom.conversation.segments import Media
+from anyloom.interfaces.component import ComponentConfig, NeuralComponent
+from anyloom.interfaces.feature_space import FeatureSpace
+
+__all__ = ["Encoder"]
+
+
+class Encoder(NeuralComponent):
+    """Turns media of one or several modalities into features; in the paper this is C_x, frozen ImageBind."""
+
+    class Config(ComponentConfig):
+        """Options that every encoder has.
+
+        Args:
+            freeze: Keep the parameters fixed (the paper's choice) and run without gradient.
+        """
+
+        freeze: bool = True
+
+    @abstractmethod
+    def feature_space(self, modality: str) -> FeatureSpace:
+        """Return the space of this encoder's features for a modality."""
+
+    @abstractmethod
+    def preprocess(self, media: Media) -> Tensor:
+        """Return one media item as the tensor that :meth:`forward` stacks; runs in data workers, on the CPU.
+
+        Raises:
+            anyloom.errors.MediaError: The media item cannot be brought into the expected form.
+        """
+
+    @abstractmethod
+    def forward(self, inputs: Tensor, modality: str) -> Tensor:
+        """Encode a stack ``(B, ...)`` of preprocessed media into features ``(B, L, D)``."""

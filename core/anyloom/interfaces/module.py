@@ -1,0 +1,37 @@
+"""A LightningModule that trains something: one stage of a recipe, or the assembled model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import lightning
+
+from anyloom.interfaces.component import Component
+from anyloom.interfaces.dataset import Sample
+
+__all__ = ["TrainingModule"]
+
+
+class TrainingModule(Component, lightning.LightningModule):
+    """What ``anyloom fit`` trains.
+
+    Args:
+        config: The module's validated options.
+        model: The ``model:`` section of the configuration, as plain containers; a stage that trains a single
+            part may ignore it.
+    """
+
+    def __init__(self, config: Any, model: dict[str, Any]) -> None:
+        lightning.LightningModule.__init__(self)
+        self.config = config
+        self.model_options = model
+
+    def collator(self) -> Callable[[list[Sample]], Any]:
+        """Return the function that makes a batch of samples; runs in data workers."""
+        raise NotImplementedError
+
+    def save_result(self, folder: Path) -> None:
+        """Write what was trained, so that a later stage or ``from_pretrained`` can load it from ``folder``."""
+        raise NotImplementedError

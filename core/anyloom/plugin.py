@@ -1,0 +1,47 @@
+"""What the core itself offers, registered through the same hook as everybody else's components."""
+
+from __future__ import annotations
+
+from anyloom.discovery import CommandSpec, ComponentSpec, hookimpl
+
+
+@hookimpl
+def anyloom_components() -> list[ComponentSpec]:
+    """The MLP projector, the reader of conversations on disk, and the training module."""
+    return [
+        ComponentSpec(
+            kind="projector",
+            name="mlp",
+            target="anyloom.model.projector:MLPProjector",
+            licence="Apache-2.0",
+            summary="Linear, activation, norm, Linear (paper section 3.1), with an optional linear skip",
+        ),
+        ComponentSpec(
+            kind="dataset",
+            name="conversations",
+            target="anyloom.data.conversations:ConversationFiles",
+            licence="Apache-2.0",
+            summary="JSON Lines files of chat messages with media beside them",
+        ),
+        ComponentSpec(
+            kind="module",
+            name="any-to-any",
+            target="anyloom.training.module:AnyToAnyModule",
+            licence="Apache-2.0",
+            summary="Trains and evaluates the assembled model: token, feature and diffusion losses",
+        ),
+    ]
+
+
+@hookimpl
+def anyloom_commands() -> list[CommandSpec]:
+    """The framework's own subcommands."""
+    return [
+        CommandSpec(name="plugins", target="anyloom.cli.plugins:main", summary="list the installed components"),
+        CommandSpec(name="check", target="anyloom.cli.check:main", summary="check a config before any weight loads"),
+        CommandSpec(name="fit", target="anyloom.cli.train:fit", summary="train a model, or one stage of a recipe"),
+        CommandSpec(name="validate", target="anyloom.cli.train:validate", summary="run the validation loop"),
+        CommandSpec(name="test", target="anyloom.cli.train:test", summary="run the test loop"),
+        CommandSpec(name="predict", target="anyloom.cli.train:predict", summary="generate answers for a data set"),
+        CommandSpec(name="generate", target="anyloom.cli.generate:main", summary="answer one conversation"),
+    ]
