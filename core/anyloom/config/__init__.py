@@ -1,0 +1,1 @@
+"""Configuration: files merged by OmegaConf, validated by each component."""

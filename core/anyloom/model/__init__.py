@@ -1,0 +1,1 @@
+"""The assembled model: interleave, encode, project, LLM, project, losses or decode."""
