@@ -1,0 +1,98 @@
+"""The ``anyloom`` command: finds the subcommand in the registry and calls it. Imports nothing heavy itself.
+
+A deliberate error (:class:`anyloom.errors.AnyloomError`) becomes one ``error:`` text and exit status 2; anything
+else that escapes is a bug and keeps its traceback.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+
+from anyloom import __version__
+from anyloom.discovery import Registry, get_registry
+from anyloom.errors import AnyloomError, UnknownNameError, nearest
+
+__all__ = ["main"]
+
+_INTERRUPTED = 130
+_BROKEN_PIPE = 141
+_USER_ERROR = 2
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one subcommand.
+
+    Args:
+        argv: Words after ``anyloom``; those of the process by default.
+
+    Returns:
+        The exit status: the subcommand's own, 2 for a deliberate error, 130 after an interrupt.
+    """
+    words = list(sys.argv[1:] if argv is None else argv)
+    split = next((i for i, word in enumerate(words) if not word.startswith("-")), len(words))
+    debug = "--debug" in words[:split]
+    try:
+        return _run(words[:split], words[split:])
+    except AnyloomError as error:
+        if debug:
+            traceback.print_exc()
+        print(f"error: {error}", file=sys.stderr)
+        return _USER_ERROR
+    except KeyboardInterrupt:
+        if debug:
+            traceback.print_exc()
+        print("interrupted", file=sys.stderr)
+        return _INTERRUPTED
+    except BrokenPipeError:  # the reader of a pipe has left, as `head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return _BROKEN_PIPE
+
+
+def _run(options: list[str], command: list[str]) -> int:
+    """Handle the options before the subcommand, then run it."""
+    parser = argparse.ArgumentParser(
+        prog="anyloom",
+        usage="anyloom [--help] [--version] [--debug] COMMAND ...",
+        description="Train, evaluate and talk to any-to-any multimodal language models.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"anyloom {__version__}")
+    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    registry = get_registry()
+    parser.epilog = _commands(registry)
+    parser.parse_args(options)
+    if not command:
+        parser.print_help()
+        return 0
+    status = _known(registry, command[0])(command[1:])
+    sys.stdout.flush()
+    return status or 0
+
+
+def _commands(registry: Registry) -> str:
+    """Return the part of the help that lists the subcommands."""
+    width = max(map(len, registry.commands), default=0)
+    lines = [f"  {name:{width}}  {spec.summary}" for name, spec in registry.commands.items()]
+    text = "\n".join(["commands:", *lines, "", "'anyloom COMMAND --help' explains one of them."])
+    broken = [p for p in registry.plugins if p.status not in ("ok", "disabled")]
+    return f"{text}\n{len(broken)} of the plugins did not load; 'anyloom plugins' says why." if broken else text
+
+
+def _known(registry: Registry, name: str) -> Callable[[list[str]], int]:
+    """Return the function of a subcommand.
+
+    Raises:
+        anyloom.errors.UnknownNameError: No plugin provides the subcommand.
+    """
+    if name not in registry.commands:
+        fix = nearest(name, registry.commands) or f"the commands are {', '.join(registry.commands)}"
+        raise UnknownNameError(f"there is no command {name!r}", fix=fix)
+    return registry.command(name)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,92 @@
+"""``anyloom plugins``: what is installed, by whom, under which licence, and what did not load.
+
+``--json`` prints one object whose keys stay as they are within a plugin api number; new keys may join them::
+
+    {"api": 1,
+     "components": [{"kind", "name", "modalities", "target", "requires", "package", "version", "licence",
+                     "status", "summary"}, ...],
+     "recipes": [{"name", "package", "path", "summary"}, ...],
+     "commands": [{"name", "target", "summary"}, ...],
+     "plugins": [{"name", "package", "version", "status", "cause"}, ...]}
+
+A component's ``status`` is ``ok``, ``duplicate`` or ``needs X`` for modules that are not installed; a plugin's is
+``ok``, ``failed``, ``incompatible`` or ``disabled``, with its ``cause``. ``--kind`` narrows ``components`` only.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import sys
+import textwrap
+from collections.abc import Sequence
+from typing import Any
+
+from anyloom.discovery import API, KINDS, ComponentSpec, Registry, get_registry
+
+__all__ = ["main"]
+
+_COLUMNS = ("name", "kind", "modalities", "package", "version", "licence", "status", "summary")
+_PIPED_WIDTH = 100
+
+
+def main(args: Sequence[str]) -> int:
+    """Run ``anyloom plugins`` with the words after it."""
+    parser = argparse.ArgumentParser(prog="anyloom plugins", description="List the installed components.")
+    parser.add_argument("--kind", choices=KINDS, help="only components of this kind")
+    parser.add_argument("--json", action="store_true", help="print JSON with everything that is known")
+    options = parser.parse_args(list(args))
+    registry = get_registry()
+    if options.json:
+        print(json.dumps(_as_json(registry, options.kind), indent=2))
+        return 0
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else _PIPED_WIDTH
+    print("\n".join(_table(registry, options.kind, width) + _not_loaded(registry, width)))
+    return 0
+
+
+def _component(registry: Registry, spec: ComponentSpec) -> dict[str, Any]:
+    names = ("kind", "name", "modalities", "target", "requires", "package", "version", "licence", "summary")
+    return {**{n: getattr(spec, n) for n in names}, "status": registry.status(spec)}
+
+
+def _as_json(registry: Registry, kind: str | None) -> dict[str, Any]:
+    """Return the object that the module's docstring describes."""
+
+    def rows(records: Any, *names: str) -> list[dict[str, Any]]:
+        return [{n: getattr(r, n) for n in names} for r in records]
+
+    return {
+        "api": API,
+        "components": [_component(registry, s) for s in registry.components(kind)],
+        "recipes": rows(registry.recipes.values(), "name", "package", "path", "summary"),
+        "commands": rows(registry.commands.values(), "name", "target", "summary"),
+        "plugins": rows(registry.plugins, "name", "package", "version", "status", "cause"),
+    }
+
+
+def _table(registry: Registry, kind: str | None, width: int) -> list[str]:
+    """Return a line per component; summaries are cut so that lines stay within ``width`` characters."""
+    records = [_component(registry, s) for s in registry.components(kind)]
+    rows = [[",".join(r[c]) or "any" if c == "modalities" else r[c] for c in _COLUMNS] for r in records]
+    table = [[c.upper() for c in _COLUMNS], *rows]
+    widths = [max(len(row[i]) for row in table) for i in range(len(_COLUMNS) - 1)]
+    rest = max(width - sum(widths) - 2 * len(widths), len("summary"))
+    return [
+        "  ".join([*(cell.ljust(w) for cell, w in zip(row, widths)), _cut(row[-1], rest)]).rstrip() for row in table
+    ]
+
+
+def _cut(text: str, width: int) -> str:
+    return text if len(text) <= width else text[: width - 3].rstrip() + "..."
+
+
+def _not_loaded(registry: Registry, width: int) -> list[str]:
+    """Return a paragraph per plugin that offers nothing now, with its cause."""
+    lines = []
+    for plugin in registry.plugins:
+        if plugin.status != "ok":
+            text = f"{plugin.status}: {plugin}: {plugin.cause}"
+            lines += textwrap.wrap(text, width, subsequent_indent="  ", break_long_words=False)
+    return ["", "Plugins that are not in use:", *lines] if lines else []
