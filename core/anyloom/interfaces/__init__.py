@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from anyloom.interfaces.decoder import Decoder
     from anyloom.interfaces.encoder import Encoder
     from anyloom.interfaces.feature_space import FeatureSpace
-    from anyloom.interfaces.llm import LLM, LLMOutput
+    from anyloom.interfaces.llm import LLM, LLMOutput, Tokenizer
     from anyloom.interfaces.metric import Evaluated, Metric
     from anyloom.interfaces.modality import ModalityIO
     from anyloom.interfaces.module import TrainingModule
@@ -33,6 +33,7 @@ __all__ = [
     "Projector",
     "Sample",
     "Samples",
+    "Tokenizer",
     "TrainingModule",
     "interface",
 ]
@@ -49,6 +50,7 @@ _HOMES = {
     "FeatureSpace": "feature_space",
     "LLM": "llm",
     "LLMOutput": "llm",
+    "Tokenizer": "llm",
     "Evaluated": "metric",
     "Metric": "metric",
     "ModalityIO": "modality",

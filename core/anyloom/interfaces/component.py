@@ -57,6 +57,15 @@ class NeuralComponent(Component, nn.Module):
         """Return the files or folders that :meth:`load_weights` will read, present or not."""
         return []
 
+    def portable_options(self, folder: Path, name: str) -> dict[str, Any]:
+        """Return option changes under which this part is rebuilt from a saved model's folder.
+
+        The tensors are saved with the model, so the default drops the ``weights`` option. A part that needs other
+        files (a tokenizer) writes them into ``folder / name`` and returns ``"@/<name>/..."`` for their options.
+        """
+        del folder, name
+        return {"weights": None} if "weights" in type(self.config).model_fields else {}
+
     @property
     def frozen(self) -> bool:
         """Whether the config keeps this part's parameters fixed (``freeze: true``)."""

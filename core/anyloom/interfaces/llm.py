@@ -2,17 +2,47 @@
 
 from __future__ import annotations
 
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from anyloom.interfaces.component import ComponentConfig, NeuralComponent
 
-__all__ = ["LLM", "LLMOutput"]
+__all__ = ["LLM", "LLMOutput", "Tokenizer"]
+
+
+class Tokenizer(ABC):
+    """Text and chat markup as ids. Light and picklable: data workers get this, not the model.
+
+    Attributes:
+        eos_id: Ends an assistant message.
+        pad_id: Fills positions that carry no token.
+    """
+
+    eos_id: int
+    pad_id: int
+
+    @abstractmethod
+    def encode(self, text: str) -> list[int]:
+        """Tokenize text as plain text: whatever a user types, no special token comes out."""
+
+    @abstractmethod
+    def decode(self, ids: Sequence[int]) -> str:
+        """Text of ids; special and added tokens are left out."""
+
+    @abstractmethod
+    def chat_parts(self, roles: Sequence[str]) -> list[tuple[list[int], list[int]]]:
+        """Ids to put before and after each message of a conversation with these roles.
+
+        The suffix of an assistant message ends with :attr:`eos_id`, which the model learns to predict.
+        """
+
+    @abstractmethod
+    def special_ids(self) -> list[int]:
+        """Ids that text generation must not sample: everything special but :attr:`eos_id`."""
 
 
 @dataclass
@@ -29,7 +59,7 @@ class LLMOutput:
 
 
 class LLM(NeuralComponent):
-    """A causal LM that reads interleaved embeddings, with its tokenizer and chat template."""
+    """A causal LM that reads interleaved embeddings."""
 
     class Config(ComponentConfig):
         """Options that every LLM has.
@@ -40,28 +70,12 @@ class LLM(NeuralComponent):
 
         freeze: bool = False
 
+    tokenizer: Tokenizer
     hidden_size: int
-    eos_id: int
-    pad_id: int
 
     @abstractmethod
     def add_tokens(self, tokens: Sequence[str]) -> list[int]:
         """Add special tokens with rows of their own and return their ids; old rows stay where they are."""
-
-    @abstractmethod
-    def encode(self, text: str) -> list[int]:
-        """Tokenize text as plain text: whatever a user types, no special token comes out."""
-
-    @abstractmethod
-    def decode(self, ids: Sequence[int]) -> str:
-        """Text of ids; special tokens are left out."""
-
-    @abstractmethod
-    def chat_parts(self, roles: Sequence[str]) -> list[tuple[list[int], list[int]]]:
-        """Ids to put before and after each message of a conversation with these roles.
-
-        The suffix of an assistant message ends with :attr:`eos_id`, which the model learns to predict.
-        """
 
     @abstractmethod
     def embed(self, ids: Tensor) -> Tensor:
@@ -69,7 +83,12 @@ class LLM(NeuralComponent):
 
     @abstractmethod
     def forward(
-        self, embeddings: Tensor, attention_mask: Tensor, position_ids: Tensor, cache: Any = None, use_cache: bool = False
+        self,
+        embeddings: Tensor,
+        attention_mask: Tensor,
+        position_ids: Tensor,
+        cache: Any = None,
+        use_cache: bool = False,
     ) -> LLMOutput:
         """One causal pass.
 
@@ -84,7 +103,3 @@ class LLM(NeuralComponent):
     @abstractmethod
     def logits(self, hidden: Tensor) -> Tensor:
         """Scores ``(..., V)`` over the old vocabulary and the added tokens for hidden states ``(..., H)``."""
-
-    def special_ids(self) -> Tensor:
-        """Ids that text generation must not sample: everything special but :attr:`eos_id`. Shape ``(K,)``."""
-        return torch.empty(0, dtype=torch.long)

@@ -1,0 +1,81 @@
+"""The sections of a configuration file."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveInt
+
+__all__ = ["DataConfig", "OptimizerConfig", "ProjectConfig"]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
+
+
+class OptimizerConfig(_Section):
+    """AdamW with linear warm-up and a cosine to ``final_lr_share``; see :mod:`anyloom.training.optimizer`.
+
+    Args:
+        lr: Peak learning rate.
+        betas: AdamW's.
+        weight_decay: For matrices; vectors (norms, biases, single rows) get none.
+        warmup: Share of the run spent warming up.
+        final_lr_share: Learning rate at the end, as a share of the peak.
+        gradient_clip: Largest gradient norm; 0 leaves gradients alone.
+    """
+
+    lr: float = Field(3e-4, gt=0)
+    betas: tuple[float, float] = (0.9, 0.98)
+    weight_decay: float = Field(0.01, ge=0)
+    warmup: float = Field(0.05, ge=0, lt=1)
+    final_lr_share: float = Field(0.05, ge=0, le=1)
+    gradient_clip: float = Field(1.0, ge=0)
+
+
+class DataConfig(_Section):
+    """What is read and how it is batched.
+
+    Args:
+        datasets: Dataset builders by a key of the user's choice; their samples are concatenated.
+        batch_size: Samples per step and process.
+        workers: Data worker processes; 0 reads in the main process.
+        bucket: Batches per length bucket: that many batches are drawn, sorted by length and shuffled as batches.
+            1 switches bucketing off.
+        seed: Of the order.
+    """
+
+    datasets: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    batch_size: PositiveInt = 8
+    workers: NonNegativeInt = 0
+    bucket: PositiveInt = 1
+    seed: int = 0
+
+
+class ProjectConfig(_Section):
+    """One configuration: what to build, what to train it on, how.
+
+    Args:
+        model: Section of :class:`anyloom.model.config.ModelConfig`.
+        module: The training module component; trains the assembled model by default.
+        data: Section of :class:`DataConfig`.
+        metrics: Metric components by a key of the user's choice.
+        trainer: Options of ``lightning.Trainer``; ``callbacks``, ``logger`` and ``strategy`` as in LightningCLI.
+        ckpt_path: Checkpoint to resume from; ``last`` continues where the last run stopped.
+        result: Folder where the trained part or model is written when fitting ends.
+        seed_everything: Seed of all random number generators.
+        stages: Further configs by name, run one after another by ``anyloom fit --stage all``; each overrides the
+            sections above.
+        variables: Values of the user's own for interpolation, ``${variables.x}``.
+    """
+
+    model: dict[str, Any] = Field(default_factory=dict)
+    module: dict[str, Any] = Field(default_factory=lambda: {"name": "any-to-any"})
+    data: DataConfig = DataConfig()
+    metrics: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    trainer: dict[str, Any] = Field(default_factory=dict)
+    ckpt_path: str | None = None
+    result: str | None = None
+    seed_everything: int = 0
+    stages: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    variables: dict[str, Any] = Field(default_factory=dict)

@@ -1,0 +1,134 @@
+"""Interleaved conversations -> one batch: padded ids, and per modality the media with their places.
+
+Shape legend: B samples, S positions, U distinct media of the batch, N places of media, K media with decoder targets.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from anyloom.conversation.segments import Media
+from anyloom.data.feature_cache import FeatureCache
+from anyloom.interfaces.dataset import Sample
+from anyloom.model.interleave import IGNORE, Interleaved, Interleaver
+
+__all__ = ["Batch", "Collator", "MediaBatch"]
+
+Preprocess = Callable[[Media], Tensor]
+
+
+@dataclass
+class MediaBatch:
+    """All media of one modality in a batch.
+
+    Args:
+        keys: Content keys of the U distinct media, ``""`` where there is none.
+        fresh: Indices ``(F,)`` into U of the media in ``inputs``; features of the others are in the cache.
+        inputs: Preprocessed media ``(F, ...)``, None if F is 0.
+        slot: Which of the U media stands at each place ``(N,)``.
+        row: Sample of each place ``(N,)``.
+        start: Position of each place's first feature step ``(N,)``.
+        target: Whether the place is to be produced ``(N,)``, bool.
+        decoder_place: Places with decoder targets ``(K,)``.
+        decoder_targets: Decoder targets ``(K, ...)``, None if K is 0.
+    """
+
+    keys: list[str]
+    fresh: Tensor
+    inputs: Tensor | None
+    slot: Tensor
+    row: Tensor
+    start: Tensor
+    target: Tensor
+    decoder_place: Tensor
+    decoder_targets: Tensor | None
+
+
+@dataclass
+class Batch:
+    """A batch for :class:`anyloom.AnyToAnyModel`.
+
+    Args:
+        ids: ``(B, S)``, right-padded.
+        labels: ``(B, S)``.
+        attention_mask: ``(B, S)``, 1 for real positions.
+        media: By modality.
+        samples: The samples it was made from.
+    """
+
+    ids: Tensor
+    labels: Tensor
+    attention_mask: Tensor
+    media: dict[str, MediaBatch] = field(default_factory=dict)
+    samples: list[Sample] = field(default_factory=list)
+
+
+class Collator:
+    """Makes batches. Runs in data workers: holds the tokenizer and preprocessing, not the model's weights.
+
+    Args:
+        interleaver: Conversation -> sequence.
+        encode: Encoder preprocessing by modality.
+        decode: Decoder preprocessing by modality; empty when no diffusion loss is wanted.
+        decode_limit: At most so many decoder targets per modality and batch (the loss is costly); None for all.
+        cache: Features that need no encoding again. Only a loader in the model's own process sees it fill.
+    """
+
+    def __init__(
+        self,
+        interleaver: Interleaver,
+        encode: Mapping[str, Preprocess],
+        decode: Mapping[str, Preprocess] | None = None,
+        *,
+        decode_limit: int | None = None,
+        cache: FeatureCache | None = None,
+    ) -> None:
+        self.interleaver, self.encode, self.decode = interleaver, dict(encode), dict(decode or {})
+        self.decode_limit, self.cache = decode_limit, cache
+
+    def __call__(self, samples: Sequence[Sample]) -> Batch:
+        """Make a batch of samples."""
+        batch = self.join([self.interleaver(s.conversation) for s in samples])
+        batch.samples = list(samples)
+        return batch
+
+    def join(self, sequences: Sequence[Interleaved]) -> Batch:
+        """Pad sequences on the right and gather their media."""
+        size, length = len(sequences), max(len(s.ids) for s in sequences)
+        ids = torch.full((size, length), self.interleaver.tokenizer.pad_id)
+        labels = torch.full((size, length), IGNORE)
+        mask = torch.zeros((size, length), dtype=torch.long)
+        for row, sequence in enumerate(sequences):
+            ids[row, : len(sequence.ids)] = sequence.ids
+            labels[row, : len(sequence.ids)] = sequence.labels
+            mask[row, : len(sequence.ids)] = 1
+        modalities = {run.media.modality for s in sequences for run in s.runs}
+        return Batch(ids, labels, mask, {m: self._media(m, sequences) for m in sorted(modalities)})
+
+    def _media(self, modality: str, sequences: Sequence[Interleaved]) -> MediaBatch:
+        places = [(row, run) for row, s in enumerate(sequences) for run in s.runs if run.media.modality == modality]
+        distinct: dict[str | int, int] = {}
+        slots = [distinct.setdefault(run.media.key or id(run.media), len(distinct)) for _, run in places]
+        media = dict(zip(slots, (run.media for _, run in places)))
+        keys = [media[u].key for u in range(len(distinct))]
+        fresh = [u for u, key in enumerate(keys) if self.cache is None or not self.cache.has(modality, key)]
+        targets = [n for n, (_, run) in enumerate(places) if run.target] if modality in self.decode else []
+        if self.decode_limit is not None:
+            stride = -(-len(targets) // self.decode_limit)
+            targets = targets[::stride] if targets else targets
+        decoded = [self.decode[modality](places[n][1].media) for n in targets]
+        return MediaBatch(
+            keys=keys,
+            fresh=torch.tensor(fresh, dtype=torch.long),
+            inputs=torch.stack([self.encode[modality](media[u]) for u in fresh]) if fresh else None,
+            slot=torch.tensor(slots),
+            row=torch.tensor([row for row, _ in places]),
+            start=torch.tensor([run.start for _, run in places]),
+            target=torch.tensor([run.target for _, run in places]),
+            decoder_place=torch.tensor(targets, dtype=torch.long),
+            decoder_targets=torch.stack(decoded) if decoded else None,
+        )

@@ -1,0 +1,1 @@
+"""What diffusion decoders share: objective, sampling, conditions, latents. Knows no modality and no plugin."""

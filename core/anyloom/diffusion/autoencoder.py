@@ -1,0 +1,110 @@
+"""A KL autoencoder between a tensor with rows and columns and its small, standardised latents."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from pydantic import PositiveFloat, PositiveInt
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from anyloom.interfaces.component import ComponentConfig
+
+__all__ = ["AutoencoderSizes", "LatentAutoencoder"]
+
+
+class AutoencoderSizes(ComponentConfig):
+    """Sizes of a diffusers ``AutoencoderKL``, under its names.
+
+    Args:
+        block_out_channels: Width of each level; each level but the last halves the resolution.
+        layers_per_block: Residual layers per level.
+        latent_channels: Channels of a latent.
+        norm_num_groups: Groups of the group norms.
+        patch: Fold squares of ``patch`` by ``patch`` values into channels first; 2 makes a level cheaper.
+        scaling_factor: Latents are multiplied by this until their own statistics are fitted.
+        kl_weight: Weight of the KL term, taken per latent number, when the autoencoder is trained.
+    """
+
+    block_out_channels: tuple[PositiveInt, ...] = (128, 256, 512, 512)
+    layers_per_block: PositiveInt = 2
+    latent_channels: PositiveInt = 4
+    norm_num_groups: PositiveInt = 32
+    patch: PositiveInt = 1
+    scaling_factor: PositiveFloat = 0.18215
+    kl_weight: float = 2e-5
+
+    @property
+    def reduction(self) -> int:
+        """How many times fewer rows and columns a latent has."""
+        return int(self.patch) * 2 ** (len(self.block_out_channels) - 1)
+
+
+class LatentAutoencoder(nn.Module):
+    """``AutoencoderKL`` (arXiv 2112.10752) behind an optional patch fold, with standardised latents.
+
+    Args:
+        sizes: Its sizes.
+        channels: Channels C of what it reads and gives.
+        sample_size: Rows of what it reads; kept for the record only.
+    """
+
+    latent_mean: Tensor
+    latent_std: Tensor
+
+    def __init__(self, sizes: AutoencoderSizes, channels: int, sample_size: int) -> None:
+        super().__init__()
+        from diffusers import AutoencoderKL
+
+        levels = len(sizes.block_out_channels)
+        folded = channels * sizes.patch**2
+        self.patch = int(sizes.patch)
+        self.vae: Any = AutoencoderKL(
+            in_channels=folded,
+            out_channels=folded,
+            down_block_types=("DownEncoderBlock2D",) * levels,
+            up_block_types=("UpDecoderBlock2D",) * levels,
+            block_out_channels=sizes.block_out_channels,
+            layers_per_block=sizes.layers_per_block,
+            latent_channels=sizes.latent_channels,
+            norm_num_groups=sizes.norm_num_groups,
+            sample_size=sample_size // sizes.patch,
+            scaling_factor=sizes.scaling_factor,
+        )
+        self.register_buffer("latent_mean", torch.zeros(sizes.latent_channels))
+        self.register_buffer("latent_std", torch.full((sizes.latent_channels,), 1 / sizes.scaling_factor))
+
+    def encode(self, x: Tensor) -> Tensor:
+        """Standardised mean latents ``(B, Z, h, w)`` of ``x`` ``(B, C, H, W)``."""
+        return self.standardise(self._posterior(x).mean)
+
+    def decode(self, latents: Tensor) -> Tensor:
+        """Return ``(B, C, H, W)`` for standardised latents."""
+        raw = latents * self.latent_std[:, None, None] + self.latent_mean[:, None, None]
+        return self._decode_raw(raw)
+
+    def reconstruct(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Return ``x`` through a sampled latent, and the KL divergence ``(B,)`` per latent number."""
+        posterior = self._posterior(x)
+        mean, logvar = posterior.mean.float(), posterior.logvar.float()
+        raw = mean + torch.exp(0.5 * logvar) * torch.randn_like(mean)
+        kl = 0.5 * (mean.square() + logvar.exp() - 1 - logvar).flatten(1).mean(1)
+        return self._decode_raw(raw), kl
+
+    def standardise(self, raw: Tensor) -> Tensor:
+        """Centre and scale raw latents per channel."""
+        return (raw - self.latent_mean[:, None, None]) / self.latent_std[:, None, None]
+
+    @torch.no_grad()
+    def fit_latents(self, x: Tensor) -> None:
+        """Take the latents' mean and standard deviation per channel from inputs ``(N, C, H, W)``."""
+        raw = torch.cat([self._posterior(part).mean.float() for part in x.split(64)])
+        self.latent_mean.copy_(raw.mean((0, 2, 3)))
+        self.latent_std.copy_(raw.std((0, 2, 3)).clamp(min=1e-4))
+
+    def _posterior(self, x: Tensor) -> Any:
+        return self.vae.encode(F.pixel_unshuffle(x, self.patch)).latent_dist
+
+    def _decode_raw(self, raw: Tensor) -> Tensor:
+        return F.pixel_shuffle(self.vae.decode(raw).sample, self.patch).float()

@@ -1,0 +1,117 @@
+"""What a denoising network predicts, and how its error is weighted.
+
+With ``alpha = sqrt(abar_t)`` and ``sigma = sqrt(1 - abar_t)``, a noisy sample is ``x_t = alpha x + sigma e``; the
+network predicts the noise ``e`` (DDPM, arXiv 2006.11239) or the velocity ``v = alpha e - sigma x`` (Salimans and
+Ho, arXiv 2202.00512).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+__all__ = [
+    "Prediction",
+    "Weighting",
+    "add_noise",
+    "clean_from",
+    "coefficients",
+    "denoising_loss",
+    "loss_weight",
+    "noise_from",
+    "target",
+]
+
+Prediction = Literal["v_prediction", "epsilon"]
+Weighting = Literal["none", "noise", "min_snr"]
+
+
+def coefficients(alphas_cumprod: Tensor, timesteps: Tensor, ndim: int) -> tuple[Tensor, Tensor]:
+    """Return ``alpha`` and ``sigma`` of each row, shaped ``(B, 1, ...)`` with ``ndim`` dimensions, float32.
+
+    >>> alpha, sigma = coefficients(torch.tensor([0.64]), torch.tensor([0, 0]), 3)
+    >>> alpha.shape, round(float(alpha[0]), 2), round(float(sigma[0]), 2)
+    (torch.Size([2, 1, 1]), 0.8, 0.6)
+    """
+    abar = alphas_cumprod.to(timesteps.device, torch.float32)[timesteps].view(-1, *[1] * (ndim - 1))
+    return abar.sqrt(), (1 - abar).sqrt()
+
+
+def add_noise(clean: Tensor, noise: Tensor, alpha: Tensor, sigma: Tensor) -> Tensor:
+    """Return ``x_t = alpha x + sigma e``."""
+    return alpha * clean + sigma * noise
+
+
+def target(clean: Tensor, noise: Tensor, alpha: Tensor, sigma: Tensor, prediction: Prediction) -> Tensor:
+    """Return what the network should predict: ``e``, or ``v = alpha e - sigma x``."""
+    return noise if prediction == "epsilon" else alpha * noise - sigma * clean
+
+
+def clean_from(output: Tensor, noisy: Tensor, alpha: Tensor, sigma: Tensor, prediction: Prediction) -> Tensor:
+    """Return the clean sample that a network output implies.
+
+    >>> x, e, a, s = torch.tensor(2.0), torch.tensor(1.0), torch.tensor(0.8), torch.tensor(0.6)
+    >>> v = target(x, e, a, s, "v_prediction")
+    >>> float(clean_from(v, add_noise(x, e, a, s), a, s, "v_prediction"))
+    2.0
+    """
+    return (noisy - sigma * output) / alpha if prediction == "epsilon" else alpha * noisy - sigma * output
+
+
+def noise_from(output: Tensor, noisy: Tensor, alpha: Tensor, sigma: Tensor, prediction: Prediction) -> Tensor:
+    """Return the noise that a network output implies: ``e = alpha v + sigma x_t`` for a velocity."""
+    return output if prediction == "epsilon" else alpha * output + sigma * noisy
+
+
+def loss_weight(abar: Tensor, prediction: Prediction, weighting: Weighting, gamma: float = 5.0) -> Tensor:
+    """Weight of a squared error at noise level ``abar``; same shape as ``abar``.
+
+    Args:
+        abar: Cumulative product of the alphas, in (0, 1).
+        prediction: What the error is an error of.
+        weighting: ``none`` takes the error as it is. ``noise`` turns a velocity error into the noise error that
+            the paper's ``L_DM`` is written in: ``e - e' = alpha (v - v')``, so the factor is ``abar``.
+            ``min_snr`` is min-SNR-gamma (Hang et al., arXiv 2303.09556).
+        gamma: Cap of the signal-to-noise ratio for ``min_snr``.
+    """
+    if weighting == "none":
+        return torch.ones_like(abar)
+    if weighting == "noise":
+        return abar if prediction == "v_prediction" else torch.ones_like(abar)
+    snr = abar / (1 - abar).clamp(min=1e-8)
+    capped = snr.clamp(max=gamma)
+    return capped / (snr + 1) if prediction == "v_prediction" else capped / snr.clamp(min=1e-8)
+
+
+def denoising_loss(
+    denoise: Callable[[Tensor, Tensor], Tensor],
+    clean: Tensor,
+    alphas_cumprod: Tensor,
+    *,
+    prediction: Prediction,
+    weighting: Weighting = "none",
+    gamma: float = 5.0,
+    generator: torch.Generator | None = None,
+) -> Tensor:
+    """Noise each row at a random step and return its weighted squared error, ``(B,)`` in float32.
+
+    Args:
+        denoise: Network: noisy samples ``(B, ...)`` and timesteps ``(B,)`` to predictions ``(B, ...)``.
+        clean: Samples ``(B, ...)``.
+        alphas_cumprod: Schedule ``(T,)``.
+        prediction: What ``denoise`` predicts.
+        weighting: See :func:`loss_weight`.
+        gamma: See :func:`loss_weight`.
+        generator: CPU generator for repeatable noise and steps; None takes the global state.
+    """
+    clean = clean.float()
+    device = clean.device if generator is None else torch.device("cpu")
+    steps = torch.randint(len(alphas_cumprod), (len(clean),), generator=generator, device=device).to(clean.device)
+    noise = torch.randn(clean.shape, generator=generator, device=device).to(clean.device)
+    alpha, sigma = coefficients(alphas_cumprod, steps, clean.ndim)
+    output = denoise(add_noise(clean, noise, alpha, sigma), steps).float()
+    errors = (output - target(clean, noise, alpha, sigma, prediction)).square().flatten(1).mean(1)
+    return errors * loss_weight(alpha.flatten().square(), prediction, weighting, gamma)

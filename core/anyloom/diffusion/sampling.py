@@ -1,0 +1,89 @@
+"""A sampling loop over any diffusers-like scheduler, with guidance and one seed per row."""
+
+from __future__ import annotations
+
+import copy
+import inspect
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+__all__ = ["Scheduler", "row_generators", "row_noise", "sample"]
+
+
+class Scheduler(Protocol):
+    """The part of a diffusers scheduler that sampling uses."""
+
+    timesteps: Tensor
+    init_noise_sigma: Any
+
+    def set_timesteps(self, num_inference_steps: int, device: Any = None) -> None:
+        """Choose the steps."""
+
+    def scale_model_input(self, sample: Tensor, timestep: Any) -> Tensor:
+        """Scale what the network reads at a step."""
+
+    def step(self, model_output: Tensor, timestep: Any, sample: Tensor) -> Any:
+        """Return an object whose ``prev_sample`` is the less noisy sample."""
+
+
+def row_generators(seeds: Sequence[int]) -> list[torch.Generator]:
+    """Return one CPU generator per row, so that a row draws the same numbers in any batch and on any device."""
+    return [torch.Generator().manual_seed(int(seed)) for seed in seeds]
+
+
+def row_noise(shape: Sequence[int], generators: Sequence[torch.Generator], like: Tensor) -> Tensor:
+    """Draw ``(B, *shape)`` standard normal numbers, row by row, in float32 on the device of ``like``.
+
+    >>> one = row_noise((2,), row_generators([7]), torch.zeros(1))
+    >>> bool((row_noise((2,), row_generators([3, 7]), torch.zeros(1))[1] == one[0]).all())
+    True
+    """
+    return torch.stack([torch.randn(tuple(shape), generator=g) for g in generators]).to(like.device)
+
+
+def sample(
+    denoise: Callable[[Tensor, Tensor, Tensor], Tensor],
+    scheduler: Scheduler,
+    *,
+    noise: Tensor,
+    condition: Tensor,
+    null: Tensor,
+    steps: int,
+    guidance: float = 1.0,
+    generators: Sequence[torch.Generator] | None = None,
+) -> Tensor:
+    """Denoise ``noise`` under a condition, by classifier-free guidance (Ho and Salimans, arXiv 2207.12598).
+
+    Args:
+        denoise: Network: noisy samples ``(B, ...)``, timesteps ``(B,)``, conditions ``(B, ...)`` to predictions.
+        scheduler: Left as it is: the loop works on a copy.
+        noise: Standard normal start ``(B, ...)``.
+        condition: What ``denoise`` takes, ``(B, ...)``.
+        null: Its unconditional counterpart ``(...)``, the one that dropped conditions had in training.
+        steps: Number of denoising steps.
+        guidance: Scale; at exactly 1 only the conditional branch is run.
+        generators: One per row, for schedulers that draw noise at each step.
+    """
+    scheduler = copy.deepcopy(scheduler)
+    scheduler.set_timesteps(steps, device=noise.device)
+    extra = _generator_argument(scheduler, generators)
+    guided = guidance != 1.0
+    both = torch.cat([null.to(condition).expand_as(condition), condition]) if guided else condition
+    x = noise * scheduler.init_noise_sigma
+    for step in scheduler.timesteps:
+        inputs = scheduler.scale_model_input(x, step)
+        inputs = torch.cat([inputs, inputs]) if guided else inputs
+        output = denoise(inputs, step.to(x.device).expand(len(inputs)), both).float()
+        if guided:
+            without, given = output.chunk(2)
+            output = without + guidance * (given - without)
+        x = scheduler.step(output, step, x, **extra).prev_sample
+    return x
+
+
+def _generator_argument(scheduler: Scheduler, generators: Sequence[torch.Generator] | None) -> dict[str, Any]:
+    takes = "generator" in inspect.signature(scheduler.step).parameters
+    return {"generator": list(generators)} if takes and generators is not None else {}

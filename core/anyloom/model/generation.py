@@ -1,0 +1,250 @@
+"""Free-running generation: text is sampled, media come as forced runs of feature steps, then decoders make them.
+
+Once a begin tag is out, exactly n feature steps follow, each feeding its own predicted feature back through the input
+projector, then the end tag, then text again. Rows of a batch are independent: same answers one by one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+from torch import Tensor
+
+from anyloom.conversation.segments import Conversation, Media, Message, Segment, Text
+from anyloom.errors import ConversationError
+
+if TYPE_CHECKING:
+    from anyloom.model.model import AnyToAnyModel
+
+__all__ = ["GenerationOptions", "generate"]
+
+
+class GenerationOptions(BaseModel):
+    """How to answer.
+
+    Args:
+        media: By modality: ``force`` (the answer begins with one, in the order given), ``allow`` (the default:
+            when the model begins one) or ``forbid``.
+        max_new_tokens: Text tokens per answer, at most.
+        max_media: Media per answer, at most.
+        temperature: Of text sampling; 0 takes the likeliest token.
+        top_p: Nucleus of text sampling.
+        decode: Make media from predicted features. If False, media carry features only.
+        steps: Denoising steps; None takes each decoder's own.
+        guidance: Classifier-free guidance; None takes each decoder's own.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    media: dict[str, Literal["force", "allow", "forbid"]] = Field(default_factory=dict)
+    max_new_tokens: NonNegativeInt = 64
+    max_media: NonNegativeInt = 4
+    temperature: NonNegativeFloat = 0.0
+    top_p: PositiveFloat = 1.0
+    decode: bool = True
+    steps: PositiveInt | None = None
+    guidance: NonNegativeFloat | None = None
+
+
+@dataclass
+class _Row:
+    """State of one answer in the making."""
+
+    generator: torch.Generator
+    forced: list[str]
+    segments: list[list[int] | tuple[str, list[Tensor]]] = field(default_factory=list)
+    run: str | None = None
+    planned: Tensor | None = None
+    tokens: int = 0
+    media: int = 0
+    done: bool = False
+
+    def add_token(self, token: int) -> None:
+        if not self.segments or isinstance(self.segments[-1], tuple):
+            self.segments.append([])
+        last = self.segments[-1]
+        assert isinstance(last, list)
+        last.append(token)
+        self.tokens += 1
+
+    def features(self) -> list[Tensor]:
+        last = self.segments[-1]
+        assert isinstance(last, tuple)
+        return last[1]
+
+
+@torch.no_grad()
+def generate(
+    model: AnyToAnyModel, conversations: Sequence[Conversation], seeds: Sequence[int], options: GenerationOptions
+) -> list[Message]:
+    """Answer a batch of conversations.
+
+    Args:
+        model: The model; its mode is set to eval meanwhile.
+        conversations: Prompts; a last assistant message is read as part of the prompt's past.
+        seeds: One per conversation; text and media of a row depend on nothing else.
+        options: See :class:`GenerationOptions`.
+
+    Raises:
+        anyloom.errors.ConversationError: ``options.media`` names a modality that the model does not make.
+    """
+    for name in options.media:
+        if name not in model.tags:
+            raise ConversationError(
+                f"the model does not make {name!r}", where="generate.media", fix=f"it makes {', '.join(model.tags)}"
+            )
+    training = model.training
+    model.eval()
+    try:
+        rows = _decode_tokens(model, conversations, seeds, options)
+        return _messages(model, rows, seeds, options)
+    finally:
+        model.train(training)
+
+
+def _prompt(model: AnyToAnyModel, conversations: Sequence[Conversation]) -> tuple[Tensor, Tensor]:
+    """Embeddings ``(B, S, H)`` and mask ``(B, S)`` of the prompts, padded on the left."""
+    collator = model.collator(diffusion=False)
+    batch = _to(collator.join([collator.interleaver(c, open_answer=True) for c in conversations]), model.device)
+    features = {name: model.encode(name, media) for name, media in batch.media.items()}
+    x, length = model.embed(batch, features), batch.attention_mask.shape[1]
+    pad = length - batch.attention_mask.sum(1, keepdim=True)
+    source = torch.arange(length, device=x.device)[None] - pad
+    mask = (source >= 0).long()
+    index = source.clamp_min(0)[..., None].expand(-1, -1, x.shape[-1])
+    return x.gather(1, index) * mask[..., None], mask
+
+
+def _to(batch: object, device: torch.device) -> object:
+    from lightning.fabric.utilities import move_data_to_device
+
+    return move_data_to_device(batch, device)
+
+
+def _decode_tokens(
+    model: AnyToAnyModel, conversations: Sequence[Conversation], seeds: Sequence[int], options: GenerationOptions
+) -> list[_Row]:
+    x, mask = _prompt(model, conversations)
+    forced = [name for name, how in options.media.items() if how == "force"]
+    rows = [_Row(torch.Generator().manual_seed(seed), list(forced)) for seed in seeds]
+    banned = _banned(model, options, x.device)
+    cache, position = None, (mask.cumsum(1) - 1).clamp_min(0)
+    while True:
+        output = model.llm(x, mask, position, cache, use_cache=True)
+        cache = output.cache
+        x = _step(model, rows, output.hidden[:, -1], banned, options)
+        if all(row.done for row in rows):
+            return rows
+        alive = torch.tensor([[not row.done] for row in rows], device=x.device).long()
+        mask = torch.cat([mask, alive], 1)
+        position = (mask.sum(1, keepdim=True) - 1).clamp_min(0)
+
+
+def _banned(model: AnyToAnyModel, options: GenerationOptions, device: torch.device) -> Tensor:
+    """Ids that are never sampled: special tokens, end tags, and begin tags of forbidden modalities."""
+    ends = [tags.end for tags in model.tags.values()]
+    begins = [tags.begin for name, tags in model.tags.items() if options.media.get(name) == "forbid"]
+    return torch.tensor([*model.llm.tokenizer.special_ids(), *ends, *begins], device=device)
+
+
+def _step(
+    model: AnyToAnyModel, rows: list[_Row], hidden: Tensor, banned: Tensor, options: GenerationOptions
+) -> Tensor:
+    """Advance every row by one position; returns the next input embeddings ``(B, 1, H)``."""
+    ids = torch.full((len(rows),), model.llm.tokenizer.pad_id, device=hidden.device)
+    in_text = [i for i, row in enumerate(rows) if not row.done and row.run is None]
+    if in_text:
+        logits = model.llm.logits(hidden[in_text]).float()
+        logits[:, banned] = -torch.inf
+        for i, scores in zip(in_text, logits):
+            ids[i] = _next_token(model, rows[i], scores, options)
+    feature_rows: dict[str, list[int]] = {}
+    for i, row in enumerate(rows):
+        if row.run is None or i in in_text:
+            continue
+        if len(row.features()) == model.tags[row.run].steps:
+            ids[i], row.run, row.planned = model.tags[row.run].end, None, None
+        else:
+            feature_rows.setdefault(row.run, []).append(i)
+    x = model.llm.embed(ids)
+    for name, indices in feature_rows.items():
+        features = _next_features(model, name, [rows[i] for i in indices], hidden[indices])
+        x[indices] = model.parts.input_projectors[name](features).to(x.dtype)
+    return x[:, None]
+
+
+def _next_token(model: AnyToAnyModel, row: _Row, scores: Tensor, options: GenerationOptions) -> int:
+    begins = {tags.begin: name for name, tags in model.tags.items()}
+    if row.forced:
+        token = model.tags[row.forced.pop(0)].begin
+    elif row.tokens >= options.max_new_tokens:
+        token = model.llm.tokenizer.eos_id
+    else:
+        if row.media >= options.max_media:
+            scores[list(begins)] = -torch.inf
+        token = _sample(scores, row.generator, options)
+    if token == model.llm.tokenizer.eos_id:
+        row.done = True
+    elif token in begins:
+        row.run, row.media = begins[token], row.media + 1
+        row.segments.append((begins[token], []))
+    else:
+        row.add_token(token)
+    return token
+
+
+def _sample(scores: Tensor, generator: torch.Generator, options: GenerationOptions) -> int:
+    if options.temperature == 0:
+        return int(scores.argmax())
+    probabilities = (scores / options.temperature).softmax(-1).cpu()
+    ordered, order = probabilities.sort(descending=True)
+    ordered[ordered.cumsum(0) - ordered >= options.top_p] = 0
+    return int(order[torch.multinomial(ordered, 1, generator=generator)])
+
+
+def _next_features(model: AnyToAnyModel, name: str, rows: list[_Row], hidden: Tensor) -> Tensor:
+    """Predict the next feature ``(R, D)`` of rows that are inside a run, and keep it."""
+    project, space = model.parts.output_projectors[name], model.spaces[name]
+    if model.config.feature_steps == "parallel":
+        for row, plan in zip(rows, project(hidden).unflatten(-1, (space.tokens, space.dim))):
+            row.planned = plan if row.planned is None else row.planned
+        planned = [row.planned for row in rows]
+        features = torch.stack([p[len(row.features())] for p, row in zip(planned, rows) if p is not None])
+    else:
+        features = project(hidden)
+    for row, feature in zip(rows, features):
+        row.features().append(feature)
+    return features
+
+
+def _messages(
+    model: AnyToAnyModel, rows: list[_Row], seeds: Sequence[int], options: GenerationOptions
+) -> list[Message]:
+    wanted: dict[str, list[tuple[int, int, Tensor]]] = {}
+    for r, row in enumerate(rows):
+        for s, segment in enumerate(row.segments):
+            if isinstance(segment, tuple):
+                wanted.setdefault(segment[0], []).append((r, s, torch.stack(segment[1])))
+    made: dict[tuple[int, int], Media] = {}
+    for name, items in wanted.items():
+        features = torch.stack([f for _, _, f in items])
+        decoder = model.decoder(name)
+        if decoder is None or not options.decode:
+            media = [Media(name, features=f) for f in features]
+        else:
+            media = decoder.generate(
+                features, seeds=[seeds[r] + 7919 * s for r, s, _ in items], steps=options.steps, guidance=options.guidance
+            )
+        for (r, s, f), item in zip(items, media):
+            made[r, s] = Media(name, item.data, key=item.key, meta=item.meta, features=f)
+    return [Message("assistant", [_segment(model, made, r, s, x) for s, x in enumerate(row.segments)]) for r, row in enumerate(rows)]
+
+
+def _segment(
+    model: AnyToAnyModel, made: dict[tuple[int, int], Media], r: int, s: int, segment: list[int] | tuple[str, list[Tensor]]
+) -> Segment:
+    return made[r, s] if isinstance(segment, tuple) else Text(model.llm.tokenizer.decode(segment))

@@ -1,0 +1,240 @@
+"""AnyToAnyModel: interleave, encode, project, LLM, project, then losses or generation (CoDi-2, section 3).
+
+Shape legend: B samples, S positions, N places of media, L feature steps, D feature dim, H hidden dim.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from anyloom.config.validation import validate
+from anyloom.conversation.segments import Conversation, Media, Message
+from anyloom.data.batch import Batch, Collator, MediaBatch
+from anyloom.data.feature_cache import FeatureCache
+from anyloom.interfaces.decoder import Decoder
+from anyloom.interfaces.encoder import Encoder
+from anyloom.interfaces.feature_space import FeatureSpace
+from anyloom.interfaces.llm import LLM, LLMOutput
+from anyloom.model.assembly import Parts, assemble, feature_spaces
+from anyloom.model.config import ModelConfig
+from anyloom.model.interleave import Interleaver, Tags
+from anyloom.model.losses import Losses, feature_loss, token_loss
+
+__all__ = ["AnyToAnyModel"]
+
+
+class AnyToAnyModel(nn.Module):
+    """A model of text and any media, in any order, in and out.
+
+    Build one with :meth:`from_config` or :meth:`from_pretrained`.
+
+    Args:
+        config: Validated ``model:`` section.
+        load: Read the weight files that the components name.
+    """
+
+    def __init__(self, config: ModelConfig, *, load: bool = True) -> None:
+        super().__init__()
+        self.config = config
+        self.parts: Parts = assemble(config)
+        self.spaces: dict[str, FeatureSpace] = feature_spaces(config, self.parts)
+        self.tags = self._add_tags()
+        self.cache: FeatureCache | None = None
+        if load:
+            for part in self.parts.components().values():
+                getattr(part, "load_weights", lambda: None)()
+        self.freeze()
+
+    @classmethod
+    def from_config(cls, config: str | Path | Mapping[str, Any], overrides: Sequence[str] = ()) -> AnyToAnyModel:
+        """Assemble a model from a recipe's name, a YAML file or a mapping with a ``model:`` section.
+
+        Args:
+            config: Name, path or mapping.
+            overrides: Dotted overrides such as ``"model.llm.hidden_size=64"``.
+
+        Raises:
+            anyloom.errors.ConfigError: Something in the config is wrong; names the YAML key.
+        """
+        from anyloom.config.compose import compose
+
+        sections = compose([config], overrides)
+        return cls(validate(ModelConfig, sections.get("model", {}), where="model"))
+
+    @classmethod
+    def from_pretrained(cls, folder: str | Path) -> AnyToAnyModel:
+        """Load a model that :meth:`save_pretrained` wrote. Only safetensors and JSON are read."""
+        from anyloom.model.saving import load_model
+
+        return load_model(Path(folder))
+
+    def save_pretrained(self, folder: str | Path, *, include_frozen: bool = True) -> None:
+        """Write config, tensors and what the model needs beside them into a folder.
+
+        Args:
+            folder: Made if missing.
+            include_frozen: Also write frozen parts that were loaded from files of their own. If False, only a
+                reference with the files' SHA-256 is kept, and loading needs those files.
+        """
+        from anyloom.model.saving import save_model
+
+        save_model(self, Path(folder), include_frozen=include_frozen)
+
+    def _add_tags(self) -> dict[str, Tags]:
+        names = list(self.config.modalities)
+        ids = self.llm.add_tokens([tag for n in names for tag in (f"<{n}>", f"</{n}>")])
+        return {n: Tags(ids[2 * i], ids[2 * i + 1], self.spaces[n].tokens) for i, n in enumerate(names)}
+
+    @property
+    def llm(self) -> LLM:
+        """The language model component."""
+        return self.parts.llm
+
+    @property
+    def device(self) -> torch.device:
+        """Device of the projectors, and of everything else unless parts were moved by hand."""
+        return next(self.parameters()).device
+
+    def encoder(self, modality: str) -> Encoder:
+        """The encoder of a modality."""
+        return self.parts.encoder(self.config.modalities[modality].encoder)
+
+    def decoder(self, modality: str) -> Decoder | None:
+        """The decoder of a modality, or None."""
+        key = self.config.modalities[modality].decoder
+        return None if key is None else self.parts.decoder(key)
+
+    def freeze(self) -> None:
+        """Switch off gradients of parts whose config says ``freeze`` (the LLM does that for itself)."""
+        for part in (*self.parts.encoders.values(), *self.parts.decoders.values()):
+            if getattr(part, "frozen", False):
+                part.requires_grad_(False)
+
+    def train(self, mode: bool = True) -> AnyToAnyModel:
+        """Set training mode; frozen parts stay in eval mode."""
+        super().train(mode)
+        for part in (*self.parts.encoders.values(), *self.parts.decoders.values()):
+            if getattr(part, "frozen", False):
+                part.eval()
+        return self
+
+    def interleaver(self) -> Interleaver:
+        """The function from conversations to sequences for this model."""
+        return Interleaver(self.llm.tokenizer, self.tags, self.config.max_length)
+
+    def collator(self, *, diffusion: bool = True) -> Collator:
+        """The function from samples to batches for this model.
+
+        Args:
+            diffusion: Also prepare targets for L_DM where its weight is not 0.
+        """
+        encode = {m: self.encoder(m).preprocess for m in self.config.modalities}
+        decode: dict[str, Callable[[Media], Tensor]] = {}
+        for name, modality in self.config.modalities.items():
+            decoder = self.decoder(name)
+            if diffusion and decoder is not None and modality.diffusion_weight:
+                decode[name] = decoder.preprocess
+        return Collator(
+            self.interleaver(), encode, decode, decode_limit=self.config.loss.diffusion_limit, cache=self.cache
+        )
+
+    def encode(self, modality: str, media: MediaBatch) -> Tensor:
+        """Features ``(N, L, D)`` of every place of a modality; new ones go into the cache if there is one."""
+        fresh = None
+        if media.inputs is not None:
+            encoder = self.encoder(modality)
+            with torch.set_grad_enabled(torch.is_grad_enabled() and not encoder.frozen):
+                fresh = encoder(media.inputs, modality)
+        if self.cache is None:
+            assert fresh is not None
+            return fresh[media.slot]
+        if fresh is not None:
+            self.cache.put(modality, [media.keys[u] for u in media.fresh.tolist()], fresh)
+        if len(media.fresh) == len(media.keys) and fresh is not None:
+            return fresh[media.slot]
+        known = [u for u, key in enumerate(media.keys) if self.cache.has(modality, key)]
+        cached = self.cache.get(modality, [media.keys[u] for u in known])
+        features = cached.new_empty((len(media.keys), *cached.shape[1:]))
+        if fresh is not None:
+            features[media.fresh] = fresh.detach()
+        features[torch.tensor(known, device=features.device)] = cached
+        return features[media.slot]
+
+    def embed(self, batch: Batch, features: Mapping[str, Tensor]) -> Tensor:
+        """Embeddings ``(B, S, H)`` of a batch with projected features at their feature steps."""
+        x = self.llm.embed(batch.ids)
+        noise = self.config.loss.feature_noise if self.training else 0.0
+        for name, media in batch.media.items():
+            given = features[name]
+            if noise:
+                given = given + noise * torch.randn_like(given)
+            projected = self.parts.input_projectors[name](given).to(x.dtype)
+            rows = media.row[:, None].expand(projected.shape[:2])
+            steps = media.start[:, None] + torch.arange(projected.shape[1], device=x.device)
+            x = x.index_put((rows, steps), projected)
+        return x
+
+    def run_llm(self, batch: Batch, features: Mapping[str, Tensor]) -> LLMOutput:
+        """One teacher-forced pass over a batch."""
+        positions = (batch.attention_mask.cumsum(1) - 1).clamp_min(0)
+        return self.llm(self.embed(batch, features), batch.attention_mask, positions)  # type: ignore[no-any-return]
+
+    def predict_features(self, modality: str, hidden: Tensor, media: MediaBatch) -> Tensor:
+        """c_MLLM ``(N, L, D)`` at every place: what the model predicts there from what comes before.
+
+        Autoregressive: step l is read one position before it. Parallel: all steps are read at the begin tag.
+        """
+        project, space = self.parts.output_projectors[modality], self.spaces[modality]
+        if self.config.feature_steps == "parallel":
+            predicted: Tensor = project(hidden[media.row, media.start - 1])
+            return predicted.unflatten(-1, (space.tokens, space.dim))
+        steps = media.start[:, None] - 1 + torch.arange(space.tokens, device=hidden.device)
+        predicted = project(hidden[media.row[:, None], steps])
+        return predicted
+
+    def forward(self, batch: Batch) -> Losses:
+        """All losses of a batch; modalities may be mixed at will within it."""
+        features = {name: self.encode(name, media) for name, media in batch.media.items()}
+        hidden = self.run_llm(batch, features).hidden
+        losses = Losses(hidden.new_zeros((), dtype=torch.float32))
+        labels = batch.labels[:, 1:]
+        at = labels.ne(-100)
+        losses.add("text", token_loss(self.llm.logits(hidden[:, :-1][at]), labels[at]), self.config.loss.text_weight)
+        for name, media in batch.media.items():
+            self._media_losses(losses, name, media, hidden, features[name])
+        return losses
+
+    def _media_losses(self, losses: Losses, name: str, media: MediaBatch, hidden: Tensor, features: Tensor) -> None:
+        options = self.config.modalities[name]
+        weight = torch.where(media.target, 1.0, self.config.loss.context_weight).to(hidden.device)
+        if not bool(weight.any()):
+            return
+        predicted = self.predict_features(name, hidden, media)
+        term = feature_loss(predicted, features, weight, self.config.loss.feature)
+        losses.add(f"feature/{name}", term, options.feature_weight)
+        decoder = self.decoder(name)
+        if decoder is not None and media.decoder_targets is not None:
+            term = decoder.loss(predicted[media.decoder_place], media.decoder_targets).mean()
+            losses.add(f"diffusion/{name}", term, options.diffusion_weight)
+
+    def generate(
+        self,
+        conversation: Conversation | Sequence[Conversation],
+        media: Mapping[str, str] | None = None,
+        seed: int | Sequence[int] = 0,
+        **options: Any,
+    ) -> Message | list[Message]:
+        """Answer one conversation, or a batch of them. See :func:`anyloom.model.generation.generate`."""
+        from anyloom.model.generation import GenerationOptions, generate
+
+        single = isinstance(conversation, Conversation)
+        conversations = [conversation] if isinstance(conversation, Conversation) else list(conversation)
+        seeds = [seed + i for i in range(len(conversations))] if isinstance(seed, int) else list(seed)
+        chosen = validate(GenerationOptions, {"media": dict(media or {}), **options}, where="generate")
+        answers = generate(self, conversations, seeds, chosen)
+        return answers[0] if single else answers

@@ -1,0 +1,1 @@
+"""Causal language models of the transformers library as the engine of an any-to-any model."""
