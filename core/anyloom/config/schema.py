@@ -59,7 +59,6 @@ class ProjectConfig(_Section):
         model: Section of :class:`anyloom.model.config.ModelConfig`.
         module: The training module component; trains the assembled model by default.
         data: Section of :class:`DataConfig`.
-        metrics: Metric components by a key of the user's choice.
         trainer: Options of ``lightning.Trainer``; ``callbacks``, ``logger`` and ``strategy`` as in LightningCLI.
         ckpt_path: Checkpoint to resume from; ``last`` continues where the last run stopped.
         result: Folder where the trained part or model is written when fitting ends.
@@ -72,7 +71,6 @@ class ProjectConfig(_Section):
     model: dict[str, Any] = Field(default_factory=dict)
     module: dict[str, Any] = Field(default_factory=lambda: {"name": "any-to-any"})
     data: DataConfig = DataConfig()
-    metrics: dict[str, dict[str, Any]] = Field(default_factory=dict)
     trainer: dict[str, Any] = Field(default_factory=dict)
     ckpt_path: str | None = None
     result: str | None = None

@@ -96,6 +96,10 @@ class Collator:
         batch.samples = list(samples)
         return batch
 
+    def length(self, sample: Sample) -> int:
+        """Positions a sample takes, for length buckets."""
+        return len(self.interleaver(sample.conversation).ids)
+
     def join(self, sequences: Sequence[Interleaved]) -> Batch:
         """Pad sequences on the right and gather their media."""
         size, length = len(sequences), max(len(s.ids) for s in sequences)

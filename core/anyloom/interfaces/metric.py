@@ -39,6 +39,9 @@ class Metric(Component, TorchMetric):
         TorchMetric.__init__(self)
         self.config = config
 
+    needs_media: bool = False
+    """Whether the decoders must run; metrics of features or text do without."""
+
     def prepare(self, model: AnyToAnyModel) -> None:
         """Called once before the first update, with the model whose answers are measured."""
 

@@ -1,0 +1,75 @@
+"""``anyloom fit | validate | test | predict``: LightningCLI on composed configs."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from anyloom.cli.arguments import add_config_arguments, compose_arguments
+from anyloom.config.compose import compose
+
+__all__ = ["fit", "predict", "test", "validate"]
+
+
+def fit(arguments: list[str]) -> int:
+    """Train."""
+    return _run("fit", arguments)
+
+
+def validate(arguments: list[str]) -> int:
+    """Run the validation loop."""
+    return _run("validate", arguments)
+
+
+def test(arguments: list[str]) -> int:
+    """Run the test loop."""
+    return _run("test", arguments)
+
+
+def predict(arguments: list[str]) -> int:
+    """Generate answers for the test split and write them as conversations."""
+    return _run("predict", arguments)
+
+
+def _run(subcommand: str, arguments: list[str]) -> int:
+    parser = argparse.ArgumentParser(prog=f"anyloom {subcommand}", description=f"{subcommand} with lightning")
+    add_config_arguments(parser)
+    if subcommand == "fit":
+        parser.add_argument("--stage", help="a stage of the recipe, or 'all' to run each in turn")
+    if subcommand == "predict":
+        parser.add_argument("--output", type=Path, default=Path("predictions"), help="folder for answers")
+    parser.add_argument("--print-config", action="store_true", help="print the composed config and stop")
+    options = parser.parse_args(arguments)
+    stage = getattr(options, "stage", None)
+    sections = compose_arguments(options)
+    stages = list(sections.get("stages") or {}) if stage == "all" else [stage]
+    for name in stages:
+        composed = compose(options.configs, options.overrides, stage=name) if name else sections
+        composed.pop("stages", None)
+        if options.print_config:
+            print(yaml.safe_dump(composed, sort_keys=False))
+            continue
+        from anyloom.training.run import run
+
+        cli = run(subcommand, composed)
+        if subcommand == "predict":
+            _write_predictions(cli, options.output)
+    return 0
+
+
+def _write_predictions(cli: Any, folder: Path) -> None:
+    from anyloom.conversation import Conversation, conversation_to_json
+
+    batches = cli.trainer.predict_loop.predictions
+    folder.mkdir(parents=True, exist_ok=True)
+    lines = []
+    for index, evaluated in enumerate(e for batch in batches for e in batch):
+        prompt = evaluated.sample.conversation.prompt().messages
+        value = conversation_to_json(Conversation([*prompt, evaluated.answer]), folder=folder / f"{index:05d}")
+        lines.append(json.dumps({**value, "task": evaluated.sample.task}))
+    (folder / "answers.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    print(f"wrote {len(lines)} answers to {folder / 'answers.jsonl'}")

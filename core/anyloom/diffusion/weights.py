@@ -1,0 +1,109 @@
+"""Weights of latent diffusion decoders: their own folders, and parts in the published diffusers layout."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import nn
+
+from anyloom.errors import CheckpointError
+from anyloom.model.weights import load_into, read_tensors, write_tensors
+
+if TYPE_CHECKING:
+    from anyloom.diffusion.latent_decoder import LatentDiffusionDecoder
+
+__all__ = ["is_repository", "load_part", "load_saved", "save"]
+
+_FIXED = ("prediction", "space", "dim", "tokens", "scale")
+_FIXED_SCHEDULE = ("num_train_timesteps", "beta_start", "beta_end", "beta_schedule", "rescale_betas_zero_snr")
+
+
+def is_repository(source: str) -> bool:
+    """Whether ``source`` names a hub repository rather than a folder: ``owner/name`` and no such folder."""
+    return not Path(source).exists() and re.fullmatch(r"[\w-][\w.-]*/[\w.-]+", source) is not None
+
+
+def save(decoder: LatentDiffusionDecoder, folder: str | Path) -> None:
+    """Write a decoder's tensors and options into a folder, making it."""
+    folder = Path(folder)
+    write_tensors(decoder.state_dict(), folder / "model.safetensors")
+    text = json.dumps(decoder.config.model_dump(mode="json", exclude={"weights", "download"}), indent=2)
+    (folder / "config.json").write_text(text + "\n")
+
+
+def load_saved(decoder: LatentDiffusionDecoder, source: str) -> bool:
+    """Load a folder written by :func:`save`; False if ``source`` is of the published layout instead.
+
+    Raises:
+        anyloom.errors.CheckpointError: The folder is missing or broken, or was trained with other options.
+    """
+    folder = Path(source)
+    if is_repository(source) or (folder / "model_index.json").exists() or (folder / "unet").is_dir():
+        return False
+    tensors = read_tensors(folder)
+    if (folder / "config.json").exists():
+        _check_options(decoder, json.loads((folder / "config.json").read_text()), folder)
+    load_into(decoder, tensors, where=str(folder))
+    return True
+
+
+def _check_options(decoder: LatentDiffusionDecoder, saved: dict[str, Any], folder: Path) -> None:
+    """Refuse weights whose meaning differs in what tensor shapes do not show."""
+    own = decoder.config.model_dump(mode="json")
+    pairs = [(key, saved.get(key), own[key]) for key in _FIXED]
+    pairs += [(f"schedule.{k}", saved.get("schedule", {}).get(k), own["schedule"][k]) for k in _FIXED_SCHEDULE]
+    wrong = [f"{key} is {there!r} there, {here!r} here" for key, there, here in pairs if there != here]
+    if wrong:
+        raise CheckpointError(
+            f"these weights were trained with other options ({'; '.join(wrong)})",
+            where=str(folder / "config.json"),
+            fix="use the options the weights were trained with",
+        )
+
+
+def load_part(part: nn.Module, source: str, subfolder: str, *, download: bool) -> Any:
+    """Load one diffusers model of a published folder in place of ``part``.
+
+    Args:
+        part: A diffusers model of the expected class and sizes; may be on the meta device.
+        source: Folder or repository.
+        subfolder: Which model of it.
+        download: Ask the hub for what is not on disk.
+
+    Raises:
+        anyloom.errors.CheckpointError: It is not there, or its shapes are not those the config describes.
+    """
+    cls: Any = type(part)
+    try:
+        with torch.device("cpu"):
+            loaded = cls.from_pretrained(
+                source,
+                subfolder=subfolder,
+                use_safetensors=True,
+                local_files_only=not download,
+                low_cpu_mem_usage=False,
+            )
+    except (OSError, ValueError) as error:
+        raise CheckpointError(
+            f"cannot read {cls.__name__} ({str(error).splitlines()[0]})",
+            where=f"{source}/{subfolder}",
+            fix="check the path, or set download: true for a repository",
+        ) from error
+    here, there = _shapes(part), _shapes(loaded)
+    wrong = sorted(k for k in here.keys() | there.keys() if here.get(k) != there.get(k))
+    if wrong:
+        first = f"{wrong[0]} is {there.get(wrong[0])} there, {here.get(wrong[0])} here"
+        raise CheckpointError(
+            f"{len(wrong)} tensors differ from the configured sizes ({first})",
+            where=f"{source}/{subfolder}",
+            fix="set the sizes of the config to those of the published model",
+        )
+    return loaded
+
+
+def _shapes(module: nn.Module) -> dict[str, tuple[int, ...]]:
+    return {name: tuple(tensor.shape) for name, tensor in module.state_dict().items()}

@@ -1,0 +1,153 @@
+"""The LightningModule of the assembled model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from anyloom.build import build_named
+from anyloom.config.schema import OptimizerConfig
+from anyloom.config.validation import validate
+from anyloom.data.batch import Batch, Collator
+from anyloom.data.feature_cache import FeatureCache
+from anyloom.interfaces.component import ComponentConfig
+from anyloom.interfaces.dataset import Sample
+from anyloom.interfaces.metric import Metric
+from anyloom.interfaces.module import TrainingModule
+from anyloom.model.config import ModelConfig
+from anyloom.model.losses import Losses
+from anyloom.model.model import AnyToAnyModel
+from anyloom.model.weights import load_into, read_tensors
+from anyloom.training.measure import answer_samples, update, values
+from anyloom.training.optimizer import make_optimizer
+
+__all__ = ["AnyToAnyModule"]
+
+
+class AnyToAnyModule(TrainingModule):
+    """Trains the assembled model on L = alpha * MSE + L_DM + L_t; validates and tests it free-running.
+
+    Logs every loss term (``train/text``, ``train/feature/<modality>``, ``train/diffusion/<modality>``), and what the
+    metrics measure on generated answers.
+    """
+
+    class Config(ComponentConfig):
+        """Options.
+
+        Args:
+            optimizer: Learning rate and its schedule.
+            cache_features: Keep features of frozen encoders by content key instead of encoding media again. Needs
+                ``data.workers: 0``.
+            start_from: Folder of a saved model whose tensors to start from.
+            gradient_norms: Log the norm of each term's gradient at the LLM every ``trainer.log_every_n_steps``.
+            metrics: Metric components by a key of the user's choice.
+        """
+
+        optimizer: OptimizerConfig = OptimizerConfig()
+        cache_features: bool = False
+        start_from: Path | None = None
+        gradient_norms: bool = False
+        metrics: dict[str, dict[str, Any]] = {}  # noqa: RUF012 - pydantic copies defaults
+
+    def __init__(self, config: Config, model: dict[str, Any]) -> None:
+        super().__init__(config, model)
+        self.model = AnyToAnyModel(validate(ModelConfig, model, where="model"))
+        if config.start_from is not None:
+            load_into(self.model.parts, read_tensors(config.start_from), where=str(config.start_from))
+        if config.cache_features:
+            self.model.cache = FeatureCache()
+        self.metrics = nn.ModuleDict(
+            {k: build_named("metric", v, where=f"metrics.{k}") for k, v in config.metrics.items()}
+        )
+
+    def collator(self) -> Collator:
+        """Makes batches for this model."""
+        return self.model.collator()
+
+    def configure_optimizers(self) -> Any:
+        """AdamW over everything trainable."""
+        return make_optimizer(self.model.named_parameters(), self.config.optimizer, self.trainer)
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        """One step: the weighted sum of all terms."""
+        losses: Losses = self.model(batch)
+        size = len(batch.ids)
+        self.log("train/loss", losses.total, prog_bar=True, batch_size=size)
+        for name, term in losses.terms.items():
+            self.log(f"train/{name}", term, batch_size=size)
+        if self.config.gradient_norms and self.trainer.global_step % self.trainer.log_every_n_steps == 0:
+            self._log_gradient_norms(losses, size)
+        return losses.total
+
+    def _log_gradient_norms(self, losses: Losses, size: int) -> None:
+        parameters = [p for p in self.model.llm.parameters() if p.requires_grad]
+        for name, term in losses.terms.items():
+            if term.requires_grad:
+                grads = torch.autograd.grad(term, parameters, retain_graph=True, allow_unused=True)
+                norm = torch.stack([g.norm() for g in grads if g is not None]).norm()
+                self.log(f"gradient/{name}", norm, batch_size=size)
+
+    def configure_gradient_clipping(
+        self, optimizer: Any, gradient_clip_val: Any = None, gradient_clip_algorithm: Any = None
+    ) -> None:
+        """Clip the gradient norm to the trainer's value, or to the optimizer section's."""
+        limit = gradient_clip_val or self.config.optimizer.gradient_clip
+        if limit:
+            self.clip_gradients(optimizer, limit, gradient_clip_algorithm or "norm")
+
+    def _typed_metrics(self) -> dict[str, Metric]:
+        return {k: m for k, m in self.metrics.items() if isinstance(m, Metric)}
+
+    def _start_measuring(self) -> None:
+        for metric in self._typed_metrics().values():
+            metric.reset()
+            metric.prepare(self.model)
+
+    def _evaluate(self, batch: Batch, batch_idx: int, stage: str) -> None:
+        losses: Losses = self.model(batch)
+        size = len(batch.ids)
+        self.log(f"{stage}/loss", losses.total, batch_size=size, sync_dist=True)
+        for name, term in losses.terms.items():
+            self.log(f"{stage}/{name}", term, batch_size=size, sync_dist=True)
+        if self.metrics:
+            update(self.model, batch.samples, self._typed_metrics(), seed=batch_idx * size)
+
+    def _finish_measuring(self, stage: str) -> None:
+        for name, value in values(self._typed_metrics()).items():
+            self.log(f"{stage}/{name}", value)
+
+    def on_validation_epoch_start(self) -> None:
+        """Reset the metrics."""
+        self._start_measuring()
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        """Losses, and metrics on generated answers."""
+        self._evaluate(batch, batch_idx, "val")
+
+    def on_validation_epoch_end(self) -> None:
+        """Log the metrics."""
+        self._finish_measuring("val")
+
+    def on_test_epoch_start(self) -> None:
+        """Reset the metrics."""
+        self._start_measuring()
+
+    def test_step(self, batch: Batch, batch_idx: int) -> None:
+        """Losses, and metrics on generated answers."""
+        self._evaluate(batch, batch_idx, "test")
+
+    def on_test_epoch_end(self) -> None:
+        """Log the metrics."""
+        self._finish_measuring("test")
+
+    def predict_step(self, batch: Batch, batch_idx: int) -> list[Any]:
+        """Answers to the samples of a batch, media decoded."""
+        samples: list[Sample] = batch.samples
+        return list(answer_samples(self.model, samples, seed=batch_idx * len(samples), decode=True))
+
+    def save_result(self, folder: Path) -> None:
+        """Write the model as a folder that ``AnyToAnyModel.from_pretrained`` loads."""
+        self.model.save_pretrained(folder)

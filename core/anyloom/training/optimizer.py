@@ -1,0 +1,66 @@
+"""AdamW with warm-up and cosine decay over the run, whether the run ends by steps or by time."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from typing import Any
+
+import lightning
+import torch
+from lightning.pytorch.callbacks import Timer
+from torch import nn
+from torch.optim import AdamW, Optimizer
+from torch.optim.lr_scheduler import LambdaLR
+
+from anyloom.config.schema import OptimizerConfig
+
+__all__ = ["make_optimizer", "progress", "schedule"]
+
+
+def schedule(share: float, warmup: float, final: float) -> float:
+    """Learning rate factor after ``share`` (0..1) of a run.
+
+    >>> [round(schedule(s, 0.1, 0.0), 3) for s in (0.0, 0.05, 0.1, 0.55, 1.0)]
+    [0.01, 0.5, 1.0, 0.5, 0.0]
+    """
+    if share < warmup:
+        return max(share / warmup, 0.01)
+    rest = (share - warmup) / (1 - warmup)
+    return final + (1 - final) * 0.5 * (1 + math.cos(math.pi * min(rest, 1.0)))
+
+
+def progress(trainer: lightning.Trainer) -> float:
+    """Share of the run that is over: of its steps, or of its time where ``max_time`` ends it sooner."""
+    steps = trainer.estimated_stepping_batches
+    share = trainer.global_step / steps if steps and math.isfinite(steps) else 0.0
+    for callback in trainer.callbacks:  # type: ignore[attr-defined]
+        if isinstance(callback, Timer) and callback._duration:
+            share = max(share, callback.time_elapsed() / callback._duration)
+    return min(share, 1.0)
+
+
+def make_optimizer(
+    parameters: Iterable[tuple[str, nn.Parameter]], config: OptimizerConfig, trainer: lightning.Trainer
+) -> dict[str, Any]:
+    """Return what ``configure_optimizers`` returns: AdamW over the trainable parameters, and the schedule.
+
+    Args:
+        parameters: Named parameters; those without ``requires_grad`` are left out. Matrices decay, vectors do not.
+        config: Numbers.
+        trainer: Tells how much of the run is over.
+    """
+    trainable = [p for _, p in parameters if p.requires_grad]
+    groups = [
+        {"params": [p for p in trainable if p.ndim > 1], "weight_decay": config.weight_decay},
+        {"params": [p for p in trainable if p.ndim <= 1], "weight_decay": 0.0},
+    ]
+    optimizer: Optimizer = AdamW(
+        [g for g in groups if g["params"]], lr=config.lr, betas=config.betas, fused=_fusable(trainable)
+    )
+    factor = LambdaLR(optimizer, lambda _: schedule(progress(trainer), config.warmup, config.final_lr_share))
+    return {"optimizer": optimizer, "lr_scheduler": {"scheduler": factor, "interval": "step"}}
+
+
+def _fusable(parameters: list[nn.Parameter]) -> bool:
+    return all(torch.is_floating_point(p) and p.device.type in ("cpu", "cuda") for p in parameters)
