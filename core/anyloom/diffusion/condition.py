@@ -38,9 +38,7 @@ def sinusoids(levels: Tensor, dim: int) -> Tensor:
     return nn.functional.pad(torch.cat([angles.cos(), angles.sin()], dim=1), (0, dim - 2 * half))
 
 
-def drop_condition(
-    condition: Tensor, null: Tensor, share: float, generator: torch.Generator | None = None
-) -> Tensor:
+def drop_condition(condition: Tensor, null: Tensor, share: float, generator: torch.Generator | None = None) -> Tensor:
     """Put the null ``(...)`` in place of a random share of the rows of a condition ``(B, ...)``."""
     if share <= 0:
         return condition

@@ -158,9 +158,7 @@ class LatentDiffusionDecoder(Decoder):
         """Standardised latents ``(B, Z, h, w)`` of preprocessed targets ``(B, C, H, W)``, without gradient."""
         return self.autoencoder.encode(targets)
 
-    def latent_loss(
-        self, features: Tensor, latents: Tensor, generator: torch.Generator | None = None
-    ) -> Tensor:
+    def latent_loss(self, features: Tensor, latents: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """Diffusion loss ``(B,)`` for latents from :meth:`latents`, which may be cached.
 
         Conditions are dropped only while the decoder itself is trained: a frozen decoder learns nothing from a

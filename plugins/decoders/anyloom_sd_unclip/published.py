@@ -1,0 +1,99 @@
+"""Reads the published Stable Diffusion 2.1 unCLIP folder: UNet, autoencoder, normaliser, empty prompt."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from anyloom.diffusion.weights import is_repository, load_part
+from anyloom.errors import CheckpointError
+from anyloom.model.weights import read_tensors
+
+if TYPE_CHECKING:
+    from anyloom_sd_unclip.decoder import SDUnCLIPDecoder
+
+__all__ = ["load"]
+
+
+def load(decoder: SDUnCLIPDecoder, source: str) -> None:
+    """Fill a decoder from a folder, or a hub repository, in diffusers' layout.
+
+    Raises:
+        anyloom.errors.CheckpointError: A part is missing, or does not agree with the decoder's options.
+    """
+    config = decoder.config
+    folder = Path(source)
+    if is_repository(source):
+        folder = _fetch(source, download=config.download)
+    _check_prediction(decoder, folder)
+    decoder.unet = load_part(decoder.unet, str(folder), "unet", download=False)
+    vae = decoder.autoencoder.vae = load_part(decoder.autoencoder.vae, str(folder), "vae", download=False)
+    normaliser = read_tensors(folder / "image_normalizer" / "diffusion_pytorch_model.safetensors")
+    prompt = _empty_prompt(folder, config.empty_prompt)
+    if prompt.shape != decoder.context.shape:
+        raise CheckpointError(
+            f"the empty prompt is {tuple(prompt.shape)}, expected {tuple(decoder.context.shape)}", where=source
+        )
+    with torch.no_grad():
+        decoder.augmentation.mean.copy_(normaliser["mean"].flatten())
+        decoder.augmentation.std.copy_(normaliser["std"].flatten())
+        decoder.context.copy_(prompt)
+        decoder.null.zero_()
+        decoder.autoencoder.latent_mean.zero_()
+        decoder.autoencoder.latent_std.fill_(1 / vae.config.scaling_factor)
+
+
+def _fetch(repository: str, *, download: bool) -> Path:
+    from huggingface_hub import snapshot_download
+
+    patterns = [
+        "*.json",
+        "*/*.json",
+        "*/*.txt",
+        "*/diffusion_pytorch_model.safetensors",
+        "text_encoder/model.safetensors",
+    ]
+    try:
+        return Path(snapshot_download(repository, allow_patterns=patterns, local_files_only=not download))
+    except (OSError, ValueError) as error:
+        raise CheckpointError(
+            "the repository is not on this machine", where=repository, fix="set download: true, or give a folder"
+        ) from error
+
+
+def _check_prediction(decoder: SDUnCLIPDecoder, folder: Path) -> None:
+    file = folder / "scheduler" / "scheduler_config.json"
+    if not file.exists():
+        return
+    there = json.loads(file.read_text()).get("prediction_type", "epsilon")
+    if there != decoder.config.prediction:
+        raise CheckpointError(
+            f"the published model predicts {there!r}, the config says {decoder.config.prediction!r}",
+            where=str(file),
+            fix=f"set prediction: {there}",
+        )
+
+
+def _empty_prompt(folder: Path, file: str | None) -> Tensor:
+    """Hidden states ``(77, D)`` of an empty prompt, from a file or from the folder's text encoder."""
+    if file is not None:
+        tensors = read_tensors(Path(file))
+        if "empty_prompt" not in tensors:
+            raise CheckpointError("there is no tensor 'empty_prompt' in the file", where=file)
+        return tensors["empty_prompt"]
+    if not (folder / "text_encoder").is_dir():
+        raise CheckpointError(
+            "neither an empty prompt nor a text encoder to compute it", where=str(folder), fix="set empty_prompt"
+        )
+    from transformers import CLIPTextModel, CLIPTokenizer
+
+    tokenizer = CLIPTokenizer.from_pretrained(folder / "tokenizer", local_files_only=True)
+    encoder = CLIPTextModel.from_pretrained(folder / "text_encoder", local_files_only=True, use_safetensors=True)
+    ids = tokenizer("", padding="max_length", max_length=tokenizer.model_max_length, return_tensors="pt").input_ids
+    with torch.no_grad():
+        states: Tensor = encoder(ids)[0][0]
+    return states
