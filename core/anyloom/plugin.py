@@ -30,6 +30,20 @@ def anyloom_components() -> list[ComponentSpec]:
             licence="Apache-2.0",
             summary="Trains and evaluates the assembled model: token, feature and diffusion losses",
         ),
+        ComponentSpec(
+            kind="module",
+            name="latent-autoencoder",
+            target="anyloom.training.decoder_stages:AutoencoderStage",
+            licence="Apache-2.0",
+            summary="Trains the autoencoder of a latent diffusion decoder",
+        ),
+        ComponentSpec(
+            kind="module",
+            name="feature-decoder",
+            target="anyloom.training.decoder_stages:DenoiserStage",
+            licence="Apache-2.0",
+            summary="Trains the denoiser of a latent diffusion decoder on features of a frozen encoder",
+        ),
     ]
 
 

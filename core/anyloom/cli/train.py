@@ -69,7 +69,7 @@ def _write_predictions(cli: Any, folder: Path) -> None:
     lines = []
     for index, evaluated in enumerate(e for batch in batches for e in batch):
         prompt = evaluated.sample.conversation.prompt().messages
-        value = conversation_to_json(Conversation([*prompt, evaluated.answer]), folder=folder / f"{index:05d}")
+        value = conversation_to_json(Conversation([*prompt, evaluated.answer]), folder=folder, prefix=f"{index:05d}")
         lines.append(json.dumps({**value, "task": evaluated.sample.task}))
     (folder / "answers.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
     print(f"wrote {len(lines)} answers to {folder / 'answers.jsonl'}")

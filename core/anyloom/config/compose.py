@@ -135,7 +135,7 @@ def _replaces(old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
 
 def _resolve(merged: dict[str, Any]) -> dict[str, Any]:
     if not OmegaConf.has_resolver("package"):
-        OmegaConf.register_new_resolver("package", lambda name: str(package_folder(name)))
+        OmegaConf.register_resolver("package", lambda name: str(package_folder(name)))
     stages = merged.pop("stages", None)
     try:
         config = OmegaConf.create(merged)

@@ -12,7 +12,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import itertools
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -77,37 +78,40 @@ def _part(value: Any, root: Path, where: str) -> Segment:
     return replace(read_media(root / value["path"], kind, lazy=True))
 
 
-def conversation_to_json(conversation: Conversation, *, folder: Path | None = None) -> dict[str, Any]:
+def conversation_to_json(
+    conversation: Conversation, *, folder: Path | None = None, prefix: str = "media"
+) -> dict[str, Any]:
     """Return the JSON form. Media without a file are written into ``folder``.
 
     Args:
         conversation: What to write.
         folder: Where to write media that have no file yet; paths inside it are given relative to it.
+        prefix: Beginning of the names of files that are written.
 
     Raises:
         anyloom.errors.ConversationError: A media item has no file and no folder is given.
     """
-    counter = iter(range(1_000_000))
+    names = (f"{prefix}-{n:03d}" for n in itertools.count())
     return {
         "messages": [
-            {"role": m.role, "content": [_to_part(s, folder, counter) for s in m.segments]}
+            {"role": m.role, "content": [_to_part(s, folder, names) for s in m.segments]}
             for m in conversation.messages
         ]
     }
 
 
-def _to_part(segment: Segment, folder: Path | None, counter: Any) -> dict[str, str]:
+def _to_part(segment: Segment, folder: Path | None, names: Iterator[str]) -> dict[str, str]:
     if isinstance(segment, Text):
         return {"type": "text", "text": segment.text}
-    return {"type": segment.modality, "path": _file_of(segment, folder, counter)}
+    return {"type": segment.modality, "path": _file_of(segment, folder, names)}
 
 
-def _file_of(media: Media, folder: Path | None, counter: Any) -> str:
+def _file_of(media: Media, folder: Path | None, names: Iterator[str]) -> str:
     if media.path:
         path = Path(media.path)
     elif folder is None:
         raise ConversationError(f"a {media.modality} has no file", fix="give a folder to write media into")
     else:
-        path = write_media(media, folder / f"{next(counter):04d}")
+        path = write_media(media, folder / next(names))
     inside = folder is not None and path.is_relative_to(folder)
     return path.relative_to(folder).as_posix() if inside and folder is not None else path.resolve().as_posix()
