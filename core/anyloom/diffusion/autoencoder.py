@@ -38,7 +38,7 @@ class AutoencoderSizes(ComponentConfig):
     @property
     def reduction(self) -> int:
         """How many times fewer rows and columns a latent has."""
-        return int(self.patch) * 2 ** (len(self.block_out_channels) - 1)
+        return int(self.patch) << (len(self.block_out_channels) - 1)
 
 
 class LatentAutoencoder(nn.Module):
@@ -99,7 +99,7 @@ class LatentAutoencoder(nn.Module):
     @torch.no_grad()
     def fit_latents(self, x: Tensor) -> None:
         """Take the latents' mean and standard deviation per channel from inputs ``(N, C, H, W)``."""
-        raw = torch.cat([self._posterior(part).mean.float() for part in x.split(64)])
+        raw = torch.cat([self._posterior(part).mean.float() for part in torch.split(x, 64)])
         self.latent_mean.copy_(raw.mean((0, 2, 3)))
         self.latent_std.copy_(raw.std((0, 2, 3)).clamp(min=1e-4))
 

@@ -72,7 +72,7 @@ def sample(
     extra = _generator_argument(scheduler, generators)
     guided = guidance != 1.0
     both = torch.cat([null.to(condition).expand_as(condition), condition]) if guided else condition
-    x = noise * scheduler.init_noise_sigma
+    x: Tensor = noise * scheduler.init_noise_sigma
     for step in scheduler.timesteps:
         inputs = scheduler.scale_model_input(x, step)
         inputs = torch.cat([inputs, inputs]) if guided else inputs

@@ -18,6 +18,7 @@ from torch import Tensor
 from anyloom.build import build_named
 from anyloom.config.schema import OptimizerConfig
 from anyloom.data.feature_cache import FeatureCache
+from anyloom.data.loader import ResumableLoader
 from anyloom.data.media_targets import MediaTargets, TargetCollator
 from anyloom.diffusion.latent_decoder import LatentDiffusionDecoder, Part
 from anyloom.errors import ConfigError, FeatureSpaceError
@@ -133,7 +134,9 @@ class DecoderStage(TrainingModule):
 
     def sample_batches(self) -> Iterator[MediaTargets]:
         """A few training batches on the module's device, without moving the loader on."""
-        loader = copy.copy(self.trainer.train_dataloader)
+        loader: Any = copy.copy(self.trainer.train_dataloader)
+        if isinstance(loader, ResumableLoader):
+            loader.load_state_dict({"epoch": 0, "done": 0})
         for batch in itertools.islice(iter(loader), self.config.statistics):
             if batch.keys:
                 yield self.transfer_batch_to_device(batch, self.device, 0)
@@ -233,7 +236,8 @@ class DenoiserStage(DecoderStage):
             features = self.encoder(batch.inputs, self.decoder.modality).float()
             latents = self.decoder.latents(batch.targets)
         if self.cache is None:
-            assert features is not None and latents is not None
+            assert features is not None
+            assert latents is not None
             return features, latents
         return self._through_cache(self.cache, batch, features, latents)
 

@@ -30,6 +30,7 @@ class SDUnCLIPDecoder(LatentDiffusionDecoder):
     Config = SDUnCLIPConfig
     config: SDUnCLIPConfig
     modality = "image"
+    context: Tensor
 
     def __init__(self, config: SDUnCLIPConfig) -> None:
         super().__init__(config)
@@ -64,7 +65,8 @@ class SDUnCLIPDecoder(LatentDiffusionDecoder):
         else:
             levels = torch.full((len(vectors),), self.config.noise.sampling, device=vectors.device)
             noise = row_noise(vectors.shape[1:], generators, vectors)
-        return self.augmentation(vectors, levels, noise)
+        labels: Tensor = self.augmentation(vectors, levels, noise)
+        return labels
 
     def null_condition(self) -> Tensor:
         """Class label ``(2 L D,)`` of a dropped feature."""

@@ -1,0 +1,151 @@
+"""The audio decoder: features in the place of T5's tokens, latent diffusion over log-mel."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from anyloom.conversation.segments import Media
+from anyloom.diffusion.autoencoder import LatentAutoencoder
+from anyloom.diffusion.latent_decoder import LatentDiffusionDecoder
+from anyloom.errors import MediaError
+from anyloom_audioldm2.config import AudioLDM2Config
+from anyloom_audioldm2.sound import denormalise, log_mel, to_wave
+
+__all__ = ["AudioLDM2Decoder"]
+
+
+class AudioLDM2Decoder(LatentDiffusionDecoder):
+    """AudioLDM2 (arXiv 2308.05734) conditioned on features alone (CoDi-2, section 3.2).
+
+    Features ``(L, D)`` take the slot of the T5 tokens, which has ImageBind's width; the slot of GPT2's tokens is
+    zero or a projection of their mean.
+    """
+
+    Config = AudioLDM2Config
+    config: AudioLDM2Config
+    modality = "audio"
+    vocoder: Any = None
+    feature_std: Tensor
+    lm: nn.Linear | None
+
+    def __init__(self, config: AudioLDM2Config) -> None:
+        super().__init__(config)
+        mel, reduction = config.mel, config.autoencoder.reduction
+        self.autoencoder = LatentAutoencoder(config.autoencoder, 1, mel.frames)
+        self.latent_shape = (
+            int(config.autoencoder.latent_channels),
+            mel.frames // reduction,
+            mel.num_mels // reduction,
+        )
+        self.register_buffer("feature_std", torch.ones(config.dim))
+        self.lm = nn.Linear(config.dim, config.lm_tokens * config.lm_dim) if config.lm_slot == "projection" else None
+        self.unet = _build_unet(config)
+        self.settle()
+
+    def preprocess(self, media: Media) -> Tensor:
+        """Return a sound as normalised log-mel ``(1, frames, num_mels)``, cut or padded to that length.
+
+        Raises:
+            anyloom.errors.MediaError: The sample rate is unknown or not the decoder's.
+        """
+        if "sample_rate" not in media.meta:
+            raise MediaError("this sound has no sample rate", where=media.path, fix='set meta["sample_rate"]')
+        return log_mel(media.tensor(), media.meta["sample_rate"], self.config.mel)
+
+    def fit_features(self, features: Tensor) -> None:
+        """Take the standard deviation that ``feature_noise`` is measured in from features ``(N, L, D)``."""
+        self.feature_std.copy_(features.flatten(0, 1).float().std(0).clamp(min=1e-4))
+
+    def condition(self, features: Tensor, generators: Sequence[torch.Generator] | None = None) -> Tensor:
+        """The features ``(B, L, D)``, noised while the decoder is trained."""
+        if self.training and self.config.feature_noise > 0:
+            return features + self.config.feature_noise * self.feature_std * torch.randn_like(features)
+        return features
+
+    def null_condition(self) -> Tensor:
+        """The trained null ``(L, D)``."""
+        return self.null
+
+    def denoise(self, noisy: Tensor, timesteps: Tensor, condition: Tensor) -> Tensor:
+        """Run the network on latents ``(B, Z, h, w)``; see the base class."""
+        rows, tokens, dim = len(noisy), self.config.lm_tokens, self.config.lm_dim
+        if self.lm is None:
+            slot = condition.new_zeros(rows, tokens, dim)
+        else:
+            slot = self.lm(condition.mean(1)).view(rows, tokens, dim)
+        output: Tensor = self.unet(
+            noisy,
+            timesteps,
+            encoder_hidden_states=slot,
+            encoder_hidden_states_1=condition,
+            return_dict=False,
+        )[0]
+        return output
+
+    def to_media(self, decoded: Tensor, seeds: Sequence[int], features: Tensor) -> list[Media]:
+        """Make sounds, float32 ``(1, T)`` in [-1, 1] on the CPU, with their sample rate."""
+        waves = [self._wave(values, int(seed)) for values, seed in zip(decoded, seeds)]
+        meta = {"sample_rate": float(self.config.mel.sample_rate)}
+        pairs = zip(waves, features.detach().float().cpu())
+        return [Media(self.modality, data=wave, meta=meta, features=feature) for wave, feature in pairs]
+
+    def _wave(self, values: Tensor, seed: int) -> Tensor:
+        mel = self.config.mel
+        if self.vocoder is None:
+            return to_wave(values, mel, seed=seed, steps=self.config.griffin_lim_steps)
+        wave: Tensor = self.vocoder(denormalise(values, mel)).reshape(1, -1)
+        return wave[:, : mel.frames * mel.hop].float().clamp(-1, 1).cpu()
+
+    def enable_checkpointing(self) -> None:
+        """Turn on gradient checkpointing by a function that names the arguments diffusers gives by position."""
+        from anyloom_audioldm2.published import checkpoint_by_name
+
+        self.unet.enable_gradient_checkpointing(checkpoint_by_name)
+
+    def load_weights(self) -> None:
+        """Load what ``weights`` names, and the vocoder where the folder has one."""
+        from anyloom_audioldm2.published import load_vocoder
+
+        self.vocoder = None
+        super().load_weights()
+        if self.config.weights is not None and (Path(self.config.weights) / "vocoder").is_dir():
+            self.vocoder = load_vocoder(Path(self.config.weights) / "vocoder", self.config.mel)
+            self.settle()
+
+    def save(self, folder: Any) -> None:
+        """Write ``model.safetensors``, ``config.json`` and, where there is one, the vocoder's folder."""
+        vocoder, self.vocoder = self.vocoder, None
+        try:
+            super().save(folder)
+        finally:
+            self.vocoder = vocoder
+        if vocoder is not None:
+            vocoder.save_pretrained(Path(folder) / "vocoder")
+
+    def load_published(self, source: str) -> None:
+        """Load the layout of ``cvssp/audioldm2``."""
+        from anyloom_audioldm2.published import load
+
+        load(self, source)
+
+
+def _build_unet(config: AudioLDM2Config) -> Any:
+    from diffusers import AudioLDM2UNet2DConditionModel
+
+    sizes, attends = config.unet, config.unet.attends
+    return AudioLDM2UNet2DConditionModel(
+        in_channels=config.autoencoder.latent_channels,
+        out_channels=config.autoencoder.latent_channels,
+        down_block_types=tuple("CrossAttnDownBlock2D" if a else "DownBlock2D" for a in attends),
+        up_block_types=tuple("CrossAttnUpBlock2D" if a else "UpBlock2D" for a in reversed(attends)),
+        block_out_channels=sizes.block_out_channels,
+        layers_per_block=sizes.layers_per_block,
+        cross_attention_dim=tuple([None, config.lm_dim, config.dim] for _ in attends),
+        attention_head_dim=sizes.attention_head_dim,
+        norm_num_groups=sizes.norm_num_groups,
+    )

@@ -1,0 +1,119 @@
+"""Log-mel spectrograms and the way back to a waveform, in a few lines of torch.
+
+Mel scales: ``slaney`` is linear below 1 kHz and logarithmic above, with filters of equal area (Slaney's Auditory
+Toolbox; librosa's default; what AudioLDM and its vocoder use). ``htk`` is ``2595 log10(1 + f / 700)`` with filters
+of equal height (the HTK book).
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+__all__ = ["MelScale", "griffin_lim", "mel_filters", "mel_to_magnitude", "spectrogram"]
+
+MelScale = Literal["slaney", "htk"]
+_BREAK_HZ, _BREAK_MEL, _STEP = 1000.0, 15.0, math.log(6.4) / 27
+
+
+def _to_mel(hz: float, scale: MelScale) -> float:
+    if scale == "htk":
+        return 2595.0 * math.log10(1 + hz / 700.0)
+    return hz * 3 / 200 if hz < _BREAK_HZ else _BREAK_MEL + math.log(hz / _BREAK_HZ) / _STEP
+
+
+def _to_hz(mel: Tensor, scale: MelScale) -> Tensor:
+    if scale == "htk":
+        return 700.0 * (10.0 ** (mel / 2595.0) - 1)
+    return torch.where(mel < _BREAK_MEL, mel * 200 / 3, _BREAK_HZ * torch.exp(_STEP * (mel - _BREAK_MEL)))
+
+
+@functools.lru_cache(maxsize=8)
+def mel_filters(
+    num_mels: int,
+    fft_size: int,
+    sample_rate: int,
+    low: float = 0.0,
+    high: float | None = None,
+    scale: MelScale = "slaney",
+) -> Tensor:
+    """Triangular filters ``(num_mels, fft_size // 2 + 1)`` over the bins of a spectrum.
+
+    Args:
+        num_mels: Number of bands.
+        fft_size: Samples per transform.
+        sample_rate: Samples per second.
+        low: Lower edge of the first band, in Hz.
+        high: Upper edge of the last band, in Hz; by default half the sample rate.
+        scale: Mel scale; see the module.
+    """
+    with torch.device("cpu"):
+        edges = torch.linspace(
+            _to_mel(low, scale), _to_mel(high or sample_rate / 2, scale), num_mels + 2, dtype=torch.float64
+        )
+        hz = _to_hz(edges, scale)
+        bins = torch.linspace(0, sample_rate / 2, fft_size // 2 + 1, dtype=torch.float64)
+        rising = (bins - hz[:-2, None]) / (hz[1:-1] - hz[:-2])[:, None]
+        falling = (hz[2:, None] - bins) / (hz[2:] - hz[1:-1])[:, None]
+        filters = torch.minimum(rising, falling).clamp(min=0)
+        if scale == "slaney":
+            filters = filters * (2 / (hz[2:] - hz[:-2]))[:, None]
+        return filters.float()
+
+
+def spectrogram(wave: Tensor, fft_size: int, hop: int) -> Tensor:
+    """Complex short-time spectrum ``(..., F, T // hop + 1)`` of waves ``(..., T)``: Hann window, centred, reflected."""
+    window = torch.hann_window(fft_size, device=wave.device, dtype=wave.dtype)
+    spectrum: Tensor = torch.stft(
+        wave, fft_size, hop, window=window, center=True, pad_mode="reflect", return_complex=True
+    )
+    return spectrum
+
+
+def _waveform(spectrum: Tensor, fft_size: int, hop: int, length: int) -> Tensor:
+    window = torch.hann_window(fft_size, device=spectrum.device, dtype=spectrum.real.dtype)
+    return torch.istft(spectrum, fft_size, hop, window=window, center=True, length=length)
+
+
+def mel_to_magnitude(mel: Tensor, filters: Tensor, steps: int = 30) -> Tensor:
+    """Non-negative magnitudes ``(F, T)`` whose mel spectrum is close to ``mel`` ``(M, T)``.
+
+    Starts at the pseudo-inverse, negative values cut, and improves it by multiplicative updates, which keep
+    values non-negative (Lee and Seung, 2001).
+    """
+    magnitude: Tensor = (torch.linalg.pinv(filters) @ mel).clamp(min=1e-8)
+    goal = filters.T @ mel
+    for _ in range(steps):
+        magnitude = magnitude * goal / (filters.T @ (filters @ magnitude)).clamp(min=1e-10)
+    return magnitude
+
+
+def griffin_lim(
+    magnitude: Tensor, fft_size: int, hop: int, *, length: int, seed: int = 0, steps: int = 32, momentum: float = 0.99
+) -> Tensor:
+    """Waveform ``(length,)`` whose spectrum has about the magnitudes ``(F, T)``.
+
+    Fast Griffin-Lim (Perraudin, Balazs and Sondergaard, WASPAA 2013), from random phases.
+
+    Args:
+        magnitude: Non-negative; as many frames as :func:`spectrogram` gives for ``length`` samples.
+        fft_size: Samples per transform.
+        hop: Samples between frames.
+        length: Samples to return.
+        seed: Seed of the phases.
+        steps: Iterations.
+        momentum: Acceleration; 0 is plain Griffin-Lim.
+    """
+    phases = torch.rand(magnitude.shape, generator=torch.Generator().manual_seed(seed)).to(magnitude)
+    angles = torch.polar(torch.ones_like(magnitude), 2 * math.pi * phases)
+    before = torch.zeros_like(angles)
+    for _ in range(steps):
+        rebuilt = spectrogram(_waveform(magnitude * angles, fft_size, hop, length), fft_size, hop)
+        angles = rebuilt - momentum / (1 + momentum) * before
+        angles = angles / angles.abs().clamp(min=1e-16)
+        before = rebuilt
+    return _waveform(magnitude * angles, fft_size, hop, length)
