@@ -16,7 +16,7 @@ from anyloom.discovery import ComponentSpec, get_registry, hookimpl
 from anyloom.errors import AnyloomError
 
 if TYPE_CHECKING:
-    from anyloom.build import build
+    from anyloom.building import build
     from anyloom.conversation import Conversation, Media, Message, Text, read_media
     from anyloom.model.model import AnyToAnyModel
 
@@ -42,7 +42,7 @@ _HOMES = {
     "Media": "anyloom.conversation",
     "Message": "anyloom.conversation",
     "Text": "anyloom.conversation",
-    "build": "anyloom.build",
+    "build": "anyloom.building",
     "read_media": "anyloom.conversation",
 }
 

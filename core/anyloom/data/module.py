@@ -7,7 +7,7 @@ from typing import Any
 
 import lightning
 
-from anyloom.build import build_named
+from anyloom.building import build_named
 from anyloom.config.schema import DataConfig
 from anyloom.config.validation import validate
 from anyloom.data.loader import ResumableLoader

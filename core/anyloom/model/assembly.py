@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from torch import nn
 
-from anyloom.build import build_named
+from anyloom.building import build_named
 from anyloom.errors import ConfigError, FeatureSpaceError
 from anyloom.interfaces.decoder import Decoder
 from anyloom.interfaces.encoder import Encoder

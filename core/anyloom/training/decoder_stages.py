@@ -15,7 +15,7 @@ import torch
 from pydantic import Field, PositiveInt
 from torch import Tensor
 
-from anyloom.build import build_named
+from anyloom.building import build_named
 from anyloom.config.schema import OptimizerConfig
 from anyloom.data.feature_cache import FeatureCache
 from anyloom.data.loader import ResumableLoader

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from anyloom.build import build_named
+from anyloom.building import build_named
 from anyloom.config.schema import OptimizerConfig
 from anyloom.config.validation import validate
 from anyloom.data.batch import Batch, Collator

@@ -13,7 +13,7 @@ import yaml
 from jsonargparse import ArgumentError
 from lightning.pytorch.cli import LightningCLI
 
-from anyloom.build import build_named
+from anyloom.building import build_named
 from anyloom.config.schema import ProjectConfig
 from anyloom.config.validation import validate
 from anyloom.data.module import AnyToAnyData
