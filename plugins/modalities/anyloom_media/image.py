@@ -137,7 +137,7 @@ def _to_pil(data: Tensor, where: str) -> Image.Image:
 
 def _on_white(picture: Image.Image) -> Tensor:
     """Return a Pillow picture of any mode as float32 ``(3, H, W)`` in 0..1."""
-    if picture.mode.startswith("I") and np.asarray(picture).max(initial=0) > 255:
+    if picture.mode.startswith("I"):
         grey = torch.from_numpy(np.asarray(picture).astype(np.float32) / _DEEPEST)
         return grey.clamp(0, 1).expand(3, -1, -1).contiguous()
     if not picture.has_transparency_data:
