@@ -2,34 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 
 from torch import nn
 
 from anyloom.building import build_named
-from anyloom.errors import ConfigError, FeatureSpaceError
+from anyloom.errors import AnyloomError, ConfigError, FeatureSpaceError, PluginError, combine
 from anyloom.interfaces.decoder import Decoder
 from anyloom.interfaces.encoder import Encoder
 from anyloom.interfaces.feature_space import FeatureSpace
 from anyloom.interfaces.llm import LLM
-from anyloom.interfaces.projector import Projector
 from anyloom.model.config import ModelConfig
 
-__all__ = ["Parts", "assemble", "feature_spaces", "space_problems"]
+__all__ = ["Parts", "assemble", "assemble_partly", "feature_spaces", "keyed", "space_problems"]
 
 
 class Parts(nn.Module):
-    """The components of a model, by the keys of its config."""
+    """The components of a model, by the keys of its config; :func:`assemble` fills it."""
 
-    def __init__(self, config: ModelConfig) -> None:
+    llm: LLM
+
+    def __init__(self) -> None:
         super().__init__()
-        self.llm: LLM = build_named("llm", config.llm, where="model.llm")
-        self.encoders = nn.ModuleDict(
-            {k: build_named("encoder", v, where=f"model.encoders.{k}") for k, v in config.encoders.items()}
-        )
-        self.decoders = nn.ModuleDict(
-            {k: build_named("decoder", v, where=f"model.decoders.{k}") for k, v in config.decoders.items()}
-        )
+        self.encoders = nn.ModuleDict()
+        self.decoders = nn.ModuleDict()
         self.input_projectors = nn.ModuleDict()
         self.output_projectors = nn.ModuleDict()
 
@@ -47,7 +45,7 @@ class Parts(nn.Module):
 
     def components(self) -> dict[str, nn.Module]:
         """Every part by its YAML key."""
-        named: dict[str, nn.Module] = {"model.llm": self.llm}
+        named: dict[str, nn.Module] = {"model.llm": self.llm} if "llm" in self._modules else {}
         for group in ("encoders", "decoders"):
             named |= {f"model.{group}.{k}": part for k, part in getattr(self, group).items()}
         for side in ("input_projector", "output_projector"):
@@ -62,29 +60,80 @@ def assemble(config: ModelConfig) -> Parts:
     Raises:
         anyloom.errors.FeatureSpaceError: A decoder asks for other features than the encoder gives; names both
             components and the key.
-        anyloom.errors.ConfigError: Options are wrong, or a component does not handle a modality.
+        anyloom.errors.ConfigError: Options are wrong, or a component does not handle a modality. Several problems
+            of any kind are raised as one error with a line for each.
     """
-    parts = Parts(config)
-    problems = space_problems(config, parts)
+    parts, problems = assemble_partly(config)
     if problems:
-        raise FeatureSpaceError("\n".join(problems))
-    spaces = feature_spaces(config, parts)
-    for name, modality in config.modalities.items():
-        space, hidden = spaces[name], parts.llm.hidden_size
-        width = space.dim * (space.tokens if config.feature_steps == "parallel" else 1)
-        where = f"model.modalities.{name}"
-        parts.input_projectors[name] = _projector(
-            modality.input_projector, space.dim, hidden, f"{where}.input_projector"
-        )
-        parts.output_projectors[name] = _projector(
-            modality.output_projector, hidden, width, f"{where}.output_projector"
-        )
+        raise combine(problems) from problems[0].__cause__
     return parts
 
 
-def _projector(options: dict[str, object], in_dim: int, out_dim: int, where: str) -> Projector:
-    projector: Projector = build_named("projector", options, where=where, in_dim=in_dim, out_dim=out_dim)
-    return projector
+def assemble_partly(config: ModelConfig, catch: type[Exception] = AnyloomError) -> tuple[Parts, list[AnyloomError]]:
+    """Build what can be built, and return it with every problem that was met.
+
+    Args:
+        config: The model section.
+        catch: What counts as a problem of one part; anything else is raised.
+    """
+    parts, problems = Parts(), _Problems(catch)
+    with problems.at("model.llm"):
+        parts.llm = build_named("llm", config.llm, where="model.llm")
+    for group, kind in (("encoders", "encoder"), ("decoders", "decoder")):
+        for key, options in getattr(config, group).items():
+            with problems.at(f"model.{group}.{key}"):
+                getattr(parts, group)[key] = build_named(kind, options, where=f"model.{group}.{key}")
+    problems.found += space_problems(config, parts)
+    if not problems.found:
+        for name, space in feature_spaces(config, parts).items():
+            _add_projectors(config, parts, name, space, problems)
+    return parts, problems.found
+
+
+def _add_projectors(config: ModelConfig, parts: Parts, name: str, space: FeatureSpace, problems: _Problems) -> None:
+    hidden = parts.llm.hidden_size
+    width = space.dim * (space.tokens if config.feature_steps == "parallel" else 1)
+    for side, (in_dim, out_dim) in (("input_projector", (space.dim, hidden)), ("output_projector", (hidden, width))):
+        options, where = getattr(config.modalities[name], side), f"model.modalities.{name}.{side}"
+        with problems.at(where):
+            table = getattr(parts, f"{side}s")
+            table[name] = build_named("projector", options, where=where, in_dim=in_dim, out_dim=out_dim)
+
+
+class _Problems:
+    """Collects what goes wrong in single parts, each with its YAML key."""
+
+    def __init__(self, catch: type[Exception]) -> None:
+        self.catch = catch
+        self.found: list[AnyloomError] = []
+
+    @contextmanager
+    def at(self, key: str) -> Iterator[None]:
+        """Keep the error of one part and go on."""
+        try:
+            yield
+        except self.catch as error:
+            self.found += keyed(error, key)
+
+
+def keyed(error: Exception, key: str) -> list[AnyloomError]:
+    """Return an error's parts with a YAML key as their place."""
+    if not isinstance(error, AnyloomError):
+        text = " ".join(str(error).split())
+        problem = PluginError(f"the component cannot be built ({type(error).__name__}: {text})", where=key)
+        problem.__cause__ = error
+        return [problem]
+    return [_beneath(part, key) for part in error.parts]
+
+
+def _beneath(problem: AnyloomError, key: str) -> AnyloomError:
+    """Put a key before an error's place; a component names its own options without it."""
+    if problem.where.startswith(key):
+        return problem
+    if isinstance(problem, ConfigError) and re.fullmatch(r"[a-z_][\w.]*", problem.where):
+        return type(problem)(problem.what, where=f"{key}.{problem.where}", fix=problem.fix)
+    what = f"{problem.where}: {problem.what}" if problem.where else problem.what
+    return type(problem)(what, where=key, fix=problem.fix)
 
 
 def feature_spaces(config: ModelConfig, parts: Parts) -> dict[str, FeatureSpace]:
@@ -92,33 +141,40 @@ def feature_spaces(config: ModelConfig, parts: Parts) -> dict[str, FeatureSpace]
     return {n: parts.encoder(m.encoder).feature_space(n) for n, m in config.modalities.items()}
 
 
-def space_problems(config: ModelConfig, parts: Parts) -> list[str]:
-    """One line for every decoder whose feature space or modality does not fit; empty if all is well."""
-    problems = []
+def space_problems(config: ModelConfig, parts: Parts) -> list[AnyloomError]:
+    """One error for every encoder that does not handle its modality and every decoder that does not fit.
+
+    Parts that are missing are passed over.
+    """
+    problems: list[AnyloomError] = []
     for name, modality in config.modalities.items():
-        if modality.decoder is None:
-            continue
-        encoder, decoder = parts.encoder(modality.encoder), parts.decoder(modality.decoder)
-        where = f"model.modalities.{name}.decoder"
-        if decoder.modality != name:
-            problems.append(
-                f"{where}: {_label(config.decoders, modality.decoder)} makes {decoder.modality}, not {name}"
-            )
+        where = f"model.modalities.{name}"
+        if modality.encoder not in parts.encoders:
             continue
         try:
-            given = encoder.feature_space(name)
-        except (KeyError, ConfigError) as error:
-            problems.append(f"model.modalities.{name}.encoder: {error}")
+            given = parts.encoder(modality.encoder).feature_space(name)
+        except (KeyError, AnyloomError) as error:
+            what = f"{_label('encoder', config.encoders, modality.encoder)} does not encode {name!r} ({error})"
+            problems.append(ConfigError(what, where=f"{where}.encoder", fix="choose an encoder that does"))
             continue
-        asked = decoder.feature_space()
-        if asked != given:
-            problems.append(
-                f"{where}: decoder {_label(config.decoders, modality.decoder)} asks for {asked}, but encoder "
-                f"{_label(config.encoders, modality.encoder)} gives {given}: {', '.join(given.mismatch(asked))}. "
-                "To fix: choose an encoder and a decoder of one feature space"
-            )
+        if modality.decoder is not None and modality.decoder in parts.decoders:
+            problems += _decoder_problems(config, parts, name, given)
     return problems
 
 
-def _label(table: Mapping[str, Mapping[str, object]], key: str) -> str:
-    return f"{key!r} ({table[key].get('name') or table[key].get('class_path')})"
+def _decoder_problems(config: ModelConfig, parts: Parts, name: str, given: FeatureSpace) -> list[AnyloomError]:
+    modality, where = config.modalities[name], f"model.modalities.{name}.decoder"
+    assert modality.decoder is not None
+    decoder, label = parts.decoder(modality.decoder), _label("decoder", config.decoders, modality.decoder)
+    if decoder.modality != name:
+        return [ConfigError(f"{label} makes {decoder.modality}, not {name}", where=where)]
+    asked = decoder.feature_space()
+    if asked == given:
+        return []
+    encoder = _label("encoder", config.encoders, modality.encoder)
+    what = f"{label} asks for {asked}, but {encoder} gives {given}: {', '.join(given.mismatch(asked))}"
+    return [FeatureSpaceError(what, where=where, fix="choose an encoder and a decoder of one feature space")]
+
+
+def _label(kind: str, table: Mapping[str, Mapping[str, object]], key: str) -> str:
+    return f"{kind} {key!r} ({table[key].get('name') or table[key].get('class_path')})"

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, PositiveInt, model_validator
+from anyloom.config.validation import WrongOptionsError
+from anyloom.errors import nearest
 
 __all__ = ["LossConfig", "ModalityConfig", "ModelConfig"]
 
@@ -76,11 +78,13 @@ class ModelConfig(_Section):
 
     @model_validator(mode="after")
     def _references(self) -> ModelConfig:
+        problems = {}
         for name, modality in self.modalities.items():
             for key, table in (("encoder", self.encoders), ("decoder", self.decoders)):
                 reference = getattr(modality, key)
                 if reference is not None and reference not in table:
-                    raise ValueError(
-                        f"modalities.{name}.{key} names {reference!r}, but {key}s has only {sorted(table) or 'nothing'}"
-                    )
+                    known = nearest(reference, table) or f"{key}s has only {sorted(table) or 'nothing'}"
+                    problems[f"modalities.{name}.{key}"] = f"no {key} is called {reference!r} here; {known}"
+        if problems:
+            raise WrongOptionsError(problems)
         return self

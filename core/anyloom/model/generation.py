@@ -151,9 +151,7 @@ def _banned(model: AnyToAnyModel, options: GenerationOptions, device: torch.devi
     return torch.tensor([*model.llm.tokenizer.special_ids(), *ends, *begins], device=device)
 
 
-def _step(
-    model: AnyToAnyModel, rows: list[_Row], hidden: Tensor, banned: Tensor, options: GenerationOptions
-) -> Tensor:
+def _step(model: AnyToAnyModel, rows: list[_Row], hidden: Tensor, banned: Tensor, options: GenerationOptions) -> Tensor:
     """Advance every row by one position; returns the next input embeddings ``(B, 1, H)``."""
     ids = torch.full((len(rows),), model.llm.tokenizer.pad_id, device=hidden.device)
     in_text = [i for i, row in enumerate(rows) if not row.done and row.run is None]
@@ -237,14 +235,24 @@ def _messages(
             media = [Media(name, features=f) for f in features]
         else:
             media = decoder.generate(
-                features, seeds=[seeds[r] + 7919 * s for r, s, _ in items], steps=options.steps, guidance=options.guidance
+                features,
+                seeds=[seeds[r] + 7919 * s for r, s, _ in items],
+                steps=options.steps,
+                guidance=options.guidance,
             )
         for (r, s, f), item in zip(items, media):
             made[r, s] = Media(name, item.data, key=item.key, meta=item.meta, features=f)
-    return [Message("assistant", [_segment(model, made, r, s, x) for s, x in enumerate(row.segments)]) for r, row in enumerate(rows)]
+    return [
+        Message("assistant", [_segment(model, made, r, s, x) for s, x in enumerate(row.segments)])
+        for r, row in enumerate(rows)
+    ]
 
 
 def _segment(
-    model: AnyToAnyModel, made: dict[tuple[int, int], Media], r: int, s: int, segment: list[int] | tuple[str, list[Tensor]]
+    model: AnyToAnyModel,
+    made: dict[tuple[int, int], Media],
+    r: int,
+    s: int,
+    segment: list[int] | tuple[str, list[Tensor]],
 ) -> Segment:
     return made[r, s] if isinstance(segment, tuple) else Text(model.llm.tokenizer.decode(segment))

@@ -42,9 +42,7 @@ def token_loss(logits: Tensor, labels: Tensor) -> Tensor:
     return F.cross_entropy(logits.float(), labels, ignore_index=IGNORE)
 
 
-def feature_loss(
-    predicted: Tensor, target: Tensor, weight: Tensor, kind: Literal["mse", "cosine"] = "mse"
-) -> Tensor:
+def feature_loss(predicted: Tensor, target: Tensor, weight: Tensor, kind: Literal["mse", "cosine"] = "mse") -> Tensor:
     """Regression of predicted features onto the encoder's.
 
     Args:

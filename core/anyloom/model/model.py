@@ -36,12 +36,13 @@ class AnyToAnyModel(nn.Module):
     Args:
         config: Validated ``model:`` section.
         load: Read the weight files that the components name.
+        parts: What :func:`anyloom.model.assembly.assemble` made of this config; made here by default.
     """
 
-    def __init__(self, config: ModelConfig, *, load: bool = True) -> None:
+    def __init__(self, config: ModelConfig, *, load: bool = True, parts: Parts | None = None) -> None:
         super().__init__()
         self.config = config
-        self.parts: Parts = assemble(config)
+        self.parts: Parts = parts or assemble(config)
         self.spaces: dict[str, FeatureSpace] = feature_spaces(config, self.parts)
         self.tags = self._add_tags()
         self.cache: FeatureCache | None = None
@@ -86,7 +87,7 @@ class AnyToAnyModel(nn.Module):
         save_model(self, Path(folder), include_frozen=include_frozen)
 
     def _add_tags(self) -> dict[str, Tags]:
-        names = list(self.config.modalities)
+        names = sorted(self.config.modalities)
         ids = self.llm.add_tokens([tag for n in names for tag in (f"<{n}>", f"</{n}>")])
         return {n: Tags(ids[2 * i], ids[2 * i + 1], self.spaces[n].tokens) for i, n in enumerate(names)}
 

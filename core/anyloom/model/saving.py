@@ -40,7 +40,7 @@ def save_model(model: AnyToAnyModel, folder: Path, *, include_frozen: bool) -> N
     tensors = {k: v for k, v in model.parts.state_dict().items() if not k.startswith(tuple(left_out))}
     write_tensors(tensors, folder / "model.safetensors", {"format": "pt"})
     record = {"format": _FORMAT, "model": sections, "references": references}
-    (folder / "config.json").write_text(json.dumps(record, indent=1, sort_keys=True) + "\n")
+    (folder / "config.json").write_text(json.dumps(record, indent=1) + "\n")
 
 
 def _named_parts(model: AnyToAnyModel, sections: dict[str, Any]) -> list[tuple[str, dict[str, Any], NeuralComponent]]:
@@ -62,7 +62,9 @@ def load_model(folder: Path) -> AnyToAnyModel:
 
     file = folder / "config.json"
     if not file.is_file():
-        raise CheckpointError("there is no saved model here", where=str(file), fix="give the folder save_pretrained wrote")
+        raise CheckpointError(
+            "there is no saved model here", where=str(file), fix="give the folder save_pretrained wrote"
+        )
     try:
         record = json.loads(file.read_text())
     except json.JSONDecodeError as error:
