@@ -7,7 +7,7 @@ mistake in a config, a plugin or a file. Anything else that escapes is a bug of 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 __all__ = [
     "AnyloomError",
@@ -18,6 +18,7 @@ __all__ = [
     "MediaError",
     "PluginError",
     "UnknownNameError",
+    "combine",
     "nearest",
 ]
 
@@ -30,12 +31,16 @@ class AnyloomError(Exception):
         where: The place: a YAML key, a file and line, a plugin with its version.
         fix: What the user can do about it.
 
+    Attributes:
+        parts: The single errors, where this one stands for several (see :func:`combine`); else only itself.
+
     >>> print(ConfigError("batch_size must be positive, got 0", where="data.batch_size", fix="give 1 or more"))
     data.batch_size: batch_size must be positive, got 0. To fix: give 1 or more
     """
 
     def __init__(self, what: str, *, where: str = "", fix: str = "") -> None:
         self.what, self.where, self.fix = what, where, fix
+        self.parts: tuple[AnyloomError, ...] = (self,)
         super().__init__(what, where, fix)
 
     def __str__(self) -> str:
@@ -69,6 +74,25 @@ class MediaError(AnyloomError):
 
 class CheckpointError(AnyloomError):
     """Weights are missing, truncated or do not belong to this component."""
+
+
+def combine(errors: Sequence[AnyloomError]) -> AnyloomError:
+    """Return one error for several: the only one as it is, else one with a line for each.
+
+    Args:
+        errors: At least one. Several of one class give that class, else :class:`ConfigError`.
+
+    >>> print(combine([ConfigError("too small", where="a"), ConfigError("too big", where="b")]))
+    a: too small
+    b: too big
+    """
+    parts = [part for error in errors for part in error.parts]
+    if len(parts) == 1:
+        return parts[0]
+    classes = {type(part) for part in parts}
+    whole = (classes.pop() if len(classes) == 1 else ConfigError)("\n".join(str(part) for part in parts))
+    whole.parts = tuple(parts)
+    return whole
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

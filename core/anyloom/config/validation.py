@@ -2,16 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import typing
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from anyloom.errors import ConfigError, nearest
+from anyloom.errors import ConfigError, combine, nearest
 
-__all__ = ["split_name", "validate"]
+__all__ = ["WrongOptionsError", "split_name", "validate"]
 
 ConfigT = TypeVar("ConfigT", bound=BaseModel)
+
+
+class WrongOptionsError(ValueError):
+    """For a Config's own validators that look at several options at once: each problem with its key.
+
+    Args:
+        problems: What is wrong, by dotted key inside the Config.
+    """
+
+    def __init__(self, problems: Mapping[str, str]) -> None:
+        self.problems = dict(problems)
+        super().__init__("; ".join(f"{key}: {what}" for key, what in problems.items()))
 
 
 def validate(config: type[ConfigT], options: Mapping[str, Any], *, where: str) -> ConfigT:
@@ -26,40 +39,78 @@ def validate(config: type[ConfigT], options: Mapping[str, Any], *, where: str) -
         anyloom.errors.ConfigError: One line per problem, each with its full key; an unknown key is answered with
             the nearest valid one.
     """
+    if not isinstance(options, Mapping):
+        raise ConfigError(f"expected options by name, got {options!r}", where=where)
     try:
         return config.model_validate(dict(options))
     except ValidationError as error:
-        problems = [_problem(config, dict(p), where) for p in error.errors(include_url=False)]
-    if len(problems) == 1:
-        raise problems[0]
-    raise ConfigError("\n".join(str(p) for p in problems))
+        found = [p for e in error.errors(include_url=False) for p in _problems(config, dict(e), options, where)]
+    raise combine(_one_per_key(found))
 
 
-def _problem(config: type[BaseModel], problem: dict[str, Any], where: str) -> ConfigError:
-    location = [str(p) for p in problem["loc"]]
-    key = ".".join([where, *location]) if where else ".".join(location)
-    if problem["type"] == "extra_forbidden":
+def _problems(
+    config: type[BaseModel], problem: dict[str, Any], options: Mapping[str, Any], where: str
+) -> Iterator[ConfigError]:
+    location = _location(problem["loc"], options, added=problem["type"] == "missing")
+    key = ".".join(p for p in (where, *location) if p)
+    cause = problem.get("ctx", {}).get("error")
+    if isinstance(cause, WrongOptionsError):
+        for inner, what in cause.problems.items():
+            yield ConfigError(what, where=f"{key}.{inner}" if key else inner)
+    elif problem["type"] == "extra_forbidden":
         known = _fields(config, location[:-1])
-        return ConfigError(
-            f"there is no option {location[-1]!r} here",
-            where=key,
-            fix=nearest(location[-1], known) or f"known options: {', '.join(sorted(known))}",
-        )
-    if problem["type"] == "missing":
-        return ConfigError("this option is required", where=key, fix="give it a value")
-    message = str(problem["msg"]).removeprefix("Value error, ")
-    return ConfigError(f"{message}, got {problem['input']!r}", where=key)
+        hint = nearest(location[-1], known) or f"known options: {', '.join(sorted(known))}"
+        yield ConfigError(f"there is no option {location[-1]!r} here", where=key, fix=hint)
+    elif problem["type"] == "missing":
+        yield ConfigError("this option is required", where=key, fix="give it a value")
+    else:
+        message = str(problem["msg"]).removeprefix("Value error, ")
+        got = "" if isinstance(problem["input"], Mapping | BaseModel) else f", got {problem['input']!r}"
+        yield ConfigError(message + got, where=key)
+
+
+def _location(parts: Sequence[int | str], options: Any, *, added: bool) -> list[str]:
+    """The part of a pydantic location that the user wrote; tags of unions' branches are left out."""
+    location: list[str] = []
+    for index, part in enumerate(parts):
+        inside = range(len(options)) if isinstance(options, Sequence) else options
+        if isinstance(inside, Mapping | range) and part in inside:
+            options = options[part]
+        elif not (added and index == len(parts) - 1):
+            continue
+        location.append(str(part))
+    return location
+
+
+def _one_per_key(problems: list[ConfigError]) -> list[ConfigError]:
+    """Join what the branches of a union say about one value."""
+    by_key: dict[str, list[ConfigError]] = {}
+    for problem in problems:
+        by_key.setdefault(problem.where, []).append(problem)
+    return [
+        same[0] if len(same) == 1 else ConfigError(", or ".join(p.what for p in same), where=key, fix=same[0].fix)
+        for key, same in by_key.items()
+    ]
 
 
 def _fields(config: type[BaseModel], location: list[str]) -> list[str]:
-    """Names of the fields at a nested location, following annotations as far as they are models."""
+    """Names of the fields at a nested location, following annotations as far as they hold models."""
+    models = [config]
     for part in location:
-        field = config.model_fields.get(part)
-        inner = field.annotation if field else None
-        if not (isinstance(inner, type) and issubclass(inner, BaseModel)):
-            break
-        config = inner
-    return list(config.model_fields)
+        inner = [m for c in models for m in _models(c, part)]
+        models = inner or models
+    return sorted({name for model in models for name in model.model_fields})
+
+
+def _models(config: type[BaseModel], part: str) -> Iterator[type[BaseModel]]:
+    """The models inside a field's annotation: itself, branches of a union, values of a container."""
+    field = config.model_fields.get(part)
+    waiting: list[Any] = [field.annotation] if field else []
+    while waiting:
+        annotation = waiting.pop()
+        if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+            yield annotation
+        waiting += typing.get_args(annotation)
 
 
 def split_name(options: Any, *, where: str) -> tuple[str, dict[str, Any]]:

@@ -195,8 +195,7 @@ class AnyToAnyModel(nn.Module):
             predicted: Tensor = project(hidden[media.row, media.start - 1])
             return predicted.unflatten(-1, (space.tokens, space.dim))
         steps = media.start[:, None] - 1 + torch.arange(space.tokens, device=hidden.device)
-        predicted = project(hidden[media.row[:, None], steps])
-        return predicted
+        return project(hidden[media.row[:, None], steps])  # type: ignore[no-any-return]
 
     def forward(self, batch: Batch) -> Losses:
         """All losses of a batch; modalities may be mixed at will within it."""

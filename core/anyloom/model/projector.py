@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Literal
 
-import torch
 from pydantic import PositiveInt
 from torch import Tensor, nn
 
@@ -17,6 +16,7 @@ __all__ = ["MLPProjector"]
 class MLPProjector(Projector):
     """Two linear layers with activation and LayerNorm between them (CoDi-2, section 3.1).
 
+    >>> import torch
     >>> config = MLPProjector.Config(hidden_dim=8)
     >>> MLPProjector(config, in_dim=4, out_dim=6)(torch.zeros(2, 3, 4)).shape
     torch.Size([2, 3, 6])
