@@ -1,0 +1,58 @@
+"""Samples side by side: what was asked, what was wanted, what came out."""
+
+from __future__ import annotations
+
+from html import escape
+
+from anyloom.conversation.media_files import io_for
+from anyloom.conversation.segments import Conversation, Media, Message, Segment
+from anyloom.errors import AnyloomError
+from anyloom.report.contents import SampleGroup, SampleRow
+
+__all__ = ["media_html", "message_html", "sample_group"]
+
+
+def media_html(media: Media) -> str:
+    """Show one media item through its modality, or say why it cannot be shown."""
+    if media.data is None and media.loader is None:
+        return '<span class="soft">(a feature only: nothing decoded it)</span>'
+    try:
+        return f'<span class="media">{io_for(media.modality).to_html(media)}</span>'
+    except AnyloomError as error:
+        return f'<span class="soft">({escape(media.modality)}: {escape(str(error))})</span>'
+
+
+def _segment(segment: Segment) -> str:
+    return media_html(segment) if isinstance(segment, Media) else escape(segment.text)
+
+
+def message_html(message: Message, *, who: bool = False) -> str:
+    """One message, its segments in order; text is escaped.
+
+    Args:
+        message: The message.
+        who: Begin with the role.
+    """
+    inside = "".join(_segment(s) for s in message.segments) or '<span class="soft">(empty)</span>'
+    role = f'<span class="who">{escape(message.role)}: </span>' if who else ""
+    return f'<div class="turn">{role}{inside}</div>'
+
+
+def _prompt(conversation: Conversation) -> str:
+    several = len(conversation.messages) > 1
+    return "".join(message_html(m, who=several) for m in conversation.messages)
+
+
+def _row(row: SampleRow) -> str:
+    note = f'<div class="note soft">{escape(row.note)}</div>' if row.note else ""
+    return (
+        f'<div class="sample"><div class="prompt"><h4>Prompt</h4>{_prompt(row.prompt)}</div>'
+        f"<div><h4>Target</h4>{message_html(row.target)}</div>"
+        f"<div><h4>Model's answer</h4>{message_html(row.output)}</div>{note}</div>"
+    )
+
+
+def sample_group(group: SampleGroup) -> str:
+    """A heading, an explanation and the samples of one task."""
+    rows = "".join(_row(r) for r in group.rows)
+    return f"<h3>{escape(group.title)}</h3><p>{escape(group.explanation)}</p>{rows}"

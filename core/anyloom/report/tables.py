@@ -1,0 +1,93 @@
+"""Tables of a report: measured values, stages, facts, attributions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from html import escape
+
+from anyloom.report.contents import Attribution, Measure, MeasuredRow, StageRow
+
+__all__ = ["attribution_table", "duration", "facts_table", "measure_table", "stage_table"]
+
+
+def duration(seconds: float) -> str:
+    """Seconds in words.
+
+    >>> duration(8.21), duration(75), duration(3700)
+    ('8.2 s', '1 min 15 s', '1 h 2 min')
+    """
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"
+
+
+def _table(head: Sequence[str], rows: Sequence[str]) -> str:
+    cells = "".join(f'<th scope="col">{escape(h)}</th>' for h in head)
+    body = "".join(rows)
+    return f'<div class="scroll"><table><thead><tr>{cells}</tr></thead><tbody>{body}</tbody></table></div>'
+
+
+def _shown(value: float | None, form: str) -> str:
+    if value is None:
+        return "–"
+    return f"{100 * value:.1f} %" if form == "percent" else f"{value:.3f}"
+
+
+def measure_table(measure: Measure) -> str:
+    """Heading, explanation and table of one measure; the best value of a row stands out."""
+    direction = "Higher is better." if measure.better == "higher" else "Lower is better."
+    rows = [_measured_row(measure, row) for row in measure.rows]
+    return (
+        f"<h3>{escape(measure.title)}</h3><p>{escape(measure.explanation)} {direction}</p>"
+        f"{_table(['', *measure.columns, 'N'], rows)}"
+    )
+
+
+def _measured_row(measure: Measure, row: MeasuredRow) -> str:
+    known = [v for v in row.values if v is not None]
+    best = (max if measure.better == "higher" else min)(known) if len(set(known)) > 1 else None
+    cells = "".join(
+        f"<td{' class=best' if value is not None and value == best else ''}>{_shown(value, measure.form)}</td>"
+        for value in row.values
+    )
+    return f"<tr><td>{escape(row.label)}</td>{cells}<td>{row.count:,}</td></tr>"
+
+
+def stage_table(stages: Sequence[StageRow]) -> str:
+    """What each stage cost, with the sum of the times."""
+    head = ["Stage", "What it trains", "Time", "Steps", "Samples/s", "Peak memory", "Trained parameters"]
+    rows = [_stage_row(s) for s in stages]
+    total = duration(sum(s.seconds for s in stages))
+    rows.append(f"<tr><td><b>All</b></td><td></td><td><b>{total}</b></td><td></td><td></td><td></td><td></td></tr>")
+    return _table(head, rows)
+
+
+def _stage_row(stage: StageRow) -> str:
+    speed = "–" if stage.samples_per_second is None else f"{stage.samples_per_second:,.0f}"
+    memory = "–" if stage.memory is None else f"{stage.memory / 2**30:.2f} GiB"
+    parameters = "–" if stage.parameters is None else f"{stage.parameters / 1e6:.2f} M"
+    numbers = (duration(stage.seconds), f"{stage.steps:,}", speed, memory, parameters)
+    cells = "".join(f"<td>{n}</td>" for n in numbers)
+    return f'<tr><td>{escape(stage.name)}</td><td class="words">{escape(stage.summary)}</td>{cells}</tr>'
+
+
+def facts_table(facts: Mapping[str, str]) -> str:
+    """Two columns, name and value."""
+    rows = [f'<tr><td>{escape(k)}</td><td class="words">{escape(v)}</td></tr>' for k, v in facts.items()]
+    return _table(["", ""], rows)
+
+
+def attribution_table(attributions: Sequence[Attribution]) -> str:
+    """Whose work was used, under which licence; addresses are text, so that the page refers to nothing outside."""
+    rows = [
+        f"<tr><td>{escape(a.what)}</td>"
+        + "".join(f'<td class="words">{escape(text)}</td>' for text in (a.author, a.licence, a.source))
+        + "</tr>"
+        for a in attributions
+    ]
+    return _table(["What", "By", "Licence", "From"], rows)
