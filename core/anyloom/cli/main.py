@@ -10,11 +10,11 @@ import argparse
 import os
 import sys
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from anyloom import __version__
 from anyloom.discovery import Registry, get_registry
-from anyloom.errors import AnyloomError, UnknownNameError, nearest
+from anyloom.errors import AnyloomError
 
 __all__ = ["main"]
 
@@ -68,7 +68,7 @@ def _run(options: list[str], command: list[str]) -> int:
     if not command:
         parser.print_help()
         return 0
-    status = _known(registry, command[0])(command[1:])
+    status = registry.command(command[0])(command[1:])
     sys.stdout.flush()
     return status or 0
 
@@ -80,18 +80,6 @@ def _commands(registry: Registry) -> str:
     text = "\n".join(["commands:", *lines, "", "'anyloom COMMAND --help' explains one of them."])
     broken = [p for p in registry.plugins if p.status not in ("ok", "disabled")]
     return f"{text}\n{len(broken)} of the plugins did not load; 'anyloom plugins' says why." if broken else text
-
-
-def _known(registry: Registry, name: str) -> Callable[[list[str]], int]:
-    """Return the function of a subcommand.
-
-    Raises:
-        anyloom.errors.UnknownNameError: No plugin provides the subcommand.
-    """
-    if name not in registry.commands:
-        fix = nearest(name, registry.commands) or f"the commands are {', '.join(registry.commands)}"
-        raise UnknownNameError(f"there is no command {name!r}", fix=fix)
-    return registry.command(name)
 
 
 if __name__ == "__main__":

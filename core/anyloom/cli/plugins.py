@@ -27,7 +27,7 @@ from anyloom.discovery import API, KINDS, ComponentSpec, Registry, get_registry
 
 __all__ = ["main"]
 
-_COLUMNS = ("name", "kind", "modalities", "package", "version", "licence", "status", "summary")
+_COLUMNS = ("name", "kind", "modalities", "package", "version", "status", "licence")
 _PIPED_WIDTH = 100
 
 
@@ -67,19 +67,23 @@ def _as_json(registry: Registry, kind: str | None) -> dict[str, Any]:
 
 
 def _table(registry: Registry, kind: str | None, width: int) -> list[str]:
-    """Return a line per component; summaries are cut so that lines stay within ``width`` characters."""
+    """Return a row per component with its summary under it; what is too long for ``width`` characters is wrapped."""
     records = [_component(registry, s) for s in registry.components(kind)]
     rows = [[",".join(r[c]) or "any" if c == "modalities" else r[c] for c in _COLUMNS] for r in records]
-    table = [[c.upper() for c in _COLUMNS], *rows]
-    widths = [max(len(row[i]) for row in table) for i in range(len(_COLUMNS) - 1)]
-    rest = max(width - sum(widths) - 2 * len(widths), len("summary"))
-    return [
-        "  ".join([*(cell.ljust(w) for cell, w in zip(row, widths)), _cut(row[-1], rest)]).rstrip() for row in table
-    ]
+    headings = [c.upper() for c in _COLUMNS]
+    widths = [max(len(row[i]) for row in (headings, *rows)) for i in range(len(_COLUMNS) - 1)]
+    lines = [_row(headings, widths, width)]
+    for row, record in zip(rows, records):
+        lines.append(_row(row, widths, width))
+        lines += textwrap.wrap(record["summary"], width, initial_indent="    ", subsequent_indent="    ")
+    return lines
 
 
-def _cut(text: str, width: int) -> str:
-    return text if len(text) <= width else text[: width - 3].rstrip() + "..."
+def _row(cells: Sequence[str], widths: Sequence[int], width: int) -> str:
+    """Pad all cells but the last, which is wrapped below itself."""
+    start = "".join(f"{cell:{w}}  " for cell, w in zip(cells, widths))
+    rest = max(width - len(start), 20)
+    return (start + f"\n{' ' * len(start)}".join(textwrap.wrap(cells[-1], rest))).rstrip()
 
 
 def _not_loaded(registry: Registry, width: int) -> list[str]:

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
-from anyloom.errors import PluginError
+from anyloom.errors import PluginError, nearest
 
 __all__ = ["API", "KINDS", "CommandSpec", "ComponentSpec", "RecipeSpec"]
 
@@ -63,9 +63,25 @@ class ComponentSpec:
     version: str = ""
 
     def __post_init__(self) -> None:
+        for key in ("modalities", "requires"):
+            value = getattr(self, key)
+            if isinstance(value, str):  # a string is a sequence of letters: the classic forgotten comma
+                raise PluginError(
+                    f"{key} of {self.name!r} must be a tuple of names, got {value!r}", where="ComponentSpec"
+                )
+            object.__setattr__(self, key, tuple(value))
+        if self.api != API:  # discovery lists it as incompatible; what its other fields may be is not known here
+            return
         _check("ComponentSpec", self.name, self.target)
         if self.kind not in KINDS:
-            raise PluginError(f"kind {self.kind!r} of {self.name!r} is none of {', '.join(KINDS)}")
+            fix = nearest(self.kind, KINDS) or f"the kinds are {', '.join(KINDS)}"
+            raise PluginError(f"{self.name!r} is of the unknown kind {self.kind!r}", where="ComponentSpec", fix=fix)
+        if dotted := [module for module in self.requires if "." in module]:
+            raise PluginError(
+                f"requires of {self.name!r} names {dotted[0]!r}",
+                where="ComponentSpec",
+                fix=f"name the top-level module {dotted[0].partition('.')[0]!r}",
+            )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,49 +8,20 @@ asks again finds the same plugins from the same entry points.
 from __future__ import annotations
 
 import functools
-import importlib
 import importlib.metadata
-import importlib.util
 import os
-import traceback
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
-from typing import Any, Final
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import pluggy
 
 from anyloom.discovery.hooks import GROUP, AnyloomHooks
-from anyloom.discovery.records import API, KINDS, CommandSpec, ComponentSpec, RecipeSpec
-from anyloom.errors import AnyloomError, PluginError, UnknownNameError, nearest
+from anyloom.discovery.loading import ALLOW_VARIABLE, Plugin, Taken, load_plugin
+from anyloom.discovery.records import KINDS, CommandSpec, ComponentSpec, RecipeSpec
+from anyloom.discovery.targets import how_to_install, import_class, import_function, is_class_path, missing_modules
+from anyloom.errors import PluginError, UnknownNameError, nearest
 
-__all__ = ["ALLOW_VARIABLE", "Plugin", "Registry", "get_registry"]
-
-ALLOW_VARIABLE: Final = "ANYLOOM_PLUGINS"
-"""Environment variable with a comma-separated allow-list of entry-point names. Unset means all."""
-
-
-@dataclass(frozen=True)
-class Plugin:
-    """One entry point of the group ``anyloom`` and what became of it.
-
-    Args:
-        name: Entry-point name.
-        package: Distribution that declares it.
-        version: Version of that distribution.
-        status: ``ok``, ``failed``, ``incompatible`` or ``disabled``.
-        cause: One line why it is not ``ok``.
-        detail: The full traceback, where there is one.
-    """
-
-    name: str
-    package: str
-    version: str
-    status: str = "ok"
-    cause: str = ""
-    detail: str = ""
-
-    def __str__(self) -> str:
-        return f"{self.name} ({self.package} {self.version})"
+__all__ = ["Registry", "get_registry"]
 
 
 class Registry:
@@ -58,6 +29,9 @@ class Registry:
 
     Args:
         allow: Entry-point names to load; ``None`` loads all. The core's own entry is always loaded.
+
+    Raises:
+        anyloom.errors.UnknownNameError: The allow-list names an entry point that does not exist.
     """
 
     def __init__(self, allow: Sequence[str] | None = None) -> None:
@@ -67,62 +41,15 @@ class Registry:
         self._components: dict[tuple[str, str], list[ComponentSpec]] = {}
         self._manager = pluggy.PluginManager(GROUP)
         self._manager.add_hookspecs(AnyloomHooks)
-        points = sorted(importlib.metadata.entry_points(group=GROUP), key=lambda p: (p.name != GROUP, p.name))
-        for name in allow or ():
-            if name not in {p.name for p in points}:
-                raise UnknownNameError(
-                    f"no entry point {name!r} in the group {GROUP!r}",
-                    where=f"plugin allow-list ({ALLOW_VARIABLE})",
-                    fix=nearest(name, [p.name for p in points]) or "run 'anyloom plugins'",
-                )
-        for point in points:
-            self._load(point, allowed=allow is None or point.name in allow or point.name == GROUP)
-
-    def _load(self, point: importlib.metadata.EntryPoint, *, allowed: bool) -> None:
-        dist = point.dist
-        plugin = Plugin(point.name, dist.name if dist else "unknown", dist.version if dist else "?")
-        if not allowed:
-            self.plugins.append(replace(plugin, status="disabled", cause=f"not in the allow-list {ALLOW_VARIABLE}"))
-            return
-        try:
-            self._manager.register(point.load(), name=f"{point.name}@{plugin.package}")
-            self._collect(plugin)
-        except (Exception, SystemExit) as error:
-            cause = f"{type(error).__name__}: {error}".splitlines()[0]
-            status = "incompatible" if isinstance(error, _IncompatibleError) else "failed"
-            cause = str(error) if isinstance(error, AnyloomError) else cause
-            self.plugins.append(replace(plugin, status=status, cause=cause, detail=traceback.format_exc()))
-        else:
+        taken = Taken()
+        for point in _entry_points(allow):
+            allowed = allow is None or point.name in allow or point.name == GROUP
+            plugin, records = load_plugin(point, self._manager, taken, allowed=allowed)
             self.plugins.append(plugin)
-
-    def _collect(self, plugin: Plugin) -> None:
-        """Ask one plugin for its records; all of them are taken, or none."""
-        components = list(self._ask(plugin, "anyloom_components", ComponentSpec))
-        recipes = list(self._ask(plugin, "anyloom_recipes", RecipeSpec))
-        commands = list(self._ask(plugin, "anyloom_commands", CommandSpec))
-        for spec in components:
-            spec = replace(spec, package=plugin.package, version=plugin.version)
-            self._components.setdefault((spec.kind, spec.name), []).append(spec)
-        for table, records in ((self.recipes, recipes), (self.commands, commands)):
-            for record in records:
-                if record.name in table:
-                    raise PluginError(f"the name {record.name!r} is taken by another plugin", where=str(plugin))
-                table[record.name] = record  # type: ignore[index]
-
-    def _ask(self, plugin: Plugin, hook: str, record: type[Any]) -> Iterator[Any]:
-        others = [p for n, p in self._manager.list_name_plugin() if n != f"{plugin.name}@{plugin.package}"]
-        answers: Iterable[Any] = self._manager.subset_hook_caller(hook, remove_plugins=others)()
-        for answer in answers:
-            for spec in answer:
-                if not isinstance(spec, record):
-                    raise PluginError(f"{hook} must return {record.__name__} records, got {spec!r}", where=str(plugin))
-                if spec.api != API:
-                    raise _IncompatibleError(
-                        f"{spec.name!r} is written for plugin api {spec.api}; this anyloom has api {API}",
-                        where=str(plugin),
-                        fix=f"install a version of {plugin.package} for api {API}",
-                    )
-                yield spec
+            self.recipes |= {r.name: r for r in records.recipes}
+            self.commands |= {c.name: c for c in records.commands}
+            for spec in records.components:
+                self._components.setdefault((spec.kind, spec.name), []).append(spec)
 
     @property
     def hook(self) -> Any:
@@ -138,78 +65,94 @@ class Registry:
         """``ok``, ``duplicate`` or ``needs X`` for the missing modules of a component."""
         if len(self._components[spec.kind, spec.name]) > 1:
             return "duplicate"
-        missing = [m for m in spec.requires if importlib.util.find_spec(m) is None]
+        missing = missing_modules(spec.requires)
         return f"needs {', '.join(missing)}" if missing else "ok"
 
     def find(self, kind: str, name: str, *, where: str = "") -> ComponentSpec:
         """Return the one record called ``name``.
 
         Raises:
-            UnknownNameError: Nobody provides it; names the nearest one and the plugins that failed to load.
-            PluginError: Two packages claim it, or something it requires is not installed.
+            anyloom.errors.UnknownNameError: Nobody provides it; names the nearest one and the plugins that failed.
+            anyloom.errors.PluginError: Two packages claim it, or something it requires is not installed.
         """
         specs = self._components.get((kind, name), [])
-        if len(specs) > 1:
-            claims = " and ".join(f"{s.package} {s.version} ({s.target})" for s in specs)
-            raise PluginError(
-                f"two plugins provide the {kind} {name!r}: {claims}",
-                where=where,
-                fix=f"uninstall one of them, or list the entry points to load in {ALLOW_VARIABLE}",
-            )
         if not specs:
             raise self._unknown(kind, name, where)
-        status = self.status(specs[0])
-        if status != "ok":
+        if len(specs) > 1:
+            raise self._duplicate(specs, where)
+        if missing := missing_modules(specs[0].requires):
             raise PluginError(
-                f"the {kind} {name!r} of {specs[0].package} {status}, which is not installed",
+                f"the {kind} {name!r} of {specs[0].package} {specs[0].version} needs {', '.join(missing)}, "
+                "which is not installed",
                 where=where,
-                fix=f"pip install {' '.join(specs[0].requires)}",
+                fix=how_to_install(missing, specs[0].package),
             )
         return specs[0]
 
+    def _duplicate(self, specs: Sequence[ComponentSpec], where: str) -> PluginError:
+        claims = " and ".join(f"{s.package} {s.version} ({s.target})" for s in specs)
+        points = [p.name for p in self.plugins if p.package in {s.package for s in specs}]
+        return PluginError(
+            f"{len(specs)} plugins provide the {specs[0].kind} {specs[0].name!r}: {claims}",
+            where=where,
+            fix=f"uninstall all but one, or set {ALLOW_VARIABLE} to a list with only one of {', '.join(points)}",
+        )
+
     def _unknown(self, kind: str, name: str, where: str) -> UnknownNameError:
         known = [s.name for s in self.components(kind)]
-        broken = [f"{p}: {p.cause}" for p in self.plugins if p.status in ("failed", "incompatible")]
-        hints = [nearest(name, known), f"installed: {', '.join(known) or 'none'}", f"or pip install anyloom-{name}"]
-        if broken:
-            hints.append(f"these plugins did not load and may provide it: {'; '.join(broken)}")
-        return UnknownNameError(f"no {kind} is called {name!r}", where=where, fix="; ".join(h for h in hints if h))
+        unused = [p for p in self.plugins if p.status != "ok"]
+        hints = [nearest(name, known), f"installed: {', '.join(known) or 'none'}"]
+        hints.append(f"or install a package that provides it, such as 'pip install anyloom-{name}'")
+        if unused:
+            causes = "; ".join(f"{p} {p.status}: {p.cause}" for p in unused)
+            hints.append(f"plugins that are installed but not in use may provide it: {causes}")
+        error = UnknownNameError(f"no {kind} is called {name!r}", where=where, fix="; ".join(h for h in hints if h))
+        for plugin in unused:
+            if plugin.detail:
+                error.add_note(f"{plugin} {plugin.status}:\n{plugin.detail}")
+        return error
 
     def load(self, kind: str, name: str, *, where: str = "") -> type[Any]:
         """Import and return the class behind a name, checked against the interface of its kind.
 
         ``name`` may also be a dotted class path (``package.module.Class``) that no plugin has registered.
+
+        Raises:
+            anyloom.errors.UnknownNameError: Nobody provides the name.
+            anyloom.errors.PluginError: The class cannot be imported or is not what its kind demands.
         """
-        if "." in name and (kind, name) not in self._components:
+        if is_class_path(name) and (kind, name) not in self._components:
             module, _, attribute = name.rpartition(".")
-            spec = None
-        else:
-            spec = self.find(kind, name, where=where)
-            module, _, attribute = spec.target.partition(":")
-        source = f"{spec.package} {spec.version}" if spec else "class path"
-        try:
-            cls: type[Any] = getattr(importlib.import_module(module), attribute)
-        except (ImportError, AttributeError) as error:
-            raise PluginError(
-                f"the {kind} {name!r} cannot be imported from {module}:{attribute} ({source}): {error}", where=where
-            ) from error
-        from anyloom.interfaces import interface
+            return import_class(f"{module}:{attribute}", kind, label="class path in the config", where=where)
+        spec = self.find(kind, name, where=where)
+        label = f"{kind} {name!r} of {spec.package} {spec.version}"
+        return import_class(spec.target, kind, label=label, where=where)
 
-        if not (isinstance(cls, type) and issubclass(cls, interface(kind))):
-            raise PluginError(
-                f"{module}:{attribute} ({source}) is not a subclass of {interface(kind).__name__}", where=where
+    def command(self, name: str) -> Callable[[list[str]], int | None]:
+        """Import the function behind a subcommand.
+
+        Raises:
+            anyloom.errors.UnknownNameError: No plugin provides it.
+            anyloom.errors.PluginError: It cannot be imported.
+        """
+        if name not in self.commands:
+            fix = nearest(name, self.commands) or f"the commands are {', '.join(self.commands)}"
+            raise UnknownNameError(f"there is no command {name!r}", fix=fix)
+        return import_function(self.commands[name].target, label=f"command {name!r}")
+
+
+def _entry_points(allow: Sequence[str] | None) -> list[importlib.metadata.EntryPoint]:
+    """Return the entry points of all installed plugins, the core's own first."""
+    points = sorted(importlib.metadata.entry_points(group=GROUP), key=lambda p: (p.name != GROUP, p.name))
+    known = [p.name for p in points]
+    for name in allow or ():
+        if name not in known:
+            raise UnknownNameError(
+                f"no entry point {name!r} in the group {GROUP!r}",
+                where=f"plugin allow-list ({ALLOW_VARIABLE})",
+                fix=nearest(name, known) or f"the entry points are {', '.join(known)}",
             )
-        return cls
-
-    def command(self, name: str) -> Callable[[list[str]], int]:
-        """Import the function behind a subcommand."""
-        module, _, attribute = self.commands[name].target.partition(":")
-        function: Callable[[list[str]], int] = getattr(importlib.import_module(module), attribute)
-        return function
-
-
-class _IncompatibleError(PluginError):
-    """A record asks for another plugin api."""
+    return points
 
 
 @functools.cache
@@ -218,7 +161,10 @@ def _registry(allow: tuple[str, ...] | None) -> Registry:
 
 
 def get_registry(allow: Sequence[str] | None = None) -> Registry:
-    """Return the registry of this process for an allow-list (default: :data:`ALLOW_VARIABLE`, else all)."""
+    """Return the registry of this process for an allow-list (default: :data:`ALLOW_VARIABLE`, else all).
+
+    A list given as an argument holds for this call only; the environment variable reaches worker processes too.
+    """
     if allow is None and (listed := os.environ.get(ALLOW_VARIABLE)) is not None:
         allow = [n.strip() for n in listed.split(",") if n.strip()]
     return _registry(tuple(allow) if allow is not None else None)
