@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, NonNegative
 from torch import Tensor
 
 from anyloom.conversation.segments import Conversation, Media, Message, Segment, Text
+from anyloom.data.batch import Batch
 from anyloom.errors import ConversationError
 
 if TYPE_CHECKING:
@@ -56,6 +57,7 @@ class _Row:
 
     generator: torch.Generator
     forced: list[str]
+    before: dict[str, Tensor]
     segments: list[list[int] | tuple[str, list[Tensor]]] = field(default_factory=list)
     run: str | None = None
     planned: Tensor | None = None
@@ -70,6 +72,12 @@ class _Row:
         assert isinstance(last, list)
         last.append(token)
         self.tokens += 1
+
+    def close_run(self) -> None:
+        """End the run; what was made is what came before the next one."""
+        assert self.run is not None
+        self.before[self.run] = torch.stack(self.features())
+        self.run, self.planned = None, None
 
     def features(self) -> list[Tensor]:
         last = self.segments[-1]
@@ -106,8 +114,10 @@ def generate(
         model.train(training)
 
 
-def _prompt(model: AnyToAnyModel, conversations: Sequence[Conversation]) -> tuple[Tensor, Tensor]:
-    """Embeddings ``(B, S, H)`` and mask ``(B, S)`` of the prompts, padded on the left."""
+def _prompt(
+    model: AnyToAnyModel, conversations: Sequence[Conversation]
+) -> tuple[Tensor, Tensor, list[dict[str, Tensor]]]:
+    """Embeddings ``(B, S, H)`` and mask ``(B, S)`` of the prompts, padded on the left, and each one's last features."""
     collator = model.collator(diffusion=False)
     batch = _to(collator.join([collator.interleaver(c, open_answer=True) for c in conversations]), model.device)
     features = {name: model.encode(name, media) for name, media in batch.media.items()}
@@ -116,21 +126,26 @@ def _prompt(model: AnyToAnyModel, conversations: Sequence[Conversation]) -> tupl
     source = torch.arange(length, device=x.device)[None] - pad
     mask = (source >= 0).long()
     index = source.clamp_min(0)[..., None].expand(-1, -1, x.shape[-1])
-    return x.gather(1, index) * mask[..., None], mask
+    before: list[dict[str, Tensor]] = [{} for _ in conversations]
+    for name, media in batch.media.items():
+        for place, row in enumerate(media.row.tolist()):
+            before[row][name] = features[name][place]
+    return x.gather(1, index) * mask[..., None], mask, before
 
 
-def _to(batch: object, device: torch.device) -> object:
+def _to(batch: Batch, device: torch.device) -> Batch:
     from lightning.fabric.utilities import move_data_to_device
 
-    return move_data_to_device(batch, device)
+    moved: Batch = move_data_to_device(batch, device)
+    return moved
 
 
 def _decode_tokens(
     model: AnyToAnyModel, conversations: Sequence[Conversation], seeds: Sequence[int], options: GenerationOptions
 ) -> list[_Row]:
-    x, mask = _prompt(model, conversations)
+    x, mask, before = _prompt(model, conversations)
     forced = [name for name, how in options.media.items() if how == "force"]
-    rows = [_Row(torch.Generator().manual_seed(seed), list(forced)) for seed in seeds]
+    rows = [_Row(torch.Generator().manual_seed(s), list(forced), b) for s, b in zip(seeds, before)]
     banned = _banned(model, options, x.device)
     cache, position = None, (mask.cumsum(1) - 1).clamp_min(0)
     while True:
@@ -165,13 +180,13 @@ def _step(model: AnyToAnyModel, rows: list[_Row], hidden: Tensor, banned: Tensor
         if row.run is None or i in in_text:
             continue
         if len(row.features()) == model.tags[row.run].steps:
-            ids[i], row.run, row.planned = model.tags[row.run].end, None, None
+            ids[i] = model.tags[row.run].end
+            row.close_run()
         else:
             feature_rows.setdefault(row.run, []).append(i)
     x = model.llm.embed(ids)
     for name, indices in feature_rows.items():
-        features = _next_features(model, name, [rows[i] for i in indices], hidden[indices])
-        x[indices] = model.parts.input_projectors[name](features).to(x.dtype)
+        x[indices] = _next_features(model, name, [rows[i] for i in indices], hidden[indices]).to(x.dtype)
     return x[:, None]
 
 
@@ -205,18 +220,21 @@ def _sample(scores: Tensor, generator: torch.Generator, options: GenerationOptio
 
 
 def _next_features(model: AnyToAnyModel, name: str, rows: list[_Row], hidden: Tensor) -> Tensor:
-    """Predict the next feature ``(R, D)`` of rows that are inside a run, and keep it."""
-    project, space = model.parts.output_projectors[name], model.spaces[name]
+    """Predict and keep the next feature of rows inside a run; returns its embeddings ``(R, H)``."""
+    space = model.spaces[name]
+    nothing = hidden.new_zeros(space.tokens, space.dim)
+    before = torch.stack([row.before.get(name, nothing) for row in rows])
+    step = torch.tensor([len(row.features()) for row in rows], device=hidden.device)
+    source = before[torch.arange(len(rows), device=hidden.device), step]
     if model.config.feature_steps == "parallel":
-        for row, plan in zip(rows, project(hidden).unflatten(-1, (space.tokens, space.dim))):
+        for row, plan in zip(rows, model.project_out(name, hidden, before)):
             row.planned = plan if row.planned is None else row.planned
-        planned = [row.planned for row in rows]
-        features = torch.stack([p[len(row.features())] for p, row in zip(planned, rows) if p is not None])
+        features = torch.stack([row.planned[len(row.features())] for row in rows if row.planned is not None])
     else:
-        features = project(hidden)
+        features = model.project_out(name, hidden, source)
     for row, feature in zip(rows, features):
         row.features().append(feature)
-    return features
+    return model.project_in(name, features, source)
 
 
 def _messages(

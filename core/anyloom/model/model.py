@@ -25,7 +25,15 @@ from anyloom.model.config import ModelConfig
 from anyloom.model.interleave import Interleaver, Tags
 from anyloom.model.losses import Losses, feature_loss, token_loss
 
-__all__ = ["AnyToAnyModel"]
+__all__ = ["AnyToAnyModel", "sources"]
+
+
+def sources(media: MediaBatch, features: Tensor) -> Tensor:
+    """Features ``(N, L, D)`` of the place before each place in its sample, zeros for the first."""
+    before = features.roll(1, 0)
+    first = media.row != media.row.roll(1, 0)
+    first[:1] = True
+    return before.masked_fill(first[:, None, None], 0.0)
 
 
 class AnyToAnyModel(nn.Module):
@@ -166,15 +174,30 @@ class AnyToAnyModel(nn.Module):
         features[torch.tensor(known, device=features.device)] = cached
         return features[media.slot]
 
+    def project_in(self, modality: str, features: Tensor, source: Tensor) -> Tensor:
+        """Embeddings ``(..., H)`` of features ``(..., D)`` that follow the features ``source``."""
+        projector = self.parts.input_projectors[modality]
+        projected: Tensor = projector(features, source) if projector.uses_source else projector(features)
+        return projected
+
+    def project_out(self, modality: str, hidden: Tensor, source: Tensor) -> Tensor:
+        """Predicted features ``(..., D)`` from hidden states ``(..., H)``, after the features ``source``.
+
+        With parallel feature steps one hidden state gives all of them: ``(N, H)`` and ``(N, L, D)`` in,
+        ``(N, L, D)`` out.
+        """
+        projector, space = self.parts.output_projectors[modality], self.spaces[modality]
+        parallel = self.config.feature_steps == "parallel"
+        source = source.flatten(-2) if parallel else source
+        predicted: Tensor = projector(hidden, source) if projector.uses_source else projector(hidden)
+        return predicted.unflatten(-1, (space.tokens, space.dim)) if parallel else predicted
+
     def embed(self, batch: Batch, features: Mapping[str, Tensor]) -> Tensor:
         """Embeddings ``(B, S, H)`` of a batch with projected features at their feature steps."""
         x = self.llm.embed(batch.ids)
-        noise = self.config.loss.feature_noise if self.training else 0.0
         for name, media in batch.media.items():
             given = features[name]
-            if noise:
-                given = given + noise * torch.randn_like(given)
-            projected = self.parts.input_projectors[name](given).to(x.dtype)
+            projected = self.project_in(name, given, sources(media, given)).to(x.dtype)
             rows = media.row[:, None].expand(projected.shape[:2])
             steps = media.start[:, None] + torch.arange(projected.shape[1], device=x.device)
             x = x.index_put((rows, steps), projected)
@@ -183,38 +206,41 @@ class AnyToAnyModel(nn.Module):
     def run_llm(self, batch: Batch, features: Mapping[str, Tensor]) -> LLMOutput:
         """One teacher-forced pass over a batch."""
         positions = (batch.attention_mask.cumsum(1) - 1).clamp_min(0)
-        return self.llm(self.embed(batch, features), batch.attention_mask, positions)  # type: ignore[no-any-return]
+        output: LLMOutput = self.llm(self.embed(batch, features), batch.attention_mask, positions)
+        return output
 
-    def predict_features(self, modality: str, hidden: Tensor, media: MediaBatch) -> Tensor:
+    def predict_features(self, modality: str, hidden: Tensor, media: MediaBatch, features: Tensor) -> Tensor:
         """c_MLLM ``(N, L, D)`` at every place: what the model predicts there from what comes before.
 
         Autoregressive: step l is read one position before it. Parallel: all steps are read at the begin tag.
         """
-        project, space = self.parts.output_projectors[modality], self.spaces[modality]
+        source = sources(media, features)
         if self.config.feature_steps == "parallel":
-            predicted: Tensor = project(hidden[media.row, media.start - 1])
-            return predicted.unflatten(-1, (space.tokens, space.dim))
-        steps = media.start[:, None] - 1 + torch.arange(space.tokens, device=hidden.device)
-        return project(hidden[media.row[:, None], steps])  # type: ignore[no-any-return]
+            return self.project_out(modality, hidden[media.row, media.start - 1], source)
+        steps = media.start[:, None] - 1 + torch.arange(self.spaces[modality].tokens, device=hidden.device)
+        return self.project_out(modality, hidden[media.row[:, None], steps], source)
 
     def forward(self, batch: Batch) -> Losses:
         """All losses of a batch; modalities may be mixed at will within it."""
         features = {name: self.encode(name, media) for name, media in batch.media.items()}
-        hidden = self.run_llm(batch, features).hidden
+        noise = self.config.loss.feature_noise if self.training else 0.0
+        given = {n: f + noise * torch.randn_like(f) if noise else f for n, f in features.items()}
+        hidden = self.run_llm(batch, given).hidden
         losses = Losses(hidden.new_zeros((), dtype=torch.float32))
         labels = batch.labels[:, 1:]
         at = labels.ne(-100)
         losses.add("text", token_loss(self.llm.logits(hidden[:, :-1][at]), labels[at]), self.config.loss.text_weight)
         for name, media in batch.media.items():
-            self._media_losses(losses, name, media, hidden, features[name])
+            self._media_losses(
+                losses, name, media, self.predict_features(name, hidden, media, given[name]), features[name]
+            )
         return losses
 
-    def _media_losses(self, losses: Losses, name: str, media: MediaBatch, hidden: Tensor, features: Tensor) -> None:
+    def _media_losses(self, losses: Losses, name: str, media: MediaBatch, predicted: Tensor, features: Tensor) -> None:
         options = self.config.modalities[name]
-        weight = torch.where(media.target, 1.0, self.config.loss.context_weight).to(hidden.device)
+        weight = torch.where(media.target, 1.0, self.config.loss.context_weight).to(predicted.device)
         if not bool(weight.any()):
             return
-        predicted = self.predict_features(name, hidden, media)
         term = feature_loss(predicted, features, weight, self.config.loss.feature)
         losses.add(f"feature/{name}", term, options.feature_weight)
         decoder = self.decoder(name)

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import Any
 
 from anyloom.interfaces import Tokenizer
-
 from anyloom_llama.chat import chat_texts
 
 __all__ = ["ChatTokenizer"]

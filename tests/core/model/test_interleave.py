@@ -50,7 +50,12 @@ def test_labels_stand_on_assistant_text_begin_tags_and_end_of_sequence(model: An
 
 
 def test_several_turns_label_every_answer(model: AnyToAnyModel) -> None:
-    turns = [Message("user", "hello"), Message("assistant", "and"), Message("user", "hello"), Message("assistant", "it")]
+    turns = [
+        Message("user", "hello"),
+        Message("assistant", "and"),
+        Message("user", "hello"),
+        Message("assistant", "it"),
+    ]
     sequence = model.interleaver()(Conversation(turns))
     eos = model.llm.tokenizer.eos_id
     labelled = sequence.labels[sequence.labels != IGNORE].tolist()

@@ -87,7 +87,9 @@ def test_diffusion_loss_alone_reaches_the_llm_and_projector_and_not_the_decoder(
     assert any("self_attn.v_proj" in n for n in gradients)
     assert any(n.startswith("parts.output_projectors.image") for n in gradients)
     assert any(n.startswith("parts.input_projectors.image") for n in gradients)
-    assert not any(n.startswith(("parts.decoders", "parts.encoders", "parts.output_projectors.audio")) for n in gradients)
+    assert not any(
+        n.startswith(("parts.decoders", "parts.encoders", "parts.output_projectors.audio")) for n in gradients
+    )
 
 
 def test_step_by_step_generation_equals_one_teacher_forced_pass(tokenizer_folder: Path) -> None:
@@ -106,7 +108,7 @@ def test_step_by_step_generation_equals_one_teacher_forced_pass(tokenizer_folder
     features[1] = generated
     with torch.no_grad():
         hidden = model.run_llm(batch, {"image": features}).hidden
-        predicted = model.predict_features("image", hidden, media)[1]
+        predicted = model.predict_features("image", hidden, media, features)[1]
     torch.testing.assert_close(predicted, generated, atol=1e-5, rtol=1e-4)
 
 
@@ -134,10 +136,11 @@ def test_parallel_steps_are_read_at_the_begin_tag(tokenizer_folder: Path) -> Non
     batch = batch_of(model, OUTPUT_ONLY)
     media = batch.media["image"]
     hidden = torch.randn(1, batch.ids.shape[1], 32, requires_grad=True)
-    model.predict_features("image", hidden, media).sum().backward()
+    features = model.encode("image", media)
+    model.predict_features("image", hidden, media, features).sum().backward()
     touched = hidden.grad.abs().sum(-1)[0].nonzero().flatten().tolist()  # type: ignore[union-attr]
     assert touched == [int(media.start[0]) - 1]
-    assert model.predict_features("image", hidden, media).shape == (1, 3, DIM)
+    assert model.predict_features("image", hidden, media, features).shape == (1, 3, DIM)
 
 
 def test_media_are_forced_allowed_forbidden_and_runs_always_complete(tokenizer_folder: Path) -> None:
