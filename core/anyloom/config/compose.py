@@ -109,9 +109,11 @@ def _override(text: str) -> dict[str, Any]:
         parsed = yaml.safe_load(value) if value else None
     except yaml.YAMLError as error:
         raise ConfigError("the value is not valid YAML", where=text) from error
-    for part in reversed(key.strip().split(".")):
-        parsed = {part: parsed}
-    return parsed  # type: ignore[no-any-return]
+    *outer, last = key.strip().split(".")
+    nested: dict[str, Any] = {last: parsed}
+    for part in reversed(outer):
+        nested = {part: nested}
+    return nested
 
 
 def _merge(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:

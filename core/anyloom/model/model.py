@@ -28,6 +28,11 @@ from anyloom.model.losses import Losses, feature_loss, token_loss
 __all__ = ["AnyToAnyModel", "sources"]
 
 
+def per_place(distinct: Tensor, media: MediaBatch) -> Tensor:
+    """Rows of the U distinct media at each of the N places."""
+    return distinct[media.slot]
+
+
 def sources(media: MediaBatch, features: Tensor) -> Tensor:
     """Features ``(N, L, D)`` of the place before each place in its sample, zeros for the first."""
     before = features.roll(1, 0)
@@ -161,18 +166,18 @@ class AnyToAnyModel(nn.Module):
                 fresh = encoder(media.inputs, modality)
         if self.cache is None:
             assert fresh is not None
-            return fresh[media.slot]
+            return per_place(fresh, media)
         if fresh is not None:
             self.cache.put(modality, [media.keys[u] for u in media.fresh.tolist()], fresh)
         if len(media.fresh) == len(media.keys) and fresh is not None:
-            return fresh[media.slot]
+            return per_place(fresh, media)
         known = [u for u, key in enumerate(media.keys) if self.cache.has(modality, key)]
         cached = self.cache.get(modality, [media.keys[u] for u in known])
         features = cached.new_empty((len(media.keys), *cached.shape[1:]))
         if fresh is not None:
             features[media.fresh] = fresh.detach()
         features[torch.tensor(known, device=features.device)] = cached
-        return features[media.slot]
+        return per_place(features, media)
 
     def project_in(self, modality: str, features: Tensor, source: Tensor) -> Tensor:
         """Embeddings ``(..., H)`` of features ``(..., D)`` that follow the features ``source``."""
@@ -190,7 +195,7 @@ class AnyToAnyModel(nn.Module):
         parallel = self.config.feature_steps == "parallel"
         source = source.flatten(-2) if parallel else source
         predicted: Tensor = projector(hidden, source) if projector.uses_source else projector(hidden)
-        return predicted.unflatten(-1, (space.tokens, space.dim)) if parallel else predicted
+        return predicted.reshape(*predicted.shape[:-1], space.tokens, space.dim) if parallel else predicted
 
     def embed(self, batch: Batch, features: Mapping[str, Tensor]) -> Tensor:
         """Embeddings ``(B, S, H)`` of a batch with projected features at their feature steps."""

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from pydantic import NonNegativeInt
 from torch import Tensor, nn
 
 from anyloom.building import build_named
@@ -42,14 +43,14 @@ class AnyToAnyModule(TrainingModule):
             cache_features: Keep features of frozen encoders by content key instead of encoding media again. Needs
                 ``data.workers: 0``.
             start_from: Folder of a saved model whose tensors to start from.
-            gradient_norms: Log the norm of each term's gradient at the LLM every ``trainer.log_every_n_steps``.
+            gradient_norms: Log the norm of each term's gradient at the LLM every so many steps; 0 never does.
             metrics: Metric components by a key of the user's choice.
         """
 
         optimizer: OptimizerConfig = OptimizerConfig()
         cache_features: bool = False
         start_from: Path | None = None
-        gradient_norms: bool = False
+        gradient_norms: NonNegativeInt = 0
         metrics: dict[str, dict[str, Any]] = {}  # noqa: RUF012 - pydantic copies defaults
 
     def __init__(self, config: Config, model: dict[str, Any]) -> None:
@@ -78,7 +79,7 @@ class AnyToAnyModule(TrainingModule):
         self.log("train/loss", losses.total, prog_bar=True, batch_size=size)
         for name, term in losses.terms.items():
             self.log(f"train/{name}", term, batch_size=size)
-        if self.config.gradient_norms and self.trainer.global_step % self.trainer.log_every_n_steps == 0:
+        if self.config.gradient_norms and self.trainer.global_step % self.config.gradient_norms == 0:
             self._log_gradient_norms(losses, size)
         return losses.total
 
