@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any, Literal
 
 import torch
@@ -20,7 +21,7 @@ from anyloom.diffusion.condition import drop_condition
 from anyloom.diffusion.objective import Prediction, Weighting, denoising_loss
 from anyloom.diffusion.sampling import row_generators, row_noise, sample
 from anyloom.diffusion.schedule import Schedule, build_scheduler
-from anyloom.diffusion.weights import load_saved, save
+from anyloom.diffusion.weights import is_repository, load_saved, save
 from anyloom.errors import ConfigError, FeatureSpaceError
 from anyloom.interfaces.decoder import Decoder
 from anyloom.interfaces.feature_space import FeatureSpace
@@ -77,6 +78,8 @@ class LatentDiffusionDecoder(Decoder):
     autoencoder: LatentAutoencoder
     latent_shape: tuple[int, int, int]
     learning: Part | None = None
+    apart: tuple[str, ...] = ("autoencoder.",)
+    """Name prefixes of parameters that are not trained with the denoiser."""
 
     def __init__(self, config: Config) -> None:
         super().__init__(config)
@@ -107,9 +110,10 @@ class LatentDiffusionDecoder(Decoder):
         self.train(part is not None)
 
     def part_parameters(self, part: Part) -> Iterator[nn.Parameter]:
-        """Parameters of the autoencoder, or all others."""
-        own = part == "autoencoder"
-        return (p for n, p in self.named_parameters() if n.startswith("autoencoder.") == own)
+        """Parameters of the autoencoder, or of all that is trained with the denoiser."""
+        if part == "autoencoder":
+            return self.autoencoder.parameters()
+        return (p for n, p in self.named_parameters() if not n.startswith(self.apart))
 
     def train(self, mode: bool = True) -> LatentDiffusionDecoder:
         """Switch to training mode; a frozen decoder stays in evaluation mode."""
@@ -196,11 +200,19 @@ class LatentDiffusionDecoder(Decoder):
         self, features: Tensor, *, seeds: Sequence[int], steps: int | None = None, guidance: float | None = None
     ) -> list[Media]:
         """Sample one media item per row; see :meth:`anyloom.interfaces.Decoder.generate`."""
+        latents = self.generate_latents(features, seeds=seeds, steps=steps, guidance=guidance)
+        return self.to_media(self.autoencoder.decode(latents), seeds, features)
+
+    @torch.no_grad()
+    def generate_latents(
+        self, features: Tensor, *, seeds: Sequence[int], steps: int | None = None, guidance: float | None = None
+    ) -> Tensor:
+        """Sample latents ``(B, Z, h, w)``: :meth:`generate` without making media of them."""
         features = self.checked(features)
         if len(seeds) != len(features):
             raise ConfigError(f"{len(seeds)} seeds for {len(features)} rows", fix="give one seed per row")
         generators = row_generators(seeds)
-        latents = sample(
+        return sample(
             self.denoise,
             self.scheduler,
             noise=row_noise(self.latent_shape, generators, features),
@@ -210,7 +222,6 @@ class LatentDiffusionDecoder(Decoder):
             guidance=self.config.guidance if guidance is None else guidance,
             generators=generators,
         )
-        return self.to_media(self.autoencoder.decode(latents), seeds, features)
 
     def checked(self, features: Tensor) -> Tensor:
         """Return the features if they are ``(B, L, D)`` of this decoder's space, else raise one clear error."""
@@ -228,6 +239,11 @@ class LatentDiffusionDecoder(Decoder):
         if self.config.weights is not None and not load_saved(self, self.config.weights):
             self.load_published(self.config.weights)
             self.settle()
+
+    def weight_files(self) -> list[Path]:
+        """The folder ``weights`` names, unless that is a repository."""
+        source = self.config.weights
+        return [] if source is None or is_repository(source) else [Path(source)]
 
     def load_published(self, source: str) -> None:
         """Load the diffusers folder or repository ``source``; subclasses say which parts it has."""

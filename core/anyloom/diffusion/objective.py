@@ -55,7 +55,7 @@ def clean_from(output: Tensor, noisy: Tensor, alpha: Tensor, sigma: Tensor, pred
 
     >>> x, e, a, s = torch.tensor(2.0), torch.tensor(1.0), torch.tensor(0.8), torch.tensor(0.6)
     >>> v = target(x, e, a, s, "v_prediction")
-    >>> float(clean_from(v, add_noise(x, e, a, s), a, s, "v_prediction"))
+    >>> round(float(clean_from(v, add_noise(x, e, a, s), a, s, "v_prediction")), 4)
     2.0
     """
     return (noisy - sigma * output) / alpha if prediction == "epsilon" else alpha * noisy - sigma * output

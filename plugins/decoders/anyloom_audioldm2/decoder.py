@@ -29,7 +29,8 @@ class AudioLDM2Decoder(LatentDiffusionDecoder):
     Config = AudioLDM2Config
     config: AudioLDM2Config
     modality = "audio"
-    vocoder: Any = None
+    vocoder: Any
+    apart = ("autoencoder.", "vocoder.")
     feature_std: Tensor
     lm: nn.Linear | None
 
@@ -45,6 +46,7 @@ class AudioLDM2Decoder(LatentDiffusionDecoder):
         self.register_buffer("feature_std", torch.ones(config.dim))
         self.lm = nn.Linear(config.dim, config.lm_tokens * config.lm_dim) if config.lm_slot == "projection" else None
         self.unet = _build_unet(config)
+        self.vocoder = None
         self.settle()
 
     def preprocess(self, media: Media) -> Tensor:

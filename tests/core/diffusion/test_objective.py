@@ -1,0 +1,90 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from diffusers import DDIMScheduler
+
+from anyloom.diffusion.objective import (
+    add_noise,
+    clean_from,
+    coefficients,
+    denoising_loss,
+    loss_weight,
+    noise_from,
+    target,
+)
+
+REFERENCE = DDIMScheduler(beta_schedule="scaled_linear", beta_start=0.00085, beta_end=0.012)
+
+
+@pytest.fixture
+def case() -> tuple[torch.Tensor, ...]:
+    clean, noise = torch.randn(2, 4, 3, 3, 3)
+    steps = torch.tensor([0, 10, 500, 999])
+    return clean, noise, steps, *coefficients(REFERENCE.alphas_cumprod, steps, 4)
+
+
+def test_noising_and_velocity_equal_diffusers(case: tuple[torch.Tensor, ...]) -> None:
+    clean, noise, steps, alpha, sigma = case
+    torch.testing.assert_close(add_noise(clean, noise, alpha, sigma), REFERENCE.add_noise(clean, noise, steps))
+    torch.testing.assert_close(
+        target(clean, noise, alpha, sigma, "v_prediction"), REFERENCE.get_velocity(clean, noise, steps)
+    )
+    assert target(clean, noise, alpha, sigma, "epsilon") is noise
+
+
+@pytest.mark.parametrize("prediction", ["v_prediction", "epsilon"])
+def test_a_perfect_output_gives_back_sample_and_noise(case: tuple[torch.Tensor, ...], prediction: Any) -> None:
+    clean, noise, _, alpha, sigma = case
+    noisy = add_noise(clean, noise, alpha, sigma)
+    output = target(clean, noise, alpha, sigma, prediction)
+    torch.testing.assert_close(clean_from(output, noisy, alpha, sigma, prediction), clean, atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(noise_from(output, noisy, alpha, sigma, prediction), noise, atol=1e-5, rtol=1e-4)
+
+
+def test_weight_noise_turns_velocity_errors_into_noise_errors(case: tuple[torch.Tensor, ...]) -> None:
+    clean, noise, _, alpha, sigma = case
+    noisy = add_noise(clean, noise, alpha, sigma)
+    velocity = target(clean, noise, alpha, sigma, "v_prediction")
+    wrong = velocity + torch.randn_like(velocity)
+    of_velocity = (wrong - velocity).square().flatten(1).mean(1)
+    of_noise = (noise_from(wrong, noisy, alpha, sigma, "v_prediction") - noise).square().flatten(1).mean(1)
+    weight = loss_weight(alpha.flatten() ** 2, "v_prediction", "noise")
+    torch.testing.assert_close(of_velocity * weight, of_noise, atol=1e-5, rtol=1e-4)
+
+
+def test_min_snr_weights_are_those_of_the_paper() -> None:
+    abar = torch.tensor([0.5, 0.9, 0.1])
+    snr = abar / (1 - abar)
+    capped = torch.tensor([1.0, 5.0, 1 / 9])
+    torch.testing.assert_close(loss_weight(abar, "epsilon", "min_snr"), capped / snr)
+    torch.testing.assert_close(loss_weight(abar, "v_prediction", "min_snr"), capped / (snr + 1))
+
+
+def test_loss_of_a_zero_output_is_the_mean_square_of_the_target() -> None:
+    clean = torch.randn(2000, 2)
+    generator = torch.Generator().manual_seed(0)
+    losses = denoising_loss(
+        lambda noisy, steps: torch.zeros_like(noisy),
+        clean,
+        REFERENCE.alphas_cumprod,
+        prediction="epsilon",
+        generator=generator,
+    )
+    assert losses.shape == (2000,)
+    assert float(losses.mean()) == pytest.approx(1.0, abs=0.1)
+
+
+def test_a_generator_makes_the_loss_repeatable() -> None:
+    def loss() -> torch.Tensor:
+        return denoising_loss(
+            lambda noisy, steps: noisy,
+            torch.ones(3, 2),
+            REFERENCE.alphas_cumprod,
+            prediction="v_prediction",
+            generator=torch.Generator().manual_seed(1),
+        )
+
+    assert torch.equal(loss(), loss())

@@ -1,0 +1,97 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from anyloom.diffusion.objective import add_noise, coefficients, target
+from anyloom.diffusion.sampling import row_generators, row_noise, sample
+from anyloom.diffusion.schedule import Schedule, build_scheduler
+from anyloom.errors import ConfigError
+
+NOTHING = torch.zeros(2, 1)
+
+
+@pytest.mark.parametrize("prediction", ["v_prediction", "epsilon"])
+@pytest.mark.parametrize("spacing", ["leading", "trailing"])
+def test_ddim_with_the_true_noise_recovers_the_sample(prediction: Any, spacing: Any) -> None:
+    scheduler = build_scheduler(Schedule(timestep_spacing=spacing, set_alpha_to_one=True), prediction)
+    clean, noise = torch.randn(2, 2, 4, 5, 5)
+
+    def oracle(noisy: Tensor, steps: Tensor, condition: Tensor) -> Tensor:
+        return target(clean, noise, *coefficients(scheduler.alphas_cumprod, steps, 4), prediction)
+
+    probe = build_scheduler(Schedule(timestep_spacing=spacing), prediction)
+    probe.set_timesteps(10)
+    first = probe.timesteps[:1].expand(2)
+    start = add_noise(clean, noise, *coefficients(scheduler.alphas_cumprod, first, 4))
+    found = sample(oracle, scheduler, noise=start, condition=NOTHING, null=NOTHING[0], steps=10)
+    torch.testing.assert_close(found, clean, atol=1e-3, rtol=0)
+
+
+def _record(calls: list[Tensor]) -> Any:
+    def denoise(noisy: Tensor, steps: Tensor, condition: Tensor) -> Tensor:
+        calls.append(condition)
+        return condition.view(-1, 1, 1).expand_as(noisy) * 0.1
+
+    return denoise
+
+
+def test_guidance_of_one_runs_the_conditional_branch_only() -> None:
+    calls: list[Tensor] = []
+    condition = torch.ones(2, 1)
+    sample(
+        _record(calls),
+        build_scheduler(Schedule(), "epsilon"),
+        noise=torch.randn(2, 3, 3),
+        condition=condition,
+        null=torch.zeros(1),
+        steps=3,
+    )
+    assert len(calls) == 3
+    assert all(c is condition for c in calls)
+
+
+def test_guidance_extrapolates_from_the_null() -> None:
+    noise = torch.randn(2, 3, 3)
+
+    def run(value: float, guidance: float) -> Tensor:
+        return sample(
+            _record([]),
+            build_scheduler(Schedule(), "epsilon"),
+            noise=noise,
+            condition=torch.full((2, 1), value),
+            null=torch.full((1,), 0.5),
+            steps=3,
+            guidance=guidance,
+        )
+
+    torch.testing.assert_close(run(1.0, 3.0), run(0.5 + 3.0 * 0.5, 1.0))
+    torch.testing.assert_close(run(1.0, 0.0), run(0.5, 1.0))
+
+
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+def test_the_scheduler_is_left_as_it_was() -> None:
+    scheduler = build_scheduler(Schedule(scheduler="DPMSolverMultistepScheduler"), "epsilon")
+    before = scheduler.timesteps.clone()
+    sample(_record([]), scheduler, noise=torch.randn(2, 3, 3), condition=NOTHING, null=NOTHING[0], steps=3)
+    assert torch.equal(scheduler.timesteps, before)
+
+
+def test_row_noise_depends_on_the_row_alone() -> None:
+    both = row_noise((4,), row_generators([1, 2]), NOTHING)
+    assert torch.equal(both[1], row_noise((4,), row_generators([2]), NOTHING)[0])
+    assert not torch.equal(both[0], both[1])
+
+
+def test_an_unknown_scheduler_is_named() -> None:
+    with pytest.raises(ConfigError, match="NoScheduler"):
+        build_scheduler(Schedule(scheduler="NoScheduler"), "epsilon")
+
+
+def test_a_scheduler_keeps_its_numbers_under_a_meta_context() -> None:
+    with torch.device("meta"):
+        scheduler = build_scheduler(Schedule(), "v_prediction")
+    assert scheduler.alphas_cumprod.device.type == "cpu"

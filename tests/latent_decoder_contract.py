@@ -1,0 +1,200 @@
+"""What every latent diffusion decoder must do; inherit and supply the fixtures ``decoder_class`` and ``options``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from anyloom.conversation import Media
+from anyloom.diffusion.latent_decoder import LatentDiffusionDecoder
+from anyloom.errors import CheckpointError, ConfigError, FeatureSpaceError
+
+
+class LatentDecoderContract:
+    decoder_class: type[LatentDiffusionDecoder]
+    options: dict[str, Any]
+
+    def media(self, number: int) -> Media:
+        raise NotImplementedError
+
+    def build(self, **more: Any) -> LatentDiffusionDecoder:
+        torch.manual_seed(1)
+        decoder = self.decoder_class.from_options({**self.options, **more})
+        with torch.no_grad():
+            decoder.null.normal_()
+        return decoder
+
+    def features(self, rows: int, seed: int = 0) -> Tensor:
+        generator = torch.Generator().manual_seed(seed)
+        return torch.randn(rows, self.options.get("tokens", 1), self.options["dim"], generator=generator)
+
+    def targets(self, decoder: LatentDiffusionDecoder, rows: int) -> Tensor:
+        return torch.stack([decoder.preprocess(self.media(n)) for n in range(rows)])
+
+    def test_gradient_reaches_the_features_and_no_frozen_parameter(self) -> None:
+        decoder = self.build().train()
+        features = self.features(2).requires_grad_()
+        losses = decoder.loss(features, self.targets(decoder, 2))
+        losses.sum().backward()
+        assert losses.shape == (2,)
+        assert features.grad is not None
+        assert bool((features.grad.abs().sum((1, 2)) > 0).all())
+        assert all(p.grad is None and not p.requires_grad for p in decoder.parameters())
+        assert not any(m.training for m in decoder.modules())
+
+    def test_training_moves_the_denoiser_and_null_but_not_the_autoencoder(self) -> None:
+        decoder = self.build(freeze=False, condition_dropout=0.5).train()
+        targets = self.targets(decoder, 1).expand(8, *[-1] * 3)
+        decoder.loss(self.features(8), targets).sum().backward()
+        assert decoder.null.grad is not None
+        assert decoder.null.grad.abs().sum() > 0
+        assert all(p.grad is None for p in decoder.autoencoder.parameters())
+        assert any(p.grad is not None and p.grad.abs().sum() > 0 for p in decoder.unet.parameters())
+
+    def test_the_null_of_the_loss_is_the_null_of_sampling(self) -> None:
+        decoder = self.build(freeze=False, condition_dropout=1.0).train()
+        targets, features = self.targets(decoder, 2), self.features(2)
+
+        def loss() -> float:
+            torch.manual_seed(3)
+            return float(decoder.latent_loss(features, decoder.latents(targets)).detach().sum())
+
+        def media() -> Tensor:
+            return decoder.generate(features[:1], seeds=[0], steps=2, guidance=3.0)[0].tensor()
+
+        assert decoder.null_features() is decoder.null
+        before = loss(), media()
+        with torch.no_grad():
+            decoder.null += 1
+        after = loss(), media()
+        assert before[0] != after[0]
+        assert not torch.equal(before[1], after[1])
+
+    def test_without_guidance_the_null_plays_no_part(self) -> None:
+        decoder = self.build()
+        before = decoder.generate(self.features(1), seeds=[0], steps=2, guidance=1.0)[0].tensor()
+        with torch.no_grad():
+            decoder.null += 1
+        after = decoder.generate(self.features(1), seeds=[0], steps=2, guidance=1.0)[0].tensor()
+        assert torch.equal(before, after)
+
+    @pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+    @pytest.mark.parametrize("scheduler", ["DDIMScheduler", "DDPMScheduler", "DPMSolverMultistepScheduler"])
+    def test_a_row_does_not_depend_on_its_batch(self, scheduler: str) -> None:
+        decoder = self.build(schedule={**self.options["schedule"], "scheduler": scheduler})
+        features, seeds = self.features(3), [5, 6, 5]
+        together = decoder.generate_latents(features, seeds=seeds, steps=3, guidance=2.0)
+        for n in range(3):
+            row = slice(n, n + 1)
+            alone = decoder.generate_latents(features[row], seeds=seeds[row], steps=3, guidance=2.0)
+            torch.testing.assert_close(alone, together[row], atol=1e-4, rtol=1e-4)
+
+    def test_the_seed_matters(self) -> None:
+        decoder = self.build()
+        first, second = decoder.generate(self.features(1).expand(2, -1, -1), seeds=[0, 1], steps=2)
+        assert not torch.equal(first.tensor(), second.tensor())
+
+    def test_generated_media_carry_their_features(self) -> None:
+        decoder = self.build()
+        media = decoder.generate(self.features(1), seeds=[0], steps=1)[0]
+        assert media.modality == decoder.modality
+        assert media.features is not None
+        assert torch.equal(media.features, self.features(1)[0])
+
+    def test_overfits_one_sample(self) -> None:
+        decoder = self.build(freeze=False, condition_dropout=0.0).train()
+        latents = decoder.latents(self.targets(decoder, 1)).expand(16, -1, -1, -1)
+        latents = (latents - latents.mean()) / latents.std()
+        features = self.features(1).expand(16, -1, -1)
+        optimizer = torch.optim.AdamW([p for p in decoder.parameters() if p.requires_grad], lr=1e-2)
+
+        def measure() -> float:
+            with torch.no_grad():
+                return float(decoder.latent_loss(features, latents, torch.Generator().manual_seed(0)).mean())
+
+        before = measure()
+        for _ in range(40):
+            optimizer.zero_grad()
+            decoder.latent_loss(features, latents).mean().backward()
+            optimizer.step()
+        assert measure() < 0.5 * before
+
+    def test_autoencoder_learns_its_reconstruction(self) -> None:
+        decoder = self.build()
+        decoder.learn("autoencoder")
+        targets = self.targets(decoder, 2)
+        optimizer = torch.optim.AdamW(decoder.part_parameters("autoencoder"), lr=3e-3)
+        first = float(decoder.autoencoder_loss(targets)["loss"].detach())
+        for _ in range(30):
+            optimizer.zero_grad()
+            terms = decoder.autoencoder_loss(targets)
+            terms["loss"].backward()
+            optimizer.step()
+        assert terms["loss"] < 0.8 * first
+        assert all(p.grad is None for p in decoder.unet.parameters())
+        decoder.autoencoder.fit_latents(targets)
+        latents = decoder.latents(targets)
+        torch.testing.assert_close(latents.mean((0, 2, 3)), torch.zeros(latents.shape[1]), atol=1e-4, rtol=0)
+        torch.testing.assert_close(latents.std((0, 2, 3)), torch.ones(latents.shape[1]), atol=1e-3, rtol=0)
+
+    def test_saved_and_loaded_decoders_agree(self, tmp_path: Path) -> None:
+        decoder = self.build()
+        decoder.autoencoder.fit_latents(self.targets(decoder, 2))
+        decoder.fit_features(self.features(8))
+        decoder.save(tmp_path)
+        torch.manual_seed(99)
+        other = self.decoder_class.from_options({**self.options, "weights": str(tmp_path)})
+        assert other.weight_files() == [tmp_path]
+        other.load_weights()
+        pair = [d.generate(self.features(1), seeds=[4], steps=2, guidance=2.0)[0].tensor() for d in (decoder, other)]
+        assert torch.equal(*pair)
+
+    def test_weights_of_another_prediction_are_refused(self, tmp_path: Path) -> None:
+        self.build(prediction="v_prediction").save(tmp_path)
+        other = self.build(prediction="epsilon", weights=str(tmp_path))
+        with pytest.raises(CheckpointError, match="prediction is 'v_prediction' there, 'epsilon' here"):
+            other.load_weights()
+
+    def test_missing_weights_are_one_clear_error(self, tmp_path: Path) -> None:
+        with pytest.raises(CheckpointError, match="there are no weights here"):
+            self.build(weights=str(tmp_path / "nothing")).load_weights()
+
+    def test_builds_on_the_meta_device(self) -> None:
+        with torch.device("meta"):
+            decoder = self.decoder_class.from_options(self.options)
+        assert {p.device.type for p in decoder.parameters()} == {"meta"}
+        assert decoder.feature_space().dim == self.options["dim"]
+
+    def test_wrong_features_are_one_clear_error(self) -> None:
+        decoder = self.build()
+        wide = torch.zeros(1, self.options.get("tokens", 1), self.options["dim"] + 1)
+        for call in (
+            lambda: decoder.loss(wide, self.targets(decoder, 1)),
+            lambda: decoder.generate(wide, seeds=[0]),
+            lambda: decoder.generate(self.features(1)[0], seeds=[0]),
+        ):
+            with pytest.raises(FeatureSpaceError, match=r"are not \(B, "):
+                call()
+
+    def test_one_seed_per_row(self) -> None:
+        with pytest.raises(ConfigError, match="2 seeds for 1 rows"):
+            self.build().generate(self.features(1), seeds=[0, 1])
+
+    def test_eager_attention_and_checkpointing_change_no_gradient(self) -> None:
+        def gradient(**more: Any) -> Tensor:
+            decoder = self.build(**more)
+            features = self.features(2).requires_grad_()
+            generator = torch.Generator().manual_seed(0)
+            latents = decoder.latents(self.targets(decoder, 2))
+            torch.manual_seed(5)
+            decoder.latent_loss(features, latents, generator).sum().backward()
+            assert features.grad is not None
+            return features.grad
+
+        plain = gradient(attention="default")
+        for more in ({"attention": "eager"}, {"gradient_checkpointing": True}):
+            torch.testing.assert_close(gradient(**more), plain, atol=1e-6, rtol=1e-4)

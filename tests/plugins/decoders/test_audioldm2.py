@@ -1,0 +1,214 @@
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from anyloom.conversation import Media
+from anyloom.errors import CheckpointError, ConfigError, MediaError
+from anyloom_audioldm2.config import MelOptions
+from anyloom_audioldm2.decoder import AudioLDM2Decoder
+from anyloom_audioldm2.mel import griffin_lim, mel_filters, mel_to_magnitude, spectrogram
+from anyloom_audioldm2.sound import filters, log_mel, to_wave
+from latent_decoder_contract import LatentDecoderContract
+
+TINY: dict[str, Any] = {
+    "space": "tiny",
+    "dim": 8,
+    "tokens": 2,
+    "prediction": "v_prediction",
+    "mel": {"frames": 16, "num_mels": 16, "fft_size": 256, "hop": 64},
+    "autoencoder": {"block_out_channels": [8, 8], "layers_per_block": 1, "norm_num_groups": 4},
+    "unet": {"block_out_channels": [8, 16], "layers_per_block": 1, "attention_head_dim": 4, "norm_num_groups": 4},
+    "lm_tokens": 2,
+    "lm_dim": 8,
+    "schedule": {"beta_schedule": "squaredcos_cap_v2", "timestep_spacing": "trailing"},
+}
+RATE = 16000
+
+
+def tone(hz: float, seconds: float = 0.5, level: float = 0.3) -> torch.Tensor:
+    return level * torch.sin(2 * math.pi * hz * torch.arange(int(RATE * seconds)) / RATE)
+
+
+class TestAudioLDM2(LatentDecoderContract):
+    decoder_class = AudioLDM2Decoder
+    options = TINY
+
+    def media(self, number: int) -> Media:
+        return Media("audio", tone(300.0 * (number + 1))[None], meta={"sample_rate": RATE})
+
+
+class TestAudioLDM2WithProjection(TestAudioLDM2):
+    options = {**TINY, "lm_slot": "projection"}  # noqa: RUF012
+
+
+def test_generates_sounds() -> None:
+    sound = AudioLDM2Decoder.from_options(TINY).generate(torch.randn(1, 2, 8), seeds=[0], steps=1)[0]
+    assert sound.tensor().shape == (1, 16 * 64)
+    assert sound.tensor().dtype == torch.float32
+    assert sound.meta == {"sample_rate": 16000.0}
+    assert sound.tensor().abs().max() <= 1
+
+
+@pytest.mark.parametrize(("scale", "norm"), [("slaney", "slaney"), ("htk", None)])
+def test_mel_filters_equal_the_reference(scale: Any, norm: str | None) -> None:
+    from transformers.audio_utils import mel_filter_bank
+
+    reference = mel_filter_bank(
+        num_frequency_bins=257,
+        num_mel_filters=40,
+        min_frequency=50.0,
+        max_frequency=7000.0,
+        sampling_rate=RATE,
+        norm=norm,
+        mel_scale=scale,
+    )
+    mine = mel_filters(40, 512, RATE, 50.0, 7000.0, scale)
+    np.testing.assert_allclose(mine.numpy(), reference.T, atol=1e-6)
+
+
+@pytest.mark.parametrize("hz", [200.0, 1000.0, 4000.0])
+def test_a_tone_peaks_in_the_band_that_holds_it(hz: float) -> None:
+    mel = MelOptions(frames=40)
+    values = log_mel(tone(hz)[None], RATE, mel)[0, 20]
+    bins = torch.linspace(0, RATE / 2, mel.fft_size // 2 + 1)
+    weights = filters(mel)[:, (bins - hz).abs().argmin()]
+    assert int(values.argmax()) == int(weights.argmax())
+
+
+def test_the_spectrum_of_a_tone_has_the_height_of_the_closed_form() -> None:
+    hz = 32 * RATE / 1024
+    magnitudes = spectrogram(tone(hz), 1024, 160).abs()[:, 20]
+    assert int(magnitudes.argmax()) == 32
+    assert float(magnitudes.max()) == pytest.approx(0.3 * 1024 / 4, rel=1e-3)
+
+
+def test_the_spectrum_of_noise_is_inverted_exactly() -> None:
+    from anyloom_audioldm2.mel import _waveform
+
+    wave = torch.randn(4000)
+    torch.testing.assert_close(_waveform(spectrogram(wave, 512, 128), 512, 128, 4000), wave, atol=1e-5, rtol=0)
+
+
+def test_log_mel_lies_between_minus_one_and_one() -> None:
+    mel = MelOptions(frames=50)
+    silence = log_mel(torch.zeros(1, 100), RATE, mel)
+    loud = log_mel(torch.rand(1, 8000) * 2 - 1, RATE, mel)
+    assert silence.shape == (1, 50, 64)
+    assert silence.unique().tolist() == pytest.approx([(math.log(1e-5) + 5) / 6.5])
+    assert loud.max() < 1.1
+
+
+def test_magnitudes_from_mel_are_non_negative_and_reproduce_it() -> None:
+    bank = mel_filters(64, 1024, RATE)
+    magnitudes = spectrogram(torch.randn(8000), 1024, 160).abs()
+    mel = bank @ magnitudes
+    back = mel_to_magnitude(mel, bank)
+    assert back.min() >= 0
+    assert float((bank @ back - mel).norm() / mel.norm()) < 0.02
+
+
+def test_griffin_lim_finds_a_wave_of_these_magnitudes() -> None:
+    wave = tone(440.0) + tone(1320.0, level=0.2)
+    magnitudes = spectrogram(wave, 1024, 160).abs()
+
+    def error(steps: int) -> float:
+        found = griffin_lim(magnitudes, 1024, 160, length=len(wave), steps=steps)
+        return float((spectrogram(found, 1024, 160).abs() - magnitudes).norm() / magnitudes.norm())
+
+    assert error(32) < min(0.2, error(2))
+
+
+def test_griffin_lim_is_seeded() -> None:
+    magnitudes = spectrogram(tone(440.0, 0.1), 256, 64).abs()
+    first, again, other = (griffin_lim(magnitudes, 256, 64, length=1600, seed=s, steps=4) for s in (1, 1, 2))
+    assert torch.equal(first, again)
+    assert not torch.equal(first, other)
+
+
+@pytest.mark.parametrize("kind", ["noise", "chord"])
+def test_mel_to_wave_to_mel_stays_close(kind: str) -> None:
+    mel = MelOptions(frames=50)
+    wave = 0.1 * torch.randn(8000) if kind == "noise" else tone(440.0) + tone(1320.0, level=0.2)
+    before = log_mel(wave[None], RATE, mel)
+    after = log_mel(to_wave(before, mel, seed=0), RATE, mel)
+    loud = before > before.max() - 5 / mel.spread
+    bound = {"noise": 0.2, "chord": 0.6}[kind]
+    assert float((before - after)[loud].abs().mean()) * mel.spread < bound
+
+
+@pytest.mark.parametrize(
+    ("media", "message"),
+    [
+        (Media("audio", torch.zeros(1, 9)), "no sample rate"),
+        (Media("audio", torch.zeros(1, 9), meta={"sample_rate": 44100}), "44100 samples per second"),
+        (Media("audio", torch.zeros(9), meta={"sample_rate": RATE}), r"\(1, T\)"),
+    ],
+)
+def test_a_sound_that_does_not_fit_is_refused(media: Media, message: str) -> None:
+    with pytest.raises(MediaError, match=message):
+        AudioLDM2Decoder.from_options(TINY).preprocess(media)
+
+
+def test_full_size_on_the_meta_device_is_the_published_model() -> None:
+    with torch.device("meta"):
+        decoder = AudioLDM2Decoder.from_options()
+    assert round(sum(p.numel() for p in decoder.unet.parameters()) / 1e6) == 347
+    assert decoder.latent_shape == (8, 250, 16)
+
+
+PUBLISHED = {**TINY, "mel": {**TINY["mel"], "centre": 0.0, "spread": 1.0}}
+
+
+def _publish(folder: Path) -> AudioLDM2Decoder:
+    from transformers import SpeechT5HifiGan, SpeechT5HifiGanConfig
+
+    decoder = AudioLDM2Decoder.from_options(PUBLISHED)
+    decoder.unet.save_pretrained(folder / "unet")
+    decoder.autoencoder.vae.save_pretrained(folder / "vae")
+    config = SpeechT5HifiGanConfig(
+        model_in_dim=16,
+        upsample_initial_channel=8,
+        upsample_rates=[8, 8],
+        upsample_kernel_sizes=[16, 16],
+        resblock_kernel_sizes=[3],
+        resblock_dilation_sizes=[[1]],
+    )
+    SpeechT5HifiGan(config).save_pretrained(folder / "vocoder")
+    return decoder
+
+
+def test_reads_the_published_layout_and_uses_its_vocoder(tmp_path: Path) -> None:
+    written = _publish(tmp_path / "there")
+    decoder = AudioLDM2Decoder.from_options(PUBLISHED, weights=str(tmp_path / "there"))
+    decoder.load_weights()
+    for name, tensor in written.unet.state_dict().items():
+        assert torch.equal(tensor, decoder.unet.state_dict()[name])
+    sound = decoder.generate(torch.randn(1, 2, 8), seeds=[0], steps=1)[0].tensor()
+    assert sound.shape == (1, 16 * 64)
+    decoder.save(tmp_path / "again")
+    other = AudioLDM2Decoder.from_options(PUBLISHED, weights=str(tmp_path / "again"))
+    other.load_weights()
+    assert other.vocoder is not None
+    torch.manual_seed(0)
+    features = torch.randn(1, 2, 8)
+    pair = [d.generate(features, seeds=[0], steps=1)[0].tensor() for d in (decoder, other)]
+    torch.testing.assert_close(*pair, atol=1e-9, rtol=1e-4)
+
+
+def test_published_weights_need_plain_log_mel(tmp_path: Path) -> None:
+    _publish(tmp_path)
+    with pytest.raises(ConfigError, match=r"mel\.centre: 0"):
+        AudioLDM2Decoder.from_options(TINY, weights=str(tmp_path)).load_weights()
+
+
+def test_a_vocoder_for_other_mels_is_refused(tmp_path: Path) -> None:
+    _publish(tmp_path)
+    options = {**PUBLISHED, "mel": {**PUBLISHED["mel"], "num_mels": 32}, "weights": str(tmp_path)}
+    with pytest.raises(CheckpointError, match="takes 16 mels"):
+        AudioLDM2Decoder.from_options(options).load_weights()
