@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from anyloom.conversation import Media
 from anyloom.interfaces import Sample
 
-__all__ = ["Edit", "edit_of", "groups_of"]
+__all__ = ["Edit", "edit_of", "groups_of", "wants_media"]
 
 
 @dataclass(frozen=True)
@@ -64,3 +64,15 @@ def groups_of(sample: Sample) -> list[str]:
     if isinstance(k, int) and k >= 0:
         groups.append(f"{sample.task}/k{k}")
     return groups
+
+
+def wants_media(sample: Sample, modality: str, tasks: Sequence[str] | None) -> bool:
+    """Whether a sample's target has media of a modality and its task is one of those that count.
+
+    Args:
+        sample: The sample.
+        modality: Name of the modality.
+        tasks: Tasks that count; None for all.
+    """
+    right_task = tasks is None or sample.task in tasks
+    return right_task and any(m.modality == modality for m in sample.conversation.messages[-1].media)

@@ -1,0 +1,100 @@
+"""Which words of the target a generated text has."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import ClassVar
+
+from anyloom.interfaces import ComponentConfig, Evaluated, Sample
+from anyloom_incontext.grouping import GroupedMeans
+from anyloom_incontext.provenance import groups_of
+
+__all__ = ["CaptionWords", "word_recall", "words_of"]
+
+_WORD = re.compile(r"[^\W_]+(?:'[^\W_]+)*")
+
+
+def words_of(text: str) -> list[str]:
+    """The words of a text in lower case, without punctuation.
+
+    >>> words_of("A woman's hand -- medium-dark skin.")
+    ['a', "woman's", 'hand', 'medium', 'dark', 'skin']
+    """
+    return _WORD.findall(text.lower())
+
+
+def word_recall(answer: str, target: str) -> float:
+    """Share of the target's distinct words that the answer has; 1 for a target without words.
+
+    >>> word_recall("a red hat", "the red hat")
+    0.6666666666666666
+    """
+    wanted = set(words_of(target))
+    return len(wanted & set(words_of(answer))) / len(wanted) if wanted else 1.0
+
+
+class CaptionWords(GroupedMeans):
+    """Exact match and word recall of the text of an answer; and whether it names given attributes.
+
+    Attributes come from ``provenance["words"]``; each is a group ``<task>/<attribute>`` with the value ``named``.
+    """
+
+    class Config(ComponentConfig):
+        """Options.
+
+        Args:
+            tasks: Tasks that count; None takes all whose target has text.
+        """
+
+        tasks: tuple[str, ...] | None = None
+
+    config: Config
+    columns: ClassVar[tuple[str, ...]] = ("exact", "recall", "named")
+    measures: Mapping[str, Mapping[str, str]] = {
+        "exact": {
+            "title": "Text equal to the target",
+            "explanation": "Share of answers with the same words in the same order.",
+            "better": "higher",
+            "form": "percent",
+        },
+        "recall": {
+            "title": "Words of the target that are in the answer",
+            "explanation": "Share of the target's distinct words that the answer has.",
+            "better": "higher",
+            "form": "percent",
+        },
+        "named": {
+            "title": "Attributes named in the text",
+            "explanation": "Share of answers with the word of the attribute that the picture or sound really has.",
+            "better": "higher",
+            "form": "percent",
+        },
+    }
+
+    def wants(self, sample: Sample) -> bool:
+        """Samples whose target has text."""
+        right_task = self.config.tasks is None or sample.task in self.config.tasks
+        return right_task and bool(sample.conversation.messages[-1].text.strip())
+
+    def update(self, evaluated: list[Evaluated]) -> None:
+        """Compare texts word by word."""
+        for one in evaluated:
+            answer, target = one.answer.text, one.sample.conversation.messages[-1].text
+            exact = float(words_of(answer) == words_of(target))
+            self.record(groups_of(one.sample), {"exact": exact, "recall": word_recall(answer, target)})
+            for attribute, word in _attributes(one.sample).items():
+                self.record([f"{one.sample.task}/{attribute}"], {"named": _has(answer, word)})
+
+
+def _attributes(sample: Sample) -> dict[str, str]:
+    words = sample.provenance.get("words", {})
+    if isinstance(words, Mapping):
+        return {str(k): str(v) for k, v in words.items()}
+    return {str(w): str(w) for w in words} if isinstance(words, Sequence) and not isinstance(words, str) else {}
+
+
+def _has(answer: str, word: str) -> float:
+    """Whether the words of an attribute stand in the answer, in a row."""
+    wanted, given = words_of(word), words_of(answer)
+    return float(any(given[i : i + len(wanted)] == wanted for i in range(len(given) - len(wanted) + 1)))

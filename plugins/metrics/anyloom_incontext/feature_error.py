@@ -1,0 +1,97 @@
+"""How far the predicted feature is from the target's, beside how far the input's feature is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+from torch import Tensor
+from torch.nn import functional
+
+from anyloom import AnyToAnyModel
+from anyloom.interfaces import ComponentConfig, Evaluated, Sample
+from anyloom_incontext.features import FeatureTable
+from anyloom_incontext.grouping import GroupedMeans
+from anyloom_incontext.provenance import edit_of, groups_of, wants_media
+
+__all__ = ["FeatureError"]
+
+
+class FeatureError(GroupedMeans):
+    """Mean squared error and cosine of free-running features; ``relative`` below 1 is better than copying."""
+
+    class Config(ComponentConfig):
+        """Options.
+
+        Args:
+            modality: Modality of the target.
+            tasks: Tasks that count; None takes all with such a target.
+        """
+
+        modality: str = "image"
+        tasks: tuple[str, ...] | None = None
+
+    config: Config
+    columns: ClassVar[tuple[str, ...]] = ("error", "error_copying", "cosine", "cosine_copying")
+    measures: Mapping[str, Mapping[str, str]] = {
+        "relative": {
+            "title": "Feature error relative to copying the input",
+            "explanation": "Squared error of the predicted feature, divided by that of the input's own feature. "
+            "Below 1 the model is nearer to the target than its input is.",
+            "better": "lower",
+            "form": "number",
+        },
+        "cosine": {
+            "title": "Cosine of predicted and wanted feature",
+            "explanation": "1 would be the same direction.",
+            "better": "higher",
+            "form": "number",
+        },
+    }
+
+    def __init__(self, config: Config) -> None:
+        super().__init__(config)
+        self._table: FeatureTable | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave the encoder behind."""
+        return {**super().__getstate__(), "_table": None}
+
+    def prepare(self, model: AnyToAnyModel) -> None:
+        """Take the encoder of the model."""
+        if self._table is None or not self._table.serves(model):
+            self._table = FeatureTable(model, self.config.modality)
+
+    def wants(self, sample: Sample) -> bool:
+        """Samples whose target is of the modality."""
+        return wants_media(sample, self.config.modality, self.config.tasks)
+
+    def update(self, evaluated: list[Evaluated]) -> None:
+        """Compare predicted features with the target's; an answer without media counts as the zero feature."""
+        assert self._table is not None, "prepare() comes first"
+        edits = [edit_of(e.sample, self.config.modality) for e in evaluated]
+        self._table.add(m for e in edits if e is not None for m in (e.target, e.source) if m is not None)
+        for one, edit in zip(evaluated, edits):
+            if edit is None:
+                continue
+            target = self._table.get([edit.target])[0]
+            answered = [m.features for m in one.answer.media if m.modality == self.config.modality]
+            predicted = next((f.float().cpu().flatten() for f in answered if f is not None), target * 0)
+            values: dict[str, float | None] = _compared(predicted, target, "")
+            if edit.source is not None:
+                values |= _compared(self._table.get([edit.source])[0], target, "_copying")
+            self.record(groups_of(one.sample), values)
+
+    def derived(self, means: dict[str, Tensor]) -> dict[str, Tensor]:
+        """The ratio of the mean errors, and 1 for copying, which it is by definition."""
+        if "error_copying" not in means or not bool(means["error_copying"] > 0):
+            return {}
+        relative = means["error"] / means["error_copying"]
+        return {"relative": relative, "relative_copying": relative.new_ones(())}
+
+
+def _compared(given: Tensor, target: Tensor, suffix: str) -> dict[str, float | None]:
+    return {
+        f"error{suffix}": float(functional.mse_loss(given, target)),
+        f"cosine{suffix}": float(functional.cosine_similarity(given, target, dim=0)),
+    }
