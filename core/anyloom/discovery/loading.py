@@ -86,7 +86,7 @@ def load_plugin(
         manager.unregister(name=f"{plugin.name}@{plugin.package}")
         status = "incompatible" if isinstance(error, _IncompatibleError) else "failed"
         cause = str(error) if isinstance(error, AnyloomError) else f"{type(error).__name__}: {error}"
-        return replace(plugin, status=status, cause=cause.splitlines()[0], detail=traceback.format_exc()), Records()
+        return replace(plugin, status=status, cause=" ".join(cause.split()), detail=traceback.format_exc()), Records()
     return plugin, records
 
 
