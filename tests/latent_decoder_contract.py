@@ -107,9 +107,9 @@ class LatentDecoderContract:
 
     def test_overfits_one_sample(self) -> None:
         decoder = self.build(freeze=False, condition_dropout=0.0).train()
-        latents = decoder.latents(self.targets(decoder, 1)).expand(16, -1, -1, -1)
+        latents = decoder.latents(self.targets(decoder, 1)).expand(8, -1, -1, -1)
         latents = (latents - latents.mean()) / latents.std()
-        features = self.features(1).expand(16, -1, -1)
+        features = self.features(1).expand(8, -1, -1)
         optimizer = torch.optim.AdamW([p for p in decoder.parameters() if p.requires_grad], lr=1e-2)
 
         def measure() -> float:
@@ -121,7 +121,7 @@ class LatentDecoderContract:
             optimizer.zero_grad()
             decoder.latent_loss(features, latents).mean().backward()
             optimizer.step()
-        assert measure() < 0.5 * before
+        assert measure() < 0.6 * before
 
     def test_autoencoder_learns_its_reconstruction(self) -> None:
         decoder = self.build()

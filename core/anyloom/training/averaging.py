@@ -23,8 +23,8 @@ class AveragedWeights:
     >>> _ = layer.weight.data.fill_(1.0)
     >>> average.update()
     >>> with average.applied():
-    ...     inside = float(layer.weight)
-    >>> 0 < inside <= 1, float(layer.weight)
+    ...     inside = layer.weight.item()
+    >>> 0 < inside <= 1, layer.weight.item()
     (True, 1.0)
     """
 
