@@ -8,9 +8,9 @@ from typing import Any
 import lightning
 import pytest
 import torch
-from anyloom.building import build_named
 from torch import Tensor, nn
 
+from anyloom.building import build_named
 from anyloom.conversation import Conversation, Media, Message
 from anyloom.data.feature_cache import FeatureCache
 from anyloom.data.loader import ResumableLoader
