@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import argparse
-from typing import Any
 
-from anyloom.config.compose import compose
-
-__all__ = ["add_config_arguments", "compose_arguments"]
+__all__ = ["add_config_arguments", "split_sources"]
 
 
 def add_config_arguments(parser: argparse.ArgumentParser) -> None:
@@ -20,8 +17,6 @@ def add_config_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def compose_arguments(options: argparse.Namespace) -> dict[str, Any]:
-    """Compose the configs of parsed arguments; splits ``sources`` into ``configs`` and ``overrides``."""
-    options.configs = [s for s in options.sources if "=" not in s]
-    options.overrides = [s for s in options.sources if "=" in s]
-    return compose(options.configs, options.overrides)
+def split_sources(options: argparse.Namespace) -> tuple[list[str], list[str]]:
+    """Return the configs and the overrides among parsed ``sources``."""
+    return [s for s in options.sources if "=" not in s], [s for s in options.sources if "=" in s]

@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from anyloom.cli.arguments import add_config_arguments, compose_arguments
+from anyloom.cli.arguments import add_config_arguments, split_sources
 from anyloom.config.compose import compose
 
 __all__ = ["fit", "predict", "test", "validate"]
@@ -45,10 +45,11 @@ def _run(subcommand: str, arguments: list[str]) -> int:
     parser.add_argument("--print-config", action="store_true", help="print the composed config and stop")
     options = parser.parse_args(arguments)
     stage = getattr(options, "stage", None)
-    sections = compose_arguments(options)
+    configs, overrides = split_sources(options)
+    sections = compose(configs, overrides)
     stages = list(sections.get("stages") or {}) if stage == "all" else [stage]
     for name in stages:
-        composed = compose(options.configs, options.overrides, stage=name) if name else sections
+        composed = compose(configs, overrides, stage=name) if name else sections
         composed.pop("stages", None)
         if options.print_config:
             print(yaml.safe_dump(composed, sort_keys=False))
@@ -62,14 +63,13 @@ def _run(subcommand: str, arguments: list[str]) -> int:
 
 
 def _write_predictions(cli: Any, folder: Path) -> None:
-    from anyloom.conversation import Conversation, conversation_to_json
+    from anyloom.cli.answers import answer_json
 
     batches = cli.trainer.predict_loop.predictions
     folder.mkdir(parents=True, exist_ok=True)
     lines = []
     for index, evaluated in enumerate(e for batch in batches for e in batch):
-        prompt = evaluated.sample.conversation.prompt().messages
-        value = conversation_to_json(Conversation([*prompt, evaluated.answer]), folder=folder, prefix=f"{index:05d}")
+        value, _ = answer_json(evaluated.sample.conversation.prompt(), evaluated.answer, folder, f"{index:05d}")
         lines.append(json.dumps({**value, "task": evaluated.sample.task}))
     (folder / "answers.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
     print(f"wrote {len(lines)} answers to {folder / 'answers.jsonl'}")

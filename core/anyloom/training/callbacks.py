@@ -17,8 +17,7 @@ __all__ = ["RandomState", "ResultWriter"]
 
 
 class RandomState(Callback):
-    """Saves the state of the random generators with every checkpoint, so that a resumed run draws what the
-    uninterrupted one would have drawn. Per process.
+    """Saves the random generators with every checkpoint: a resumed run draws what the uninterrupted one would have.
     """
 
     def on_save_checkpoint(

@@ -35,7 +35,9 @@ def answer_samples(
         has_text = any(samples[i].conversation.messages[-1].text for i in members)
         messages = model.generate(
             [samples[i].conversation.prompt() for i in members],
-            media={n: "force" if n in kinds else "forbid" for n in (*kinds, *(k for k in model.tags if k not in kinds))},
+            media={
+                n: "force" if n in kinds else "forbid" for n in (*kinds, *(k for k in model.tags if k not in kinds))
+            },
             seed=[seed + i for i in members],
             decode=decode,
             max_new_tokens=max_new_tokens if has_text else 0,

@@ -10,9 +10,9 @@ from typing import Any, Literal
 import torch
 from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 from torch import Tensor, nn
-from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PretrainedConfig
+from transformers import CONFIG_MAPPING, AutoConfig, AutoModelForCausalLM, AutoTokenizer, PretrainedConfig
 
-from anyloom.errors import CheckpointError, ConfigError
+from anyloom.errors import CheckpointError, ConfigError, nearest
 from anyloom.interfaces import LLM, ComponentConfig, LLMOutput
 from anyloom_llama.tokenizer import ChatTokenizer
 
@@ -100,7 +100,10 @@ class CausalLM(LLM):
         try:
             return AutoConfig.for_model(kind, **{"vocab_size": self.tokenizer.size, **options})
         except ValueError as error:
-            raise ConfigError(str(error).splitlines()[0], where="architecture.model_type") from error
+            fix = nearest(kind, CONFIG_MAPPING) or "use a model type of transformers, such as llama"
+            raise ConfigError(
+                f"no architecture is called {kind!r}", where="architecture.model_type", fix=fix
+            ) from error
 
     def _set_trainable(self) -> None:
         config = self.config

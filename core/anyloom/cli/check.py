@@ -1,0 +1,137 @@
+"""``anyloom check``: what is wrong with a config, what it would build, before any weight loads.
+
+``--json`` prints one object; its keys stay, new ones may join them::
+
+    {"ok": bool,
+     "problems": [{"key", "what", "fix"}, ...],
+     "missing_files": [{"key", "path"}, ...],
+     "made_files": [{"key", "path", "stage"}, ...],
+     "models": [{"stage",
+                 "parts": [{"key", "component", "package", "licence", "parameters", "trainable", "bytes"}, ...],
+                 "feature_spaces": {modality: {"name", "dim", "tokens", "scale"}},
+                 "memory": {"inference", "training", "weights", "gradients", "optimizer"}}, ...]}
+
+``models`` has one entry, with an empty ``stage``, unless stages change the ``model:`` section. Sizes are in bytes,
+without activations. ``made_files`` are not there yet, but a stage of the config writes them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from anyloom.cli.arguments import add_config_arguments, split_sources
+
+if TYPE_CHECKING:
+    from anyloom.model.inspection import MemoryEstimate, ModelInspection, PartRecord
+    from anyloom.training.preflight import Findings
+
+__all__ = ["main"]
+
+_USER_ERROR = 2
+_NOTE = "activations come on top; they grow with batch size, sequence length and depth"
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run ``anyloom check`` with the words after it; 0 if the config can be used as it is, else 2."""
+    parser = argparse.ArgumentParser(prog="anyloom check", description="Check a config before any weight loads.")
+    add_config_arguments(parser)
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    options = parser.parse_args(list(arguments))
+    configs, overrides = split_sources(options)
+
+    from anyloom.training.preflight import look_over
+
+    findings = look_over(configs, overrides)
+    print(json.dumps(_as_json(findings), indent=2) if options.json else "\n".join(_as_text(findings)))
+    return 0 if findings.ok else _USER_ERROR
+
+
+def _as_json(findings: Findings) -> dict[str, Any]:
+    return {
+        "ok": findings.ok,
+        "problems": [{"key": p.where, "what": p.what, "fix": p.fix} for p in findings.problems],
+        "missing_files": [{"key": f.key, "path": str(f.path)} for f in findings.missing],
+        "made_files": [{"key": f.key, "path": str(f.path), "stage": stage} for f, stage in findings.made],
+        "models": [_model_json(stage, model) for stage, model in findings.models.items()],
+    }
+
+
+def _model_json(stage: str, model: ModelInspection) -> dict[str, Any]:
+    memory = _memory(model)
+    keys = ("key", "component", "package", "licence", "parameters", "trainable")
+    return {
+        "stage": stage,
+        "parts": [{**{k: getattr(p, k) for k in keys}, "bytes": p.size} for p in model.parts],
+        "feature_spaces": {name: space.model_dump(mode="json") for name, space in model.spaces.items()},
+        "memory": {
+            "inference": memory.weights,
+            "training": memory.training,
+            "weights": memory.weights,
+            "gradients": memory.gradients,
+            "optimizer": memory.optimizer,
+        },
+    }
+
+
+def _memory(model: ModelInspection) -> MemoryEstimate:
+    from anyloom.model.inspection import MemoryEstimate
+
+    return MemoryEstimate.of(model.parts)
+
+
+def _as_text(findings: Findings) -> list[str]:
+    lines: list[str] = []
+    for stage, model in findings.models.items():
+        if model.parts:
+            lines += [f"Model of stage {stage!r}:" if stage else "Model:", *_parts(model.parts), ""]
+        if model.model is not None:
+            lines += _spaces(model) + _memory_lines(model)
+    lines += [f"made: {f.key}: {f.path} is written by stage {stage!r}" for f, stage in findings.made]
+    lines += [f"missing: {f.key}: there is no {f.path}" for f in findings.missing]
+    lines += [f"problem: {p}" for p in findings.problems]
+    count = len(findings.problems) + len(findings.missing)
+    return [*lines, "ok" if findings.ok else f"{count} problem{'s' if count > 1 else ''}"]
+
+
+def _parts(parts: Sequence[PartRecord]) -> list[str]:
+    rows = [("KEY", "COMPONENT", "PACKAGE", "PARAMETERS", "TRAINABLE", "LICENCE")]
+    rows += [(p.key, p.component, p.package, _count(p.parameters), _count(p.trainable), p.licence) for p in parts]
+    total = ("total", "", "", _count(sum(p.parameters for p in parts)), _count(sum(p.trainable for p in parts)), "")
+    return _aligned([*rows, total])
+
+
+def _spaces(model: ModelInspection) -> list[str]:
+    rows = [("MODALITY", "FEATURE SPACE", "STEPS", "DIM", "SCALE")]
+    rows += [(n, s.name, str(s.tokens), str(s.dim), s.scale) for n, s in model.spaces.items()]
+    return [*_aligned(rows), ""]
+
+
+def _memory_lines(model: ModelInspection) -> list[str]:
+    memory = _memory(model)
+    return [
+        f"Memory in use: {_size(memory.weights)}",
+        f"Memory in training: {_size(memory.training)} (weights {_size(memory.weights)}, gradients "
+        f"{_size(memory.gradients)}, AdamW {_size(memory.optimizer)})",
+        f"  {_NOTE}",
+        "",
+    ]
+
+
+def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    return ["  " + "  ".join(cell.ljust(w) for cell, w in zip(row, widths)).rstrip() for row in rows]
+
+
+def _count(number: int) -> str:
+    return f"{number:,}"
+
+
+def _size(number: float) -> str:
+    for unit in ("B", "kB", "MB"):
+        if number < 1000:
+            return f"{number:.3g} {unit}"
+        number /= 1000
+    return f"{number:,.2f} GB"

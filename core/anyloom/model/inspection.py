@@ -1,0 +1,178 @@
+"""What a model section would build: assembled on the meta device, so no weight is read and no memory is taken."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from anyloom.config.validation import split_name
+from anyloom.discovery import get_registry
+from anyloom.errors import AnyloomError
+from anyloom.interfaces.component import NeuralComponent
+from anyloom.interfaces.feature_space import FeatureSpace
+from anyloom.model.assembly import Parts, assemble_partly, feature_spaces, keyed
+from anyloom.model.config import ModelConfig
+from anyloom.model.model import AnyToAnyModel
+
+__all__ = ["MemoryEstimate", "ModelInspection", "NeededFile", "PartRecord", "files_of", "inspect_model"]
+
+_ADAM_STATES = 2
+
+
+@dataclass(frozen=True)
+class PartRecord:
+    """One part of a model.
+
+    Args:
+        key: YAML key.
+        component: Registered name, or class path.
+        package: Distribution that provides it; the top-level module of a class path.
+        licence: As its record says; empty for a class path.
+        parameters: Number of parameters.
+        trainable: Number of those that training changes.
+        size: Bytes of all parameters and buffers.
+        trainable_size: Bytes of the trainable parameters.
+    """
+
+    key: str
+    component: str
+    package: str
+    licence: str
+    parameters: int
+    trainable: int
+    size: int
+    trainable_size: int
+
+
+@dataclass(frozen=True)
+class NeededFile:
+    """A file or folder that a component reads.
+
+    Args:
+        key: YAML key of the component.
+        path: The file.
+        present: Whether it is there.
+        fetched: Whether the component may fetch it when it is not.
+    """
+
+    key: str
+    path: Path
+    present: bool
+    fetched: bool = False
+
+
+@dataclass(frozen=True)
+class MemoryEstimate:
+    """Bytes that a model takes, without activations.
+
+    Activations come on top: in training they grow with batch size, sequence length and depth, and with the decoder
+    targets of a batch; in use with the key/value cache and one denoising step. A short run measures them.
+
+    Args:
+        weights: Parameters and buffers of all parts: what inference takes.
+        gradients: One number per trainable parameter.
+        optimizer: The two states AdamW keeps per trainable parameter.
+    """
+
+    weights: int
+    gradients: int
+    optimizer: int
+
+    @classmethod
+    def of(cls, parts: Iterable[PartRecord]) -> MemoryEstimate:
+        """Add up the parts, each in its own precision."""
+        listed = list(parts)
+        trainable = sum(p.trainable_size for p in listed)
+        return cls(sum(p.size for p in listed), trainable, _ADAM_STATES * trainable)
+
+    @property
+    def training(self) -> int:
+        """Bytes that training takes before activations."""
+        return self.weights + self.gradients + self.optimizer
+
+
+@dataclass
+class ModelInspection:
+    """What was found.
+
+    Args:
+        config: The model section.
+        problems: Everything that is wrong.
+        parts: The parts that could be built.
+        spaces: Feature space by modality.
+        files: What the parts read.
+        model: The model on the meta device, if nothing is wrong.
+    """
+
+    config: ModelConfig
+    problems: list[AnyloomError]
+    parts: list[PartRecord] = field(default_factory=list)
+    spaces: dict[str, FeatureSpace] = field(default_factory=dict)
+    files: list[NeededFile] = field(default_factory=list)
+    model: AnyToAnyModel | None = None
+
+
+def inspect_model(config: ModelConfig) -> ModelInspection:
+    """Assemble a model on the meta device and describe it, as far as it can be built."""
+    with torch.device("meta"):
+        parts, problems = assemble_partly(config, catch=Exception)
+    found = ModelInspection(config, problems)
+    if not problems:
+        try:
+            with torch.device("meta"):
+                found.model = AnyToAnyModel(config, load=False, parts=parts)
+        except Exception as error:  # a component's method that does not work on the meta device, or a bug of it
+            problems += keyed(error, "model")
+    found.spaces = feature_spaces(config, parts) if not problems else {}
+    for key, part in parts.components().items():
+        options = _options(config, key)
+        found.parts.append(_record(key, part, options, fixed=_is_fixed(parts, part)))
+        found.files += files_of(part, key)
+    return found
+
+
+def files_of(component: object, key: str) -> list[NeededFile]:
+    """The files that a component names: its weights, and its options that are paths."""
+    config = getattr(component, "config", None)
+    options = {name: getattr(config, name, None) for name in getattr(type(config), "model_fields", {})}
+    paths = [(f"{key}.{name}", value) for name, value in options.items() if isinstance(value, Path)]
+    if isinstance(component, NeuralComponent):
+        paths += [(key, path) for path in component.weight_files()]
+    return [NeededFile(k, path, path.exists(), bool(options.get("download"))) for k, path in paths]
+
+
+def _is_fixed(parts: Parts, part: nn.Module) -> bool:
+    """Whether the model switches off all gradients of a part; an LLM does that for itself."""
+    switched = (*parts.encoders.values(), *parts.decoders.values())
+    return any(part is p for p in switched) and bool(getattr(part, "frozen", False))
+
+
+def _options(config: ModelConfig, key: str) -> Mapping[str, Any]:
+    found: Any = config
+    for part in key.split(".")[1:]:
+        found = found[part] if isinstance(found, Mapping) else getattr(found, part)
+    options: Mapping[str, Any] = found
+    return options
+
+
+def _record(key: str, part: nn.Module, options: Mapping[str, Any], *, fixed: bool) -> PartRecord:
+    component, _ = split_name(options, where=key)
+    kinds = {"llm": "llm", "encoders": "encoder", "decoders": "decoder", "modalities": "projector"}
+    specs = [s for s in get_registry().components(kinds[key.split(".")[1]]) if s.name == component]
+    parameters = list(part.parameters())
+    trainable = [] if fixed else [p for p in parameters if p.requires_grad]
+    return PartRecord(
+        key,
+        component,
+        specs[0].package if specs else component.split(".")[0],
+        specs[0].licence if specs else "",
+        sum(p.numel() for p in parameters),
+        sum(p.numel() for p in trainable),
+        sum(t.numel() * t.element_size() for t in (*parameters, *part.buffers())),
+        sum(p.numel() * p.element_size() for p in trainable),
+    )

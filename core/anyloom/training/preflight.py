@@ -1,0 +1,194 @@
+"""Looks over a whole configuration before any weight loads, and collects everything that is wrong with it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from pydantic import BaseModel
+
+from anyloom.building import build_named
+from anyloom.config.compose import compose
+from anyloom.config.schema import ProjectConfig
+from anyloom.config.validation import split_name, validate
+from anyloom.discovery import get_registry
+from anyloom.errors import AnyloomError, ConfigError, FeatureSpaceError
+from anyloom.interfaces.decoder import Decoder
+from anyloom.interfaces.encoder import Encoder
+from anyloom.model.assembly import keyed
+from anyloom.model.config import ModelConfig
+from anyloom.model.inspection import ModelInspection, NeededFile, files_of, inspect_model
+from anyloom.training.trainer_options import trainer_problems
+
+__all__ = ["Findings", "look_over", "section_problems"]
+
+_NEURAL = ("encoder", "decoder", "projector", "llm")
+_OTHER = ("metric", "dataset")
+_DEFAULT_MODULE = "any-to-any"
+
+
+def section_problems(sections: Mapping[str, Any]) -> list[AnyloomError]:
+    """What is wrong with the sections themselves and with ``trainer:``, before any component is asked."""
+    trainer = sections.get("trainer")
+    problems = _attempt(lambda: validate(ProjectConfig, sections, where=""))
+    return [*problems, *(trainer_problems(trainer) if isinstance(trainer, Mapping) else [])]
+
+
+@dataclass
+class Findings:
+    """What was found.
+
+    Args:
+        problems: Everything that is wrong, each once.
+        missing: Files that are not there, and that no stage of the config writes.
+        made: Files that a stage will write, with its name.
+        models: The models, by stage; ``""`` without one. Equal ``model:`` sections are listed once.
+    """
+
+    problems: list[AnyloomError] = field(default_factory=list)
+    missing: list[NeededFile] = field(default_factory=list)
+    made: list[tuple[NeededFile, str]] = field(default_factory=list)
+    models: dict[str, ModelInspection] = field(default_factory=dict)
+
+    @property
+    def ok(self) -> bool:
+        """Whether the config can be used as it is."""
+        return not (self.problems or self.missing)
+
+
+def look_over(sources: Sequence[str | Path | Mapping[str, Any]], overrides: Sequence[str] = ()) -> Findings:
+    """Check every section of a config, and every stage in it."""
+    findings = Findings()
+    composed: dict[str, dict[str, Any]] = {}
+
+    def add(stage: str | None) -> None:
+        composed[stage or ""] = compose(sources, overrides, stage=stage)
+
+    findings.problems += _attempt(partial(add, None))
+    stages = composed.get("", {}).get("stages") or {}
+    for stage in stages:
+        findings.problems += _attempt(partial(add, stage))
+    if stages and not composed[""].get("model"):
+        del composed[""]
+    results = {str(s["result"]): stage for stage, s in composed.items() if s.get("result")}
+    for stage, sections in composed.items():
+        sections.pop("stages", None)
+        _Check(findings, stage, sections, results).run()
+    unique = {str(p): p for p in findings.problems}
+    findings.problems = list(unique.values())
+    return findings
+
+
+@dataclass
+class _Check:
+    """Checks the sections of one stage."""
+
+    findings: Findings
+    stage: str
+    sections: dict[str, Any]
+    results: dict[str, str]
+
+    def run(self) -> None:
+        problems = self.findings.problems
+        problems += section_problems(self.sections)
+        problems += _attempt(self._model)
+        problems += _attempt(self._module)
+        problems += _attempt(self._data)
+        checkpoint = self.sections.get("ckpt_path")
+        if isinstance(checkpoint, str) and checkpoint not in ("last", "best", "hpc", "registry"):
+            self._files([NeededFile("ckpt_path", Path(checkpoint), Path(checkpoint).exists())])
+
+    def _model(self) -> None:
+        section = self.sections.get("model") or {}
+        name, _ = split_name(self.sections.get("module", _DEFAULT_MODULE), where="module")
+        if not section and name != _DEFAULT_MODULE:
+            return
+        config = validate(ModelConfig, section, where="model")
+        if any(config == seen.config for seen in self.findings.models.values()):
+            return
+        inspection = inspect_model(config)
+        self.findings.models[self.stage] = inspection
+        self.findings.problems += inspection.problems
+        self._files(inspection.files)
+        if inspection.model is not None:
+            answers = get_registry().hook.anyloom_checks(model=inspection.model, config=self.sections)
+            self.findings.problems += [ConfigError(str(line), where="model") for a in answers for line in a]
+
+    def _module(self) -> None:
+        name, options = split_name(self.sections.get("module", _DEFAULT_MODULE), where="module")
+        cls = get_registry().load("module", name, where="module")
+        config = validate(cls.Config, options, where="module")
+        self._files(files_of(_Configured(config), "module"))
+        built = self._components(options, "module")
+        encoder, decoder = built.get("module.encoder"), built.get("module.decoder")
+        if isinstance(encoder, Encoder) and isinstance(decoder, Decoder):
+            given, asked = encoder.feature_space(decoder.modality), decoder.feature_space()
+            if given != asked:
+                what = f"asks for {asked}, but the encoder gives {given}: {', '.join(given.mismatch(asked))}"
+                raise FeatureSpaceError(
+                    f"the decoder ({type(decoder).__name__}) {what} ({type(encoder).__name__})",
+                    where="module.decoder",
+                    fix="choose an encoder and a decoder of one feature space",
+                )
+
+    def _components(self, options: Mapping[str, Any], where: str) -> dict[str, object]:
+        """Build the components among options: those whose key is a kind, or a kind's plural."""
+        built: dict[str, object] = {}
+        for kind in (*_NEURAL, *_OTHER):
+            single, several = options.get(kind), options.get(f"{kind}s")
+            entries = {f"{where}.{kind}": single} if isinstance(single, Mapping) else {}
+            if isinstance(several, Mapping):
+                entries |= {f"{where}.{kind}s.{key}": value for key, value in several.items()}
+            for key, value in entries.items():
+                self.findings.problems += _attempt(partial(_build_into, built, kind, value, key), key)
+        for key, component in built.items():
+            if not key.endswith(".decoder"):  # a stage that trains a decoder does not read its weights
+                self._files(files_of(component, key))
+        return built
+
+    def _data(self) -> None:
+        section = self.sections.get("data")
+        datasets = section.get("datasets") if isinstance(section, Mapping) else None
+        if not datasets:
+            raise ConfigError("no dataset is named", where="data.datasets", fix="add one, see 'anyloom plugins'")
+        self._components({"datasets": datasets}, "data")
+
+    def _files(self, files: Sequence[NeededFile]) -> None:
+        for file in files:
+            if file.present or file.fetched:
+                continue
+            stage = next((s for r, s in self.results.items() if file.path.is_relative_to(r)), None)
+            if stage is not None:
+                self.findings.made.append((file, stage))
+            elif file not in self.findings.missing:
+                self.findings.missing.append(file)
+
+
+@dataclass
+class _Configured:
+    """Stands for a component that is not built."""
+
+    config: BaseModel
+
+
+def _build_into(built: dict[str, object], kind: str, options: Mapping[str, Any], where: str) -> None:
+    with torch.device("meta") if kind in _NEURAL else nullcontext():
+        built[where] = build_named(kind, options, where=where)
+
+
+def _attempt(action: Callable[[], object], key: str = "") -> list[AnyloomError]:
+    """Run an action and return what it raised as problems."""
+    try:
+        action()
+    except AnyloomError as error:
+        return keyed(error, key)
+    except Exception as error:  # a plugin's own; shown as a problem of the key
+        if not key:
+            raise
+        return keyed(error, key)
+    return []

@@ -1,0 +1,103 @@
+"""Checks the ``trainer:`` section against ``lightning.Trainer``, every option by itself, before anything is built."""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import inspect
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import lightning
+from jsonargparse import ArgumentError
+from lightning.pytorch import callbacks, loggers, profilers, strategies
+from lightning.pytorch.cli import LightningArgumentParser
+
+from anyloom.errors import ConfigError, nearest
+
+__all__ = ["trainer_problems"]
+
+_SHORT_NAMES = (callbacks, loggers, strategies, profilers)
+_NOISE = ("Does not validate", "Subtypes:", "Errors:", "Given value", "Subclass types expect", "a class path", "a dict")
+
+
+def trainer_problems(options: Mapping[str, Any]) -> list[ConfigError]:
+    """Return what is wrong in a ``trainer:`` section, one error per option or list item."""
+    known = [name for name in inspect.signature(lightning.Trainer.__init__).parameters if name != "self"]
+    problems: list[ConfigError] = []
+    for key, value in options.items():
+        if key not in known:
+            fix = nearest(key, known) or "see the options of lightning.Trainer"
+            problems.append(ConfigError(f"lightning's Trainer has no option {key!r}", where=f"trainer.{key}", fix=fix))
+            continue
+        for where, part in _items(key, value):
+            problem = _problem(key, part, where)
+            problems += [problem] if problem else []
+    return problems
+
+
+def _items(key: str, value: Any) -> Iterator[tuple[str, Any]]:
+    """A list of components item by item, anything else whole."""
+    if isinstance(value, list) and all(isinstance(v, Mapping) for v in value):
+        for index, item in enumerate(value):
+            yield f"trainer.{key}.{index}", [item]
+    else:
+        yield f"trainer.{key}", value
+
+
+def _problem(key: str, value: Any, where: str) -> ConfigError | None:
+    try:
+        _parser().parse_object({"trainer": {key: value}})
+    except ArgumentError as error:
+        return _translate(str(error), value, where)
+    return None
+
+
+@functools.cache
+def _parser() -> LightningArgumentParser:
+    parser = LightningArgumentParser(exit_on_error=False)
+    parser.add_lightning_class_args(lightning.Trainer, "trainer")
+    return parser
+
+
+def _translate(text: str, value: Any, where: str) -> ConfigError:
+    """Say in one line what jsonargparse says in a tree of attempts."""
+    lines = text.splitlines()
+    start = next((i for i, line in enumerate(lines) if "Problem with given class_path" in line), None)
+    if start is None:
+        return ConfigError(f"{_leaves(lines[1:] or lines)}, got {value!r}", where=where)
+    indent = len(lines[start]) - len(lines[start].lstrip())
+    block = [line for line in lines[start + 1 :] if line.strip()]
+    end = next((i for i, line in enumerate(block) if len(line) - len(line.lstrip()) <= indent), len(block))
+    block = block[:end]
+    match = re.search(r"class_path '([^']+)'", lines[start])
+    assert match is not None
+    refused = re.search(r"Option '([^']+)' is not accepted", " ".join(block))
+    if refused is not None:
+        known = _options_of(match[1])
+        fix = nearest(refused[1], known) or (f"known options: {', '.join(known)}" if known else "")
+        what = f"{match[1]} has no option {refused[1]!r}"
+        return ConfigError(what, where=f"{where}.init_args.{refused[1]}", fix=fix)
+    option = re.search(r'Parser key "([^"]+)"', block[0])
+    where = f"{where}.init_args.{option[1]}" if option else where
+    return ConfigError(f"{match[1]}: {_leaves(block)}", where=where)
+
+
+def _leaves(lines: list[str]) -> str:
+    """The innermost messages, joined."""
+    texts = [line.strip().removeprefix("- ") for line in lines]
+    given = next((t.removeprefix("Given value: ") for t in texts if t.startswith("Given value: ")), "")
+    kept = [re.sub(r"\. Got value: .*", "", t) for t in texts if not t.startswith((*_NOISE, "Parser key"))]
+    plain = [re.sub(r"<class '(?:\w+\.)*(\w+)'>", r"\1", t).replace("typing.", "") for t in kept]
+    text = " or ".join(dict.fromkeys(plain)).replace("NoneType", "null").replace("Expected a ", "")
+    expected = f"expected {text}" if any(t.startswith("Expected a ") for t in plain) else text
+    return f"{expected}, got {given!r}" if given and texts[0].startswith("Parser key") else expected
+
+
+def _options_of(class_path: str) -> list[str]:
+    """Constructor arguments of a class, by its path or by its name in lightning."""
+    module, _, name = class_path.rpartition(".")
+    homes = [importlib.import_module(module)] if module else _SHORT_NAMES
+    cls = next((getattr(home, name) for home in homes if hasattr(home, name)), None)
+    return [n for n in inspect.signature(cls).parameters if n != "kwargs"] if cls else []
