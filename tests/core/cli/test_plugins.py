@@ -81,7 +81,8 @@ def test_disabled_plugins_stand_below(broken: Path) -> None:
 def test_json_has_the_documented_keys(broken: Path) -> None:
     value = json.loads(listing("--json", path=broken))
     assert list(value) == ["api", "components", "recipes", "commands", "plugins"]
-    row_keys = set(["kind", "name", "modalities", "target", "requires", "package", "version", "licence", "summary", "status"])
+    row_keys = {"kind", "name", "modalities", "target", "requires", "package", "version", "licence"}
+    row_keys |= {"summary", "status"}
     assert all(set(row) == row_keys for row in value["components"])
     assert all(set(row) == {"name", "package", "path", "summary"} for row in value["recipes"])
     assert all(set(row) == {"name", "target", "summary"} for row in value["commands"])
