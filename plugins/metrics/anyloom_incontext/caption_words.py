@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import ClassVar
+
+from pydantic import Field
 
 from anyloom.interfaces import ComponentConfig, Evaluated, Sample
 from anyloom_incontext.grouping import GroupedMeans
@@ -37,7 +39,7 @@ def word_recall(answer: str, target: str) -> float:
 class CaptionWords(GroupedMeans):
     """Exact match and word recall of the text of an answer; and whether it names given attributes.
 
-    Attributes come from ``provenance["words"]``; each is a group ``<task>/<attribute>`` with the value ``named``.
+    Each attribute is a group ``<task>/<attribute>`` with the value ``named``: whether the answer says of it what is true.
     """
 
     class Config(ComponentConfig):
@@ -45,9 +47,13 @@ class CaptionWords(GroupedMeans):
 
         Args:
             tasks: Tasks that count; None takes all whose target has text.
+            attributes: Regular expressions with one group, by attribute. What the group matches in the target must
+                be matched in the answer too; targets without a match do not count. ``provenance["words"]``
+                comes first.
         """
 
         tasks: tuple[str, ...] | None = None
+        attributes: dict[str, str] = Field(default_factory=dict)
 
     config: Config
     columns: ClassVar[tuple[str, ...]] = ("exact", "recall", "named")
@@ -83,18 +89,20 @@ class CaptionWords(GroupedMeans):
             answer, target = one.answer.text, one.sample.conversation.messages[-1].text
             exact = float(words_of(answer) == words_of(target))
             self.record(groups_of(one.sample), {"exact": exact, "recall": word_recall(answer, target)})
-            for attribute, word in _attributes(one.sample).items():
-                self.record([f"{one.sample.task}/{attribute}"], {"named": _has(answer, word)})
+            for attribute, named in self._named(one.sample, answer, target).items():
+                self.record([f"{one.sample.task}/{attribute}"], {"named": float(named)})
+
+    def _named(self, sample: Sample, answer: str, target: str) -> dict[str, bool]:
+        words: Mapping[str, str] = sample.provenance.get("words", {})
+        found = {attribute: _has(answer, word) for attribute, word in words.items()}
+        for attribute, pattern in self.config.attributes.items():
+            right, given = re.search(pattern, target), re.search(pattern, answer)
+            if right is not None and attribute not in found:
+                found[attribute] = given is not None and given[1] == right[1]
+        return found
 
 
-def _attributes(sample: Sample) -> dict[str, str]:
-    words = sample.provenance.get("words", {})
-    if isinstance(words, Mapping):
-        return {str(k): str(v) for k, v in words.items()}
-    return {str(w): str(w) for w in words} if isinstance(words, Sequence) and not isinstance(words, str) else {}
-
-
-def _has(answer: str, word: str) -> float:
+def _has(answer: str, word: str) -> bool:
     """Whether the words of an attribute stand in the answer, in a row."""
     wanted, given = words_of(word), words_of(answer)
-    return float(any(given[i : i + len(wanted)] == wanted for i in range(len(given) - len(wanted) + 1)))
+    return any(given[i : i + len(wanted)] == wanted for i in range(len(given) - len(wanted) + 1))

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from anyloom.conversation import Media
+from anyloom.errors import ConfigError
 from anyloom.interfaces import Sample
 
-__all__ = ["Edit", "edit_of", "groups_of", "wants_media"]
+__all__ = ["Edit", "Find", "edit_of", "groups_of", "wants_media"]
+
+Find = Callable[[str], Media]
+"""From a content key to the media item."""
 
 
 @dataclass(frozen=True)
@@ -28,20 +32,47 @@ class Edit:
     candidates: Sequence[Media] = ()
 
 
-def edit_of(sample: Sample, modality: str) -> Edit | None:
-    """Return the edit that a sample asks for; None if its target holds no media of the modality."""
+def edit_of(sample: Sample, modality: str, find: Find | None = None) -> Edit | None:
+    """Return the edit that a sample asks for; None if its target holds no media of the modality.
+
+    Args:
+        sample: The sample.
+        modality: Of the target.
+        find: Gives media that do not stand in the conversation. Without it candidates that are named by keys are
+            left out.
+
+    Raises:
+        anyloom.errors.ConfigError: The provenance names media that are nowhere to be found.
+    """
     targets = [m for m in sample.conversation.messages[-1].media if m.modality == modality]
     if not targets:
         return None
+    here = {m.key: m for m in sample.conversation.media if m.key}
     prompt = [m for m in sample.conversation.prompt().media if m.modality == modality]
     facts = sample.provenance
-    candidates = facts.get("candidates", ())
+    source = facts.get("source")
+    pairs = [(_found(a, here, find), _found(b, here, find)) for a, b in facts.get("examples", ())]
+    candidates = [c for c in facts.get("candidates", ()) if find is not None or not isinstance(c, str)]
     return Edit(
-        source=facts.get("input") if isinstance(facts.get("input"), Media) else (prompt[-1] if prompt else None),
+        source=_found(source, here, find) if source is not None else prompt[-1] if prompt else None,
         target=targets[0],
-        examples=tuple(facts["examples"]) if "examples" in facts else _pairs(prompt, facts.get("k", -1)),
-        candidates=tuple(candidates() if callable(candidates) else candidates),
+        examples=tuple(pairs) if pairs else _pairs(prompt, facts.get("k", -1)),
+        candidates=tuple(_found(c, here, find) for c in candidates),
     )
+
+
+def _found(named: str | Media, here: dict[str, Media], find: Find | None) -> Media:
+    if isinstance(named, Media):
+        return named
+    if named in here:
+        return here[named]
+    if find is None:
+        raise ConfigError(
+            f"the provenance of a sample names {named!r}, which is not in the conversation",
+            where="metric.dataset",
+            fix="name the data set that holds it",
+        )
+    return find(named)
 
 
 def _pairs(prompt: Sequence[Media], k: object) -> tuple[tuple[Media, Media], ...]:

@@ -1,7 +1,8 @@
 """Is the predicted feature nearest to the target's, among candidates that differ from it in one respect or another?
 
 The prediction is free-running. Two galleries: ``hard``, the candidates that the sample names (all variants of its
-subject), and ``full``, these and the targets of all other measured samples. Both with the input among the candidates
+subject), and ``full``, these, the targets of all other measured samples, and everything in the data set's own gallery
+if it has one. Both with the input among the candidates
 and, as ``..._no_input``, without it. Two baselines answer the same questions: copying the input's feature, and vector
 arithmetic c(B) + c(A') - c(A) where the prompt has exactly one example pair (A, A').
 """
@@ -15,11 +16,12 @@ import torch
 from torch import Tensor
 
 from anyloom import AnyToAnyModel
+from anyloom.building import build_named
 from anyloom.conversation import Media
 from anyloom.interfaces import ComponentConfig, Evaluated, Sample
 from anyloom_incontext.features import FeatureTable, identity, number_of
 from anyloom_incontext.grouping import GroupedMeans, joined
-from anyloom_incontext.provenance import Edit, edit_of, groups_of, wants_media
+from anyloom_incontext.provenance import Edit, Find, edit_of, groups_of, wants_media
 from anyloom_incontext.ranking import chance_of_hit, squared_distances, standing
 
 __all__ = ["Retrieval"]
@@ -47,11 +49,14 @@ class Retrieval(GroupedMeans):
             modality: Modality of the target.
             tasks: Tasks that count; None takes every sample with candidates.
             top: The k of top-k.
+            dataset: Data set component with a method ``media(key)`` that gives candidates by key, and perhaps
+                ``gallery(modality)`` that lists media for the full gallery.
         """
 
         modality: str = "image"
         tasks: tuple[str, ...] | None = None
         top: tuple[int, ...] = (1, 5)
+        dataset: dict[str, Any] | None = None
 
     config: Config
     queries: list[Tensor]
@@ -69,6 +74,8 @@ class Retrieval(GroupedMeans):
         self.columns = (*hard, "copy_rate", "candidates")  # type: ignore[misc]
         self.measures = {f"{g}_top{k}": _explained(g, k) for g in _GALLERIES for k in config.top} | _COPY_RATE
         self._table: FeatureTable | None = None
+        self._dataset = build_named("dataset", config.dataset, where="metric.dataset") if config.dataset else None
+        self._find: Find | None = getattr(self._dataset, "media", None)
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave the encoder behind."""
@@ -78,6 +85,12 @@ class Retrieval(GroupedMeans):
         """Take the encoder of the model; what was encoded by the same frozen encoder before is kept."""
         if self._table is None or not self._table.serves(model):
             self._table = FeatureTable(model, self.config.modality)
+            self._table.add(self._listed())
+
+    def _listed(self) -> list[Media]:
+        """What the data set lists for the full gallery."""
+        gallery = getattr(self._dataset, "gallery", None)
+        return list(gallery(self.config.modality)) if gallery is not None else []
 
     def wants(self, sample: Sample) -> bool:
         """Samples with candidates whose target is of the modality."""
@@ -87,7 +100,7 @@ class Retrieval(GroupedMeans):
     def update(self, evaluated: list[Evaluated]) -> None:
         """Rank the candidates of each sample."""
         assert self._table is not None, "prepare() comes first"
-        edits = [edit_of(e.sample, self.config.modality) for e in evaluated]
+        edits = [edit_of(e.sample, self.config.modality, self._find) for e in evaluated]
         known = [(e, edit) for e, edit in zip(evaluated, edits) if edit is not None]
         self._table.add(m for _, edit in known for m in _all_media(edit))
         for one, edit in known:
@@ -159,6 +172,10 @@ class Retrieval(GroupedMeans):
     def _closer_in_pool(self, queries: Tensor) -> Tensor:
         """Counts ``(N, 3, 2)`` of other samples' targets that are closer than, or as close as, the own target."""
         numbers, targets = joined(self.target_numbers), joined(self.targets)
+        listed = self._listed() if self._table is not None else []
+        if self._table is not None and listed:
+            numbers = torch.cat([numbers, torch.tensor([number_of(identity(m)) for m in listed])])
+            targets = torch.cat([targets, self._table.get(listed)])
         first = {n: i for i, n in reversed(list(enumerate(numbers.tolist())))}
         pool, pool_numbers = targets[list(first.values())], torch.tensor(list(first))
         own, counts = joined(self.own_numbers), joined(self.own_counts).tolist()
@@ -178,7 +195,8 @@ def _all_media(edit: Edit, *, examples: bool = True) -> list[Media]:
 
 def _explained(gallery: str, k: int) -> dict[str, str]:
     """Title and explanation of a top-k value."""
-    among = "variants of the same subject" if gallery.startswith("hard") else "those and all other samples' targets"
+    among = "variants of the same subject"
+    among += "" if gallery.startswith("hard") else ", all other samples' targets and all plain media of the data set"
     place = "nearest" if k == 1 else f"among the {k} nearest"
     without = gallery.endswith("no_input")
     title = f"Right answer {place}, {'easier' if without else 'input included'}: {gallery.split('_')[0]} gallery"

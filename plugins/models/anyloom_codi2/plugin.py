@@ -1,0 +1,30 @@
+"""Recipes and the demo command. Light: nothing heavy is imported before the command runs."""
+
+from __future__ import annotations
+
+from anyloom.discovery import CommandSpec, RecipeSpec, hookimpl
+
+
+@hookimpl
+def anyloom_recipes() -> list[RecipeSpec]:
+    """The small model that trains in minutes."""
+    return [
+        RecipeSpec(
+            name="mini",
+            package="anyloom_codi2",
+            path="mini.yaml",
+            summary="CoDi-2 with small numbers: trains on two CPU cores from the starter pack",
+        )
+    ]
+
+
+@hookimpl
+def anyloom_commands() -> list[CommandSpec]:
+    """The first thing to try."""
+    return [
+        CommandSpec(
+            name="demo",
+            target="anyloom_codi2.demo:main",
+            summary="train the small model, measure it on unseen subjects, write a report",
+        )
+    ]
