@@ -4,7 +4,7 @@
 
     {"messages": [
         {"role": "user", "content": [{"type": "text", "text": "Turn it upside down: "},
-                                     {"type": "image", "path": "cat.png"}]},
+                                     {"type": "scan", "path": "hand.ply"}]},
         {"role": "assistant", "content": "Here it is."}]}
 
 ``type`` is ``text`` or the name of any installed modality. Paths are relative to the file they stand in.

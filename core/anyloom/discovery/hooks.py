@@ -7,7 +7,7 @@ A complete plugin module::
     @hookimpl
     def anyloom_components():
         return [ComponentSpec(kind="encoder", name="tiny", target="anyloom_tiny.encoder:TinyEncoder",
-                              modalities=("image",), licence="Apache-2.0", summary="Mean colour.")]
+                              modalities=("scan",), licence="Apache-2.0", summary="Mean density.")]
 
 and in its ``pyproject.toml``::
 
