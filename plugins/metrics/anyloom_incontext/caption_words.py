@@ -39,7 +39,8 @@ def word_recall(answer: str, target: str) -> float:
 class CaptionWords(GroupedMeans):
     """Exact match and word recall of the text of an answer; and whether it names given attributes.
 
-    Each attribute is a group ``<task>/<attribute>`` with the value ``named``: whether the answer says of it what is true.
+    Each attribute is a group ``<task>/<attribute>`` with the value ``named``: whether the answer says of it what the
+    target says.
     """
 
     class Config(ComponentConfig):

@@ -169,15 +169,19 @@ class Retrieval(GroupedMeans):
                     rows[:, self.columns.index(f"{gallery}_top{k}{query}")] = hits[:, n]
         return rows
 
-    def _closer_in_pool(self, queries: Tensor) -> Tensor:
-        """Counts ``(N, 3, 2)`` of other samples' targets that are closer than, or as close as, the own target."""
-        numbers, targets = joined(self.target_numbers), joined(self.targets)
+    def _pool(self, targets: Tensor, numbers: Tensor) -> tuple[Tensor, Tensor]:
+        """Features and numbers of everything in the full gallery, each content key once."""
         listed = self._listed() if self._table is not None else []
         if self._table is not None and listed:
             numbers = torch.cat([numbers, torch.tensor([number_of(identity(m)) for m in listed])])
             targets = torch.cat([targets, self._table.get(listed)])
         first = {n: i for i, n in reversed(list(enumerate(numbers.tolist())))}
-        pool, pool_numbers = targets[list(first.values())], torch.tensor(list(first))
+        return targets[list(first.values())], torch.tensor(list(first))
+
+    def _closer_in_pool(self, queries: Tensor) -> Tensor:
+        """Counts ``(N, 3, 2)`` of other samples' targets that are closer than, or as close as, the own target."""
+        numbers, targets = joined(self.target_numbers), joined(self.targets)
+        pool, pool_numbers = self._pool(targets, numbers)
         own, counts = joined(self.own_numbers), joined(self.own_counts).tolist()
         result = []
         for mine, asked, aim, number in zip(torch.split(own, counts), queries, targets, numbers):
