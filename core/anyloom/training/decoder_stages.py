@@ -26,7 +26,7 @@ from anyloom.interfaces.component import ComponentConfig
 from anyloom.interfaces.encoder import Encoder
 from anyloom.interfaces.module import TrainingModule
 from anyloom.training.averaging import AveragedWeights
-from anyloom.training.optimizer import make_optimizer
+from anyloom.training.optimizer import clip_gradients, make_optimizer
 
 __all__ = ["AutoencoderStage", "DecoderStage", "DenoiserStage"]
 
@@ -94,21 +94,20 @@ class DecoderStage(TrainingModule):
     ) -> None:
         """Clip the gradient norm to the trainer's value, or to the optimizer section's."""
         limit = gradient_clip_val or self.config.optimizer.gradient_clip
-        if limit:
-            self.clip_gradients(optimizer, limit, gradient_clip_algorithm or "norm")
+        clip_gradients(self, optimizer, limit, gradient_clip_algorithm or "norm")
 
     def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
         """Take the new weights into the average."""
         if self.average is not None:
             self.average.update()
 
-    def on_validation_start(self) -> None:
+    def on_validation_epoch_start(self) -> None:
         """Validate the averaged weights."""
         if self.average is not None:
             self.average.swap()
 
-    def on_validation_end(self) -> None:
-        """Go on with the live weights."""
+    def on_validation_epoch_end(self) -> None:
+        """Go on with the live weights, before a callback saves them as a checkpoint."""
         if self.average is not None:
             self.average.swap()
 

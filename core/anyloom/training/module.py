@@ -23,7 +23,7 @@ from anyloom.model.losses import Losses
 from anyloom.model.model import AnyToAnyModel
 from anyloom.model.weights import load_into, read_tensors
 from anyloom.training.measure import answer_samples, update, values
-from anyloom.training.optimizer import make_optimizer
+from anyloom.training.optimizer import clip_gradients, make_optimizer
 
 __all__ = ["AnyToAnyModule"]
 
@@ -96,8 +96,7 @@ class AnyToAnyModule(TrainingModule):
     ) -> None:
         """Clip the gradient norm to the trainer's value, or to the optimizer section's."""
         limit = gradient_clip_val or self.config.optimizer.gradient_clip
-        if limit:
-            self.clip_gradients(optimizer, limit, gradient_clip_algorithm or "norm")
+        clip_gradients(self, optimizer, limit, gradient_clip_algorithm or "norm")
 
     def _typed_metrics(self) -> dict[str, Metric]:
         return {k: m for k, m in self.metrics.items() if isinstance(m, Metric)}

@@ -9,13 +9,15 @@ from typing import Any
 import lightning
 import torch
 from lightning.pytorch.callbacks import Timer
+from lightning.pytorch.plugins.precision import MixedPrecision, Precision
+from lightning.pytorch.utilities import GradClipAlgorithmType
 from torch import nn
 from torch.optim import AdamW, Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
 from anyloom.config.schema import OptimizerConfig
 
-__all__ = ["make_optimizer", "progress", "schedule"]
+__all__ = ["clip_gradients", "make_optimizer", "progress", "schedule"]
 
 
 def schedule(share: float, warmup: float, final: float) -> float:
@@ -56,11 +58,28 @@ def make_optimizer(
         {"params": [p for p in trainable if p.ndim <= 1], "weight_decay": 0.0},
     ]
     optimizer: Optimizer = AdamW(
-        [g for g in groups if g["params"]], lr=config.lr, betas=config.betas, fused=_fusable(trainable)
+        [g for g in groups if g["params"]], lr=config.lr, betas=config.betas, fused=_fusable(trainable, trainer)
     )
     factor = LambdaLR(optimizer, lambda _: schedule(progress(trainer), config.warmup, config.final_lr_share))
     return {"optimizer": optimizer, "lr_scheduler": {"scheduler": factor, "interval": "step"}}
 
 
-def _fusable(parameters: list[nn.Parameter]) -> bool:
+def clip_gradients(module: lightning.LightningModule, optimizer: Optimizer, limit: float, algorithm: str) -> None:
+    """Clip gradients by ``norm`` or ``value``; nothing happens if ``limit`` is 0.
+
+    Lightning refuses to clip under mixed precision when the optimizer is fused, since that one undoes the scaling
+    of gradients itself. With bfloat16 nothing is scaled, and clipping is safe.
+    """
+    plugin = module.trainer.precision_plugin
+    if not limit:
+        return
+    if isinstance(plugin, MixedPrecision) and plugin.scaler is None:
+        Precision.clip_gradients(plugin, optimizer, limit, GradClipAlgorithmType(algorithm))
+    else:
+        module.clip_gradients(optimizer, limit, algorithm)
+
+
+def _fusable(parameters: list[nn.Parameter], trainer: lightning.Trainer) -> bool:
+    if getattr(trainer.precision_plugin, "scaler", None) is not None:
+        return False
     return all(torch.is_floating_point(p) and p.device.type in ("cpu", "cuda") for p in parameters)

@@ -85,7 +85,9 @@ def stage(name: str, **options: Any) -> DecoderStage:
     return built
 
 
-def fit(module: DecoderStage, steps: int, folder: Path, **more: Any) -> lightning.Trainer:
+def fit(
+    module: DecoderStage, steps: int, folder: Path, ckpt_path: Path | None = None, **more: Any
+) -> lightning.Trainer:
     def loader(shuffle: bool) -> ResumableLoader:
         return ResumableLoader(lambda epoch: samples(), module.collator(), 3, shuffle=shuffle)
 
@@ -97,8 +99,10 @@ def fit(module: DecoderStage, steps: int, folder: Path, **more: Any) -> lightnin
         enable_progress_bar=False,
         enable_model_summary=False,
         default_root_dir=folder,
+        num_sanity_val_steps=0,
+        **more,
     )
-    trainer.fit(module, loader(True), loader(False), **more)
+    trainer.fit(module, loader(True), loader(False), ckpt_path=ckpt_path)
     return trainer
 
 
@@ -173,6 +177,42 @@ def test_a_checkpoint_resumes_the_average_and_leaves_the_encoder_out(tmp_path: P
     fit(other, 4, tmp_path, ckpt_path=tmp_path / "a.ckpt")
     assert other.average is not None
     assert other.average.steps == 4
+
+
+def test_validation_sees_the_averages_and_a_checkpoint_callback_the_live_weights(tmp_path: Path) -> None:
+    seen: dict[str, list[Tensor]] = {"start": [], "batch": [], "end": []}
+
+    class Watch(lightning.Callback):
+        def note(self, when: str, module: lightning.LightningModule) -> None:
+            assert isinstance(module, DecoderStage)
+            seen[when].append(module.decoder.autoencoder.vae.encoder.conv_in.weight.detach().clone())
+
+        def on_validation_start(self, trainer: Any, pl_module: Any) -> None:
+            self.note("start", pl_module)
+
+        def on_validation_batch_start(self, trainer: Any, pl_module: Any, *more: Any) -> None:
+            self.note("batch", pl_module)
+
+        def on_validation_end(self, trainer: Any, pl_module: Any) -> None:
+            self.note("end", pl_module)
+
+    fit(stage("latent-autoencoder", average=0.9), 2, tmp_path, callbacks=[Watch()])
+    assert torch.equal(seen["start"][0], seen["end"][0])
+    assert not torch.equal(seen["start"][0], seen["batch"][0])
+
+
+def test_gradients_are_clipped_under_bfloat16(tmp_path: Path) -> None:
+    module = stage("latent-autoencoder", optimizer={"gradient_clip": 0.01})
+    norms: list[float] = []
+
+    class Watch(lightning.Callback):
+        def on_before_zero_grad(self, trainer: Any, pl_module: Any, optimizer: Any) -> None:
+            grads = [p.grad for p in module.decoder.parameters() if p.grad is not None]
+            norms.extend([float(torch.stack([g.norm() for g in grads]).norm())] if grads else [])
+
+    fit(module, 2, tmp_path, callbacks=[Watch()], precision="bf16-mixed")
+    assert norms
+    assert max(norms) <= 0.0101
 
 
 def test_an_encoder_of_another_space_is_one_clear_error() -> None:
