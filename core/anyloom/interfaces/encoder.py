@@ -14,7 +14,7 @@ __all__ = ["Encoder"]
 
 
 class Encoder(NeuralComponent):
-    """Turns media of one or several modalities into features; in the paper this is C_x, frozen ImageBind."""
+    """Turns media of one or several modalities into features; the paper's C_x, kept frozen there."""
 
     class Config(ComponentConfig):
         """Options that every encoder has.

@@ -1,0 +1,56 @@
+"""Pins, documents and the check script agree with pyproject.toml."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+
+import pytest
+from tests.packaging.conftest import PROJECT, ROOT
+
+packaging = pytest.importorskip("packaging.requirements")
+
+
+def pins() -> dict[str, str]:
+    lines = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
+    return dict(line.split("==") for line in lines if line and not line.startswith("#"))
+
+
+def requirements() -> list[packaging.Requirement]:
+    project = PROJECT["project"]
+    lines = [*project["dependencies"], *PROJECT["build-system"]["requires"]]
+    lines += [line for extra in project["optional-dependencies"].values() for line in extra]
+    return [packaging.Requirement(line) for line in lines]
+
+
+@pytest.mark.parametrize("requirement", requirements(), ids=str)
+def test_pin_lies_in_the_declared_range(requirement: packaging.Requirement) -> None:
+    version = pins()[re.sub(r"[-_.]+", "-", requirement.name).lower()]
+    assert requirement.specifier.contains(version)
+
+
+def test_pins_are_exact_and_sorted() -> None:
+    names = list(pins())
+    assert names == sorted(names)
+    assert all(re.fullmatch(r"[0-9][\w.]*", version) for version in pins().values())
+
+
+def test_check_script_is_valid_and_uses_the_readme_command() -> None:
+    script = ROOT / ".ci" / "run"
+    assert os.access(script, os.X_OK)
+    subprocess.run(["bash", "-n", str(script)], check=True)
+    command = 'pip install -c constraints.txt -e ".[dev]"'
+    assert command in script.read_text(encoding="utf-8")
+    assert command in (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def test_licence_text_is_complete() -> None:
+    text = (ROOT / "LICENSE").read_text(encoding="utf-8")
+    assert "Version 2.0, January 2004" in text
+    assert "END OF TERMS AND CONDITIONS" in text
+
+
+def test_changelog_has_a_section_for_this_version_or_unreleased() -> None:
+    text = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    assert "## [Unreleased]" in text or f"## [{PROJECT['project']['version']}]" in text
