@@ -1,0 +1,233 @@
+"""The data set ``starter``: conversations about the pack, drawn anew each epoch or fixed for evaluation."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Annotated, Final, TypeVar
+
+from pydantic import Field, field_validator, model_validator
+
+from anyloom.config.validation import WrongOptionsError
+from anyloom.conversation import Media
+from anyloom.errors import ConfigError, nearest
+from anyloom.interfaces import DatasetBuilder, Sample
+from anyloom.interfaces.component import ComponentConfig
+from anyloom_starter.candidates import candidates
+from anyloom_starter.edits import PIXEL_EDITS
+from anyloom_starter.media import media_of_key, picture_media, sound_media
+from anyloom_starter.pack import load_pack
+from anyloom_starter.picture_edits import Form, edit_sample, example_pairs, exemplar_sample
+from anyloom_starter.pool import Pool, operations, pool_of
+from anyloom_starter.tasks import TASKS
+
+__all__ = ["StarterBuilder"]
+
+FAMILIES: Final = ("style", "tone", "gender", "geometry", "colour")
+SPLITS: Final = ("train", "val", "test")
+
+_MIXTURE: Final = {
+    "exemplar": 40.0,
+    "edit": 20.0,
+    "picture-to-text": 9.0,
+    "text-to-picture": 9.0,
+    "sound-to-text": 4.0,
+    "text-to-sound": 4.0,
+    "sequence": 3.0,
+    "sound-add": 2.0,
+    "sound-drop": 2.0,
+    "sound-replace": 2.0,
+    "sound-effect": 3.0,
+    "picture-with-sound": 2.0,
+}
+
+Weight = Annotated[float, Field(ge=0)]
+Count = Annotated[int, Field(ge=0, le=8)]
+K = TypeVar("K")
+
+
+class StarterBuilder(DatasetBuilder):
+    """Conversations about the pictures and sounds that ship with the project.
+
+    ``train`` draws ``num_samples`` samples per epoch; sample ``i`` of epoch ``e`` depends on (seed, e, i) alone.
+    ``test`` is the same in every epoch: ``num_queries`` queries of each task (and of each family for ``edit`` and
+    ``exemplar``), whose subjects were never seen in training; each exemplar query comes once with each number of
+    example pairs in ``test_examples``, the fewer pairs being the first of the more, all from training subjects.
+    ``val`` has the form of ``test`` with other queries, about training subjects, to compare with.
+    """
+
+    class Config(ComponentConfig):
+        """Options.
+
+        Args:
+            tasks: How often each task is drawn, relative to the others; tasks that are left out never come.
+            families: The same for the families of ``edit`` and ``exemplar``.
+            pixel_edits: Operations of the families geometry and colour to use; all by default.
+            examples: How often an exemplar sample has how many example pairs.
+            test_examples: Numbers of example pairs that each exemplar query of ``val`` and ``test`` comes with.
+            form: ``prompt``: all example pairs in one question, as in the paper; ``dialogue``: each pair is a
+                question and its answer, and these answers are targets too.
+            augmentation: Share of training edits in which all pictures have undergone one more pixel edit.
+            num_samples: Samples per epoch of ``train``.
+            num_queries: Queries per task, and per family of ``edit`` and ``exemplar``, of ``val`` and ``test``.
+            seed: Source of chance.
+        """
+
+        tasks: Mapping[str, Weight] = Field(default_factory=lambda: dict(_MIXTURE))
+        families: Mapping[str, Weight] = Field(default_factory=lambda: dict.fromkeys(FAMILIES, 1.0))
+        pixel_edits: tuple[str, ...] = tuple(PIXEL_EDITS)
+        examples: Mapping[Count, Weight] = Field(default_factory=lambda: {0: 5, 1: 45, 2: 25, 3: 10, 4: 15})
+        test_examples: tuple[Count, ...] = (0, 1, 2, 4)
+        form: Form = "prompt"
+        augmentation: float = Field(0.0, ge=0, le=1)
+        num_samples: int = Field(20_000, ge=1)
+        num_queries: int = Field(24, ge=1)
+        seed: int = 0
+
+        @field_validator("tasks")
+        @classmethod
+        def _known_tasks(cls, tasks: Mapping[str, float]) -> Mapping[str, float]:
+            return _known(tasks, _MIXTURE)
+
+        @field_validator("families")
+        @classmethod
+        def _known_families(cls, families: Mapping[str, float]) -> Mapping[str, float]:
+            return _known(families, dict.fromkeys(FAMILIES, 1.0))
+
+        @field_validator("pixel_edits")
+        @classmethod
+        def _known_edits(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+            _known(dict.fromkeys(names, 1.0), dict.fromkeys(PIXEL_EDITS, 1.0))
+            return names
+
+        @model_validator(mode="after")
+        def _families_have_edits(self) -> StarterBuilder.Config:
+            used = {name.split("/")[0] for name in self.pixel_edits}
+            for family in {"geometry", "colour"} - used:
+                if self.families.get(family):
+                    raise WrongOptionsError({"pixel_edits": f"none is of the family {family!r}; add one or drop it"})
+            return self
+
+        @field_validator("examples")
+        @classmethod
+        def _some_examples(cls, examples: Mapping[int, float]) -> Mapping[int, float]:
+            return _known(examples, examples)
+
+    config: Config
+
+    def build(self, split: str, epoch: int = 0) -> TrainingSamples | list[Sample]:
+        """Return the samples of a split.
+
+        Args:
+            split: ``train``, ``val`` (queries about training subjects) or ``test`` (about held-out ones).
+            epoch: Which epoch of ``train``; the others do not change.
+
+        Raises:
+            anyloom.errors.ConfigError: The split does not exist.
+        """
+        if split not in SPLITS:
+            fix = nearest(split, SPLITS) or f"use one of {', '.join(SPLITS)}"
+            raise ConfigError(f"there is no split {split!r}", where="starter", fix=fix)
+        return TrainingSamples(self, epoch) if split == "train" else self._queries(split)
+
+    def media(self, key: str) -> Media:
+        """Return the picture or sound of a key, as in the provenance of samples."""
+        return media_of_key(key)
+
+    def gallery(self, modality: str, split: str | None = None) -> list[Media]:
+        """Return all plain pictures (``image``) or sounds (``audio``), of one split or all, to retrieve from."""
+        pack = load_pack()
+        if modality == "image":
+            return [picture_media(picture) for picture in pack.pictures if split in (None, picture.split)]
+        return [sound_media(sound) for sound in pack.sounds if split in (None, sound.split)]
+
+    def training_sample(self, epoch: int, index: int) -> Sample:
+        """Return sample ``index`` of epoch ``epoch``."""
+        rng = random.Random(f"starter/{self.config.seed}/{epoch}/{index}")
+        pool, task = pool_of("train"), _weighted(rng, self.config.tasks)
+        if task in TASKS:
+            return TASKS[task](rng, pool)
+        family = _weighted(rng, self.config.families)
+        operation = rng.choice(self._operations(family, "train"))
+        state = self._state(rng, family) if rng.random() < self.config.augmentation else None
+        query = pool.pair(rng, operation, state)
+        if task == "edit":
+            return edit_sample(rng, query)
+        count = _weighted(rng, self.config.examples)
+        pairs = example_pairs(rng, pool, operation, count, avoid=query.subject, state=state)
+        return exemplar_sample(query, pairs, self.config.form)
+
+    def _queries(self, split: str) -> list[Sample]:
+        """Return the fixed samples, one query of every kind before the second of any."""
+        pool = pool_of("train" if split == "val" else "test")
+        plain = [task for task, weight in self.config.tasks.items() if weight and task in TASKS]
+        families = [family for family, weight in self.config.families.items() if weight]
+        samples: list[Sample] = []
+        for index in range(self.config.num_queries):
+            found = [TASKS[task](self._chance(split, task, index), pool) for task in plain]
+            for family in families:
+                found += self._edit_queries(split, pool, family, index)
+            samples += [_annotated(sample, pool, split=split, query=index) for sample in found]
+        return samples
+
+    def _edit_queries(self, split: str, pool: Pool, family: str, index: int) -> list[Sample]:
+        """Return one query as text-instructed edit and as exemplar with each number of examples."""
+        names = list(self._operations(family, pool.split))
+        self._chance(split, family, "order").shuffle(names)
+        operation = names[index % len(names)]
+        rng = self._chance(split, family, index)
+        query = pool.pair(rng, operation)
+        pairs = example_pairs(rng, pool_of("train"), operation, max(self.config.test_examples), avoid=query.subject)
+        samples = [edit_sample(rng, query)] if self.config.tasks.get("edit") else []
+        if self.config.tasks.get("exemplar"):
+            samples += [exemplar_sample(query, pairs[:k], self.config.form) for k in self.config.test_examples]
+        return samples
+
+    def _operations(self, family: str, split: str) -> tuple[str, ...]:
+        chosen = self.config.pixel_edits
+        return tuple(name for name in operations(family, split) if name in chosen or name not in PIXEL_EDITS)
+
+    def _state(self, rng: random.Random, family: str) -> str:
+        """Draw a pixel edit of another family than the operation's own, so that the two can follow each other."""
+        return rng.choice([name for name in PIXEL_EDITS if not name.startswith(f"{family}/")])
+
+    def _chance(self, *names: str | int) -> random.Random:
+        return random.Random("/".join(map(str, ("starter", self.config.seed, *names))))
+
+
+@dataclass(frozen=True)
+class TrainingSamples:
+    """The samples of one epoch of ``train``, made when asked for."""
+
+    builder: StarterBuilder
+    epoch: int
+
+    def __len__(self) -> int:
+        return self.builder.config.num_samples
+
+    def __getitem__(self, index: int) -> Sample:
+        if not 0 <= index < len(self):
+            raise IndexError(index)
+        return self.builder.training_sample(self.epoch, index)
+
+
+def _annotated(sample: Sample, pool: Pool, **more: str | int) -> Sample:
+    """Add candidates, split and number of the query to provenance."""
+    return replace(sample, provenance={**sample.provenance, **more, "candidates": candidates(sample, pool)})
+
+
+def _weighted(rng: random.Random, weights: Mapping[K, float]) -> K:
+    return rng.choices(list(weights), list(weights.values()))[0]
+
+
+def _known(weights: Mapping[K, float], known: Mapping[K, float]) -> Mapping[K, float]:
+    """Return ``weights``, if every key is known and one weight is not zero."""
+    for name in weights:
+        if name not in known:
+            raise ValueError(
+                f"there is no {name!r}; {nearest(str(name), map(str, known)) or ', '.join(map(str, known))}"
+            )
+    if not any(weights.values()):
+        raise ValueError("at least one must have a weight above zero")
+    return weights

@@ -1,0 +1,95 @@
+"""What an answer of the fixed splits is to be told apart from: the right answer among near misses.
+
+Candidates are named by keys. They hold the target and, where there is one, the source, so that an answer that only
+copies its input is seen to do so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from types import MappingProxyType
+from typing import Final
+
+from anyloom.interfaces import Sample
+from anyloom_starter.edits import PIXEL_EDITS, variants
+from anyloom_starter.pack import load_pack
+from anyloom_starter.pool import Pool
+from anyloom_starter.sound_edits import SOUND_EFFECTS
+
+__all__ = ["candidates"]
+
+
+def candidates(sample: Sample, pool: Pool) -> tuple[str, ...]:
+    """Return the keys to choose the sample's target among; empty for text and for answers of two modalities."""
+    if sample.task not in _NEAR:
+        return ()
+    given = [sample.provenance[name] for name in ("source",) if name in sample.provenance]
+    return tuple(dict.fromkeys([*given, *sample.provenance["target"], *_NEAR[sample.task](sample, pool)]))
+
+
+def _edited(sample: Sample, pool: Pool) -> Iterator[str]:
+    """Other drawings of the subject, other edits of the source, and this edit of the other drawings."""
+    source, operation = sample.provenance["source"], sample.provenance["operation"]
+    drawing = load_pack().picture(source)
+    yield from (other.key for other in variants(drawing))
+    yield from (f"{source}@{_word(name)}" for name in PIXEL_EDITS if name not in drawing.unchanged)
+    if operation in PIXEL_EDITS:
+        same = [other for other in variants(drawing) if operation not in other.unchanged]
+        yield from (f"{other.key}@{_word(operation)}" for other in same)
+
+
+def _drawings(sample: Sample, pool: Pool) -> Iterator[str]:
+    """All drawings of the subject."""
+    yield from (other.key for other in variants(load_pack().picture(sample.provenance["target"][0])))
+
+
+def _series(sample: Sample, pool: Pool) -> Iterator[str]:
+    """All pictures of the sequence, in the style of the target."""
+    drawing = load_pack().picture(sample.provenance["target"][0])
+    wanted = (drawing.sequence, drawing.style)
+    yield from (other.key for other in load_pack().pictures if (other.sequence, other.style) == wanted)
+
+
+def _recordings(sample: Sample, pool: Pool) -> Iterator[str]:
+    """All sounds of the pack."""
+    yield from (f"sound/{sound.key}" for sound in load_pack().sounds)
+
+
+def _effects(sample: Sample, pool: Pool) -> Iterator[str]:
+    """The sound as it is, and after every effect."""
+    plain = sample.provenance["source"].split("@")[0]
+    yield plain
+    yield from (f"{plain}@{_word(name)}" for name in SOUND_EFFECTS)
+
+
+def _mixtures(sample: Sample, pool: Pool) -> Iterator[str]:
+    """Every part alone, and what stays together with every other sound of the split."""
+    before, after = _parts(sample.provenance["source"]), _parts(sample.provenance["target"][0])
+    kept = next(part for part in before if part in after)
+    yield from (f"sound/{part}" for part in (*before, *after))
+    others = [sound.key for sound in pool.sounds if sound.key != kept]
+    yield from (f"sound/{'+'.join(sorted((kept, other)))}" for other in others)
+
+
+def _parts(key: str) -> list[str]:
+    return key.removeprefix("sound/").split("+")
+
+
+def _word(name: str) -> str:
+    """Return the part of an edit's name that stands in keys."""
+    return name.split("/")[1]
+
+
+_NEAR: Final[Mapping[str, Callable[[Sample, Pool], Iterator[str]]]] = MappingProxyType(
+    {
+        "edit": _edited,
+        "exemplar": _edited,
+        "text-to-picture": _drawings,
+        "sequence": _series,
+        "text-to-sound": _recordings,
+        "sound-effect": _effects,
+        "sound-add": _mixtures,
+        "sound-drop": _mixtures,
+        "sound-replace": _mixtures,
+    }
+)

@@ -1,0 +1,21 @@
+"""The records of this plugin. Light: the builder is imported when a config names it."""
+
+from __future__ import annotations
+
+from anyloom.discovery import ComponentSpec, hookimpl
+
+
+@hookimpl
+def anyloom_components() -> list[ComponentSpec]:
+    """The starter data set."""
+    return [
+        ComponentSpec(
+            kind="dataset",
+            name="starter",
+            target="anyloom_starter.builder:StarterBuilder",
+            modalities=("image", "audio"),
+            requires=("PIL", "soundfile", "soxr"),
+            licence="Apache-2.0 AND CC-BY-4.0 AND MIT AND CC0-1.0",
+            summary="Conversations about 7,572 emoji pictures and 127 short sounds that ship with the project",
+        )
+    ]
