@@ -6,7 +6,6 @@ from html import escape
 
 from anyloom.conversation.media_files import io_for
 from anyloom.conversation.segments import Conversation, Media, Message, Segment
-from anyloom.errors import AnyloomError
 from anyloom.report.contents import SampleGroup, SampleRow
 
 __all__ = ["media_html", "message_html", "sample_group"]
@@ -18,7 +17,7 @@ def media_html(media: Media) -> str:
         return '<span class="soft">(a feature only: nothing decoded it)</span>'
     try:
         return f'<span class="media">{io_for(media.modality).to_html(media)}</span>'
-    except AnyloomError as error:
+    except Exception as error:  # a plugin's; a page of many parts must not be lost for one of them
         return f'<span class="soft">({escape(media.modality)}: {escape(str(error))})</span>'
 
 
