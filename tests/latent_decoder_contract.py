@@ -159,6 +159,17 @@ class LatentDecoderContract:
         with pytest.raises(CheckpointError, match="prediction is 'v_prediction' there, 'epsilon' here"):
             other.load_weights()
 
+    def test_weights_of_other_heads_are_refused_though_their_shapes_agree(self, tmp_path: Path) -> None:
+        self.build().save(tmp_path)
+        unet = {**self.options["unet"], "attention_head_dim": 1}
+        with pytest.raises(CheckpointError, match=r"unet\.attention_head_dim is . there, 1 here"):
+            self.build(unet=unet, weights=str(tmp_path)).load_weights()
+
+    def test_weights_load_under_another_sampler(self, tmp_path: Path) -> None:
+        self.build().save(tmp_path)
+        schedule = {**self.options["schedule"], "scheduler": "DDPMScheduler", "timestep_spacing": "linspace"}
+        self.build(schedule=schedule, weights=str(tmp_path), steps=3).load_weights()
+
     def test_missing_weights_are_one_clear_error(self, tmp_path: Path) -> None:
         with pytest.raises(CheckpointError, match="there are no weights here"):
             self.build(weights=str(tmp_path / "nothing")).load_weights()

@@ -78,6 +78,17 @@ class LatentDiffusionDecoder(Decoder):
     autoencoder: LatentAutoencoder
     latent_shape: tuple[int, int, int]
     learning: Part | None = None
+    fixed_options: tuple[str, ...] = ("prediction", "space", "dim", "tokens", "scale", "schedule.", "autoencoder.")
+    """Options, as dotted prefixes, that must be those the weights were trained with ..."""
+    free_options: tuple[str, ...] = (
+        "schedule.scheduler",
+        "schedule.timestep_spacing",
+        "schedule.steps_offset",
+        "schedule.set_alpha_to_one",
+        "autoencoder.kl_weight",
+        "autoencoder.scaling_factor",
+    )
+    """... and the exceptions from them."""
     apart: tuple[str, ...] = ("autoencoder.",)
     """Name prefixes of parameters that are not trained with the denoiser."""
 

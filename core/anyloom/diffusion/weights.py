@@ -18,9 +18,6 @@ if TYPE_CHECKING:
 
 __all__ = ["is_repository", "load_part", "load_saved", "save"]
 
-_FIXED = ("prediction", "space", "dim", "tokens", "scale")
-_FIXED_SCHEDULE = ("num_train_timesteps", "beta_start", "beta_end", "beta_schedule", "rescale_betas_zero_snr")
-
 
 def is_repository(source: str) -> bool:
     """Whether ``source`` names a hub repository rather than a folder: ``owner/name`` and no such folder."""
@@ -53,16 +50,23 @@ def load_saved(decoder: LatentDiffusionDecoder, source: str) -> bool:
 
 def _check_options(decoder: LatentDiffusionDecoder, saved: dict[str, Any], folder: Path) -> None:
     """Refuse weights whose meaning differs in what tensor shapes do not show."""
-    own = decoder.config.model_dump(mode="json")
-    pairs = [(key, saved.get(key), own[key]) for key in _FIXED]
-    pairs += [(f"schedule.{k}", saved.get("schedule", {}).get(k), own["schedule"][k]) for k in _FIXED_SCHEDULE]
-    wrong = [f"{key} is {there!r} there, {here!r} here" for key, there, here in pairs if there != here]
+    there, here = _dotted(saved), _dotted(decoder.config.model_dump(mode="json"))
+    keys = [k for k in here if k.startswith(decoder.fixed_options) and not k.startswith(decoder.free_options)]
+    wrong = [f"{k} is {there[k]!r} there, {here[k]!r} here" for k in keys if k in there and there[k] != here[k]]
     if wrong:
         raise CheckpointError(
             f"these weights were trained with other options ({'; '.join(wrong)})",
             where=str(folder / "config.json"),
             fix="use the options the weights were trained with",
         )
+
+
+def _dotted(options: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested options as one table of dotted keys."""
+    table: dict[str, Any] = {}
+    for key, value in options.items():
+        table |= _dotted(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value}
+    return table
 
 
 def load_part(part: nn.Module, source: str, subfolder: str, *, download: bool) -> Any:

@@ -30,6 +30,8 @@ class AudioLDM2Decoder(LatentDiffusionDecoder):
     config: AudioLDM2Config
     modality = "audio"
     vocoder: Any
+    fixed_options = (*LatentDiffusionDecoder.fixed_options, "unet.", "mel.")
+    free_options = (*LatentDiffusionDecoder.free_options, "mel.frames")
     apart = ("autoencoder.", "vocoder.")
     feature_std: Tensor
     lm: nn.Linear | None

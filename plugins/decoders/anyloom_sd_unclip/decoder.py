@@ -30,6 +30,7 @@ class SDUnCLIPDecoder(LatentDiffusionDecoder):
     Config = SDUnCLIPConfig
     config: SDUnCLIPConfig
     modality = "image"
+    fixed_options = (*LatentDiffusionDecoder.fixed_options, "unet.", "noise.num_levels")
     context: Tensor
 
     def __init__(self, config: SDUnCLIPConfig) -> None:
