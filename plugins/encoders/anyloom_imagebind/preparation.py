@@ -1,0 +1,97 @@
+"""Media -> the tensor that the encoder stacks: one function per modality, chosen by name."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import torch
+from torch import Tensor
+
+from anyloom.conversation import Media
+from anyloom.errors import ConfigError, MediaError
+from anyloom_imagebind.config import ImageBindConfig
+from anyloom_imagebind.motion import motion_input
+from anyloom_imagebind.pictures import clip_inputs, disparity, picture_input, square_plane
+from anyloom_imagebind.sound import sound_inputs
+from anyloom_imagebind.stems import CONTEXT
+
+if TYPE_CHECKING:
+    from anyloom_imagebind.text import TextTokenizer
+
+__all__ = ["Preparation"]
+
+_INTEGERS: Final = (torch.int16, torch.int32, torch.int64)
+
+
+class Preparation:
+    """Prepares media of all modalities. Holds options and the text tokenizer, no weights.
+
+    Args:
+        config: Options of the encoder.
+        tokenizer: For text; None if the config names no vocabulary.
+    """
+
+    def __init__(self, config: ImageBindConfig, tokenizer: TextTokenizer | None) -> None:
+        self.config, self.tokenizer = config, tokenizer
+
+    def __call__(self, media: Media) -> Tensor:
+        """Return the input of one media item.
+
+        The data are: image ``(3, H, W)`` and video ``(T, 3, H, W)`` with ``fps``, uint8 or float in 0..1; audio
+        ``(1, T)`` with ``sample_rate``; depth ``(1, H, W)`` in metres, with ``focal_length`` (pixels) and ``baseline``
+        (metres) where known; thermal ``(1, H, W)``, uint8 or float in 0..1; imu ``(6, T)`` with ``sample_rate``;
+        text as ids ``(77,)`` or as its UTF-8 bytes ``(T,)`` in uint8.
+
+        Raises:
+            anyloom.errors.MediaError: The data are of another form.
+        """
+        method = getattr(self, f"_{media.modality}", None)
+        if method is None or media.modality not in self.config.modalities:
+            raise MediaError(f"this encoder does not prepare {media.modality!r}", where=media.path)
+        prepared: Tensor = method(media, media.tensor().detach().cpu())
+        return prepared
+
+    def _image(self, media: Media, data: Tensor) -> Tensor:
+        return picture_input(data, media.path)
+
+    def _video(self, media: Media, data: Tensor) -> Tensor:
+        clips, squares = self.config.video_clips, self.config.video_crops
+        return clip_inputs(data, media.meta.get("fps", 0), clips, squares, media.path)
+
+    def _audio(self, media: Media, data: Tensor) -> Tensor:
+        return sound_inputs(data, media.meta.get("sample_rate", 0), self.config.audio_clips, media.path)
+
+    def _depth(self, media: Media, data: Tensor) -> Tensor:
+        camera = self.config.camera
+        focal = media.meta.get("focal_length", camera.focal_length)
+        return disparity(data, focal, media.meta.get("baseline", camera.baseline), media.path)
+
+    def _thermal(self, media: Media, data: Tensor) -> Tensor:
+        """Values in 0..1 stay so: with CLIP's mean and deviation users measured worse results on LLVIP."""
+        return square_plane(data, media.path)
+
+    def _imu(self, media: Media, data: Tensor) -> Tensor:
+        return motion_input(data, media.meta.get("sample_rate", 0), media.path)
+
+    def _text(self, media: Media, data: Tensor) -> Tensor:
+        if data.dtype in _INTEGERS and data.shape == (CONTEXT,):
+            return data.long()
+        if data.dtype != torch.uint8 or data.ndim != 1:
+            what = f"expected ids (77,) or UTF-8 bytes (T,) in uint8, got {data.dtype} {tuple(data.shape)}"
+            raise MediaError(what, where=media.path)
+        try:
+            text = bytes(data.tolist()).decode("utf-8")
+        except UnicodeDecodeError as error:
+            raise MediaError(f"the text is not UTF-8 ({error.reason})", where=media.path) from error
+        return self.tokens(text)[0]
+
+    def tokens(self, texts: str | list[str]) -> Tensor:
+        """Return ids ``(N, 77)`` of texts.
+
+        Raises:
+            anyloom.errors.ConfigError: The config names no vocabulary.
+        """
+        if self.tokenizer is None:
+            fix = "give the path of CLIP's bpe_simple_vocab_16e6.txt.gz or CLIPTokenizer folder"
+            raise ConfigError("text needs a vocabulary", where="vocabulary", fix=fix)
+        return self.tokenizer(texts)
