@@ -66,6 +66,7 @@ class Measure:
         rows: The values.
         better: Which direction is better; the best value of a row is marked.
         form: ``percent`` shows 0.5 as 50.0 %, ``number`` as it is.
+        folded: Shown only when the reader unfolds further measures.
     """
 
     title: str
@@ -74,6 +75,7 @@ class Measure:
     rows: Sequence[MeasuredRow]
     better: Literal["higher", "lower"] = "higher"
     form: Literal["percent", "number"] = "percent"
+    folded: bool = False
 
 
 @dataclass(frozen=True)

@@ -54,6 +54,13 @@ def _headline(headline: Headline) -> str:
     return f'<div class="headline"><b>{escape(headline.value)}</b>{escape(headline.label)}{note}</div>'
 
 
+def _measures(report: Report) -> str:
+    """The tables, further ones folded away."""
+    folded = "".join(measure_table(m) for m in report.measures if m.folded)
+    details = f"<details><summary>Further measures</summary>{folded}</details>" if folded else ""
+    return "".join(measure_table(m) for m in report.measures if not m.folded) + details
+
+
 def _sections(report: Report) -> list[tuple[str, str, str]]:
     """Anchor, title and HTML of every part that has something to say."""
     sections: list[tuple[str, str, str]] = []
@@ -61,8 +68,7 @@ def _sections(report: Report) -> list[tuple[str, str, str]]:
         text = "".join(map(sample_group, report.samples))
         sections.append(("samples", "What the model answers", text))
     if report.measures:
-        text = "".join(map(measure_table, report.measures))
-        sections.append(("measures", "Measured values", text))
+        sections.append(("measures", "Measured values", _measures(report)))
     if report.curves:
         lead = "<p>Thin: as logged. Thick: running mean.</p>"
         text = f'{lead}<div class="curves">{"".join(map(curve_figure, report.curves))}</div>'

@@ -21,8 +21,8 @@ h2 { font-size: 1.3rem; margin: 2.6rem 0 .4rem; padding-top: .6rem; border-top: 
 h3 { font-size: 1.05rem; margin: 1.6rem 0 .2rem; }
 p { margin: .3rem 0 .8rem; max-width: 46rem; }
 .soft, figcaption { color: var(--soft); font-size: .9rem; }
-nav { font-size: .9rem; margin: .8rem 0; }
-nav a { color: var(--accent); margin-right: 1rem; white-space: nowrap; }
+nav { display: flex; flex-wrap: wrap; gap: .2rem 1rem; font-size: .9rem; margin: .8rem 0; }
+nav a { color: var(--accent); }
 .warning { background: var(--warnbox); color: var(--warn); padding: .6rem .9rem; border-radius: .5rem; }
 .headlines { display: grid; grid-template-columns: repeat(auto-fit, minmax(13rem, 1fr)); gap: .8rem; margin: 1.2rem 0; }
 .headline { background: var(--box); border-radius: .6rem; padding: .8rem 1rem; }
@@ -33,7 +33,7 @@ th, td { text-align: right; padding: .3rem .7rem; border-bottom: 1px solid var(-
   font-variant-numeric: tabular-nums; white-space: nowrap; }
 th { color: var(--soft); font-weight: 600; }
 th:first-child, td:first-child { text-align: left; padding-left: 0; white-space: normal; }
-td.words { text-align: left; white-space: normal; min-width: 10rem; }
+.words { text-align: left; white-space: normal; min-width: 10rem; }
 td.best { color: var(--good); font-weight: 700; }
 .sample { display: grid; grid-template-columns: 2fr 1fr 1fr; gap: 1rem; background: var(--box);
   border-radius: .6rem; padding: .8rem 1rem; margin: .7rem 0; }
@@ -47,6 +47,7 @@ td.best { color: var(--good); font-weight: 700; }
 .media img { border-radius: .3rem; }
 .prompt .media > img { width: 64px; height: auto; }
 .curves { display: grid; grid-template-columns: repeat(auto-fit, minmax(19rem, 1fr)); gap: 1rem; }
+figure h3 { margin: 0; }
 figure { margin: 0; background: var(--box); border-radius: .6rem; padding: .7rem .8rem; }
 figure svg { width: 100%; height: auto; display: block; }
 svg text { fill: var(--soft); font: 11px system-ui, sans-serif; }

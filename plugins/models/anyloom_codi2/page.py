@@ -46,7 +46,7 @@ def make_report(plan: Plan, state: RunState, evaluation: Evaluation, seed: int) 
         summary=settings.summary,
         warning=_WARNING if plan.quick else "",
         headlines=_headlines(plan, evaluation),
-        measures=measures_of(evaluation),
+        measures=measures_of(evaluation, settings.tables),
         samples=_samples(plan, evaluation.shown),
         curves=_curves(plan),
         stages=_stages(plan, state),
@@ -56,25 +56,31 @@ def make_report(plan: Plan, state: RunState, evaluation: Evaluation, seed: int) 
     )
 
 
-def measures_of(evaluation: Evaluation) -> list[Measure]:
-    """A table for every value that its metric explains, with a row per group and the baselines beside it."""
-    tables = []
-    for metric, explained in evaluation.measures.items():
-        for value, facts in explained.items():
-            groups = _groups(evaluation.trained, metric, value)
-            rows, columns = _rows(evaluation, metric, value, groups)
-            if rows:
-                tables.append(
-                    Measure(
-                        title=facts["title"],
-                        explanation=facts["explanation"],
-                        columns=columns,
-                        rows=rows,
-                        better="lower" if facts.get("better") == "lower" else "higher",
-                        form="number" if facts.get("form") == "number" else "percent",
-                    )
-                )
-    return tables
+def measures_of(evaluation: Evaluation, opened: Sequence[str] = ()) -> list[Measure]:
+    """A table for every value that its metric explains, with a row per group and the baselines beside it.
+
+    Args:
+        evaluation: The values.
+        opened: Values ``<metric>/<value>`` that come first; the others are folded away, unless none is named.
+    """
+    known = [f"{metric}/{value}" for metric, explained in evaluation.measures.items() for value in explained]
+    order = [*(n for n in opened if n in known), *(n for n in known if n not in opened)]
+    tables = [_measure(evaluation, *n.split("/", 1), folded=bool(opened) and n not in opened) for n in order]
+    return [t for t in tables if t.rows]
+
+
+def _measure(evaluation: Evaluation, metric: str, value: str, *, folded: bool) -> Measure:
+    facts = evaluation.measures[metric][value]
+    rows, columns = _rows(evaluation, metric, value, _groups(evaluation.trained, metric, value))
+    return Measure(
+        title=facts["title"],
+        explanation=facts["explanation"],
+        columns=columns,
+        rows=rows,
+        better="lower" if facts.get("better") == "lower" else "higher",
+        form="number" if facts.get("form") == "number" else "percent",
+        folded=folded,
+    )
 
 
 def _groups(values: Mapping[str, float], metric: str, value: str) -> list[str]:

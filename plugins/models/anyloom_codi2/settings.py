@@ -34,6 +34,8 @@ class DemoSettings(_Section):
         stages: What each stage trains, in plain words.
         tasks: What each task asks, in plain words, for the samples that are shown.
         headlines: Numbers at the top, in order of importance. Values that were not measured are left out.
+        tables: Values that get an open table, ``<metric>/<value>``, in this order; the others are folded away. All
+            are open if none is named.
         metrics: Metric components by a key of the recipe's choice.
         data: Data section of the evaluation; the last stage's where it is empty.
         split: Split whose subjects were in no training data.
@@ -50,6 +52,7 @@ class DemoSettings(_Section):
     stages: dict[str, str] = Field(default_factory=dict)
     tasks: dict[str, str] = Field(default_factory=dict)
     headlines: tuple[HeadlineSettings, ...] = ()
+    tables: tuple[str, ...] = ()
     metrics: dict[str, dict[str, Any]] = Field(default_factory=dict)
     data: dict[str, Any] = Field(default_factory=dict)
     split: str = "test"

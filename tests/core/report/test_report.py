@@ -187,5 +187,12 @@ def test_best_value_is_marked() -> None:
     assert "Lower is better." in lower
 
 
+def test_folded_measures_come_last_and_closed() -> None:
+    tables = [Measure(t, "", ["x"], [MeasuredRow("r", [0.5], 3)], folded=t == "minor") for t in ("minor", "major")]
+    page = render(Report("t", "s", measures=tables))
+    assert page.index("major") < page.index("<details>") < page.index("minor")
+    checked(page)
+
+
 def test_durations() -> None:
     assert [duration(s) for s in (0, 9.96, 59.6, 3599.7)] == ["0.0 s", "10.0 s", "1 min 0 s", "1 h 0 min"]
