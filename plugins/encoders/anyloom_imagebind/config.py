@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Final, Literal, get_args
 
 from pydantic import Field, PositiveFloat, PositiveInt, model_validator
@@ -124,7 +125,7 @@ class ImageBindConfig(Encoder.Config):
     video_crops: Literal[1, 3] = 3
     audio_clips: PositiveInt = 3
     camera: DepthCamera = DepthCamera()
-    vocabulary: str | None = None
+    vocabulary: Path | None = None
     spaces: dict[Modality, str] = Field(default_factory=dict)
 
     @property

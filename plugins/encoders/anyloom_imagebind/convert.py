@@ -25,7 +25,7 @@ from anyloom.model.weights import write_tensors
 from anyloom_imagebind.config import HUGE, ImageBindSizes
 from anyloom_imagebind.network import published_layout
 
-__all__ = ["convert", "main"]
+__all__ = ["convert", "convert_here", "main"]
 
 _REFUSED: Final = 3
 _LICENCE: Final = "CC-BY-NC-SA-4.0"
@@ -81,7 +81,8 @@ def convert(source: Path, target: Path, sizes: ImageBindSizes = HUGE) -> None:
         raise CheckpointError(f"the conversion failed ({last})", where=str(source))
 
 
-def _convert_here(source: Path, target: Path, sizes: ImageBindSizes) -> None:
+def convert_here(source: Path, target: Path, sizes: ImageBindSizes) -> None:
+    """What :func:`convert` runs in the inner process, with the same arguments and errors."""
     tensors = _read_pickle(source)
     _check(tensors, sizes, source)
     write_tensors(tensors, target, {"format": "pt", "model": "imagebind", "license": _LICENCE})
@@ -116,7 +117,7 @@ def _shape(shape: torch.Size | None) -> str:
 def _worker(source: str, target: str, sizes: str) -> int:
     """Entry of the inner process; errors go to the outer one as JSON."""
     try:
-        _convert_here(Path(source), Path(target), ImageBindSizes.model_validate_json(sizes))
+        convert_here(Path(source), Path(target), ImageBindSizes.model_validate_json(sizes))
     except AnyloomError as error:
         sys.stdout.write(json.dumps({"what": error.what, "where": error.where, "fix": error.fix}))
         return _REFUSED

@@ -20,7 +20,7 @@ from anyloom_imagebind.checkpoint import fill, source_path
 from anyloom_imagebind.config import TOWERS, ImageBindConfig
 from anyloom_imagebind.network import ImageBindNetwork
 from anyloom_imagebind.preparation import Preparation
-from anyloom_imagebind.text import TextTokenizer, copy_vocabulary
+from anyloom_imagebind.text import copy_vocabulary
 
 __all__ = ["ImageBindEncoder"]
 
@@ -45,27 +45,23 @@ class ImageBindEncoder(Encoder):
 
     def __init__(self, config: ImageBindConfig) -> None:
         super().__init__(config)
-        self.preparation = Preparation(config, self._tokenizer(config))
+        self.preparation = Preparation(config)
         with torch.device("meta") if config.weights is not None else contextlib.nullcontext():
             self.network = ImageBindNetwork(config.sizes, config.towers)
         self._set_precision()
-
-    @staticmethod
-    def _tokenizer(config: ImageBindConfig) -> TextTokenizer | None:
-        if config.vocabulary is None or "text" not in config.modalities:
-            return None
-        return TextTokenizer(Path(config.vocabulary))
 
     def _set_precision(self) -> None:
         self.network.to(getattr(torch, self.config.dtype))
         self.network.modality_postprocessors.float()
 
     def load_weights(self) -> None:
-        """Read the tensors of the towers that are built.
+        """Read the tensors of the towers that are built, and the vocabulary.
 
         Raises:
-            anyloom.errors.CheckpointError: The file is missing, truncated, a pickle, or of another model.
+            anyloom.errors.CheckpointError: A file is missing, truncated, a pickle, or of another model.
         """
+        if self.config.vocabulary is not None:
+            self.preparation.tokenizer.ids("")
         if self.config.weights is not None:
             fill(self.network, source_path(self.config.weights, download=self.config.download), self.config.sizes)
 
@@ -80,7 +76,7 @@ class ImageBindEncoder(Encoder):
         """Keep the vocabulary with the saved model."""
         options: dict[str, Any] = {"weights": None, "download": False}
         if self.config.vocabulary is not None:
-            file = copy_vocabulary(Path(self.config.vocabulary), folder / name)
+            file = copy_vocabulary(self.config.vocabulary, folder / name)
             options["vocabulary"] = f"@/{name}/{file}" if file else f"@/{name}"
         return options
 
@@ -127,15 +123,15 @@ class ImageBindEncoder(Encoder):
         """Return the input of one media item, see :class:`anyloom_imagebind.preparation.Preparation`.
 
         Returns:
-            image ``(3, 224, 224)``, video ``(clips * crops, 3, 2, 224, 224)``, audio ``(clips, 1, 128, 204)``, depth and
-            thermal ``(1, 224, 224)``, imu ``(6, 2000)``, text ids ``(77,)``.
+            image ``(3, 224, 224)``, video ``(clips * crops, 3, 2, 224, 224)``, audio ``(clips, 1, 128, 204)``,
+            depth and thermal ``(1, 224, 224)``, imu ``(6, 2000)``, text ids ``(77,)``.
         """
         self._require(media.modality)
         return self.preparation(media)
 
     def tokenize(self, texts: str | list[str]) -> Tensor:
         """Return ids ``(N, 77)`` of texts, which :meth:`forward` takes as modality ``text``."""
-        return self.preparation.tokens(texts)
+        return self.preparation.tokenizer(texts)
 
     def forward(self, inputs: Tensor, modality: str) -> Tensor:
         """Return features ``(B, 1, D)``, or ``(B, C * L, D)`` of all tokens, in float32.

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+import functools
+from typing import Final
 
 import torch
 from torch import Tensor
@@ -14,9 +15,7 @@ from anyloom_imagebind.motion import motion_input
 from anyloom_imagebind.pictures import clip_inputs, disparity, picture_input, square_plane
 from anyloom_imagebind.sound import sound_inputs
 from anyloom_imagebind.stems import CONTEXT
-
-if TYPE_CHECKING:
-    from anyloom_imagebind.text import TextTokenizer
+from anyloom_imagebind.text import TextTokenizer
 
 __all__ = ["Preparation"]
 
@@ -28,11 +27,23 @@ class Preparation:
 
     Args:
         config: Options of the encoder.
-        tokenizer: For text; None if the config names no vocabulary.
     """
 
-    def __init__(self, config: ImageBindConfig, tokenizer: TextTokenizer | None) -> None:
-        self.config, self.tokenizer = config, tokenizer
+    def __init__(self, config: ImageBindConfig) -> None:
+        self.config = config
+
+    @functools.cached_property
+    def tokenizer(self) -> TextTokenizer:
+        """The text tokenizer, read when it is first needed.
+
+        Raises:
+            anyloom.errors.ConfigError: The config names no vocabulary.
+            anyloom.errors.CheckpointError: The vocabulary is missing or broken.
+        """
+        if self.config.vocabulary is None:
+            fix = "give the path of CLIP's bpe_simple_vocab_16e6.txt.gz or CLIPTokenizer folder"
+            raise ConfigError("text needs a vocabulary", where="vocabulary", fix=fix)
+        return TextTokenizer(self.config.vocabulary)
 
     def __call__(self, media: Media) -> Tensor:
         """Return the input of one media item.
@@ -83,15 +94,4 @@ class Preparation:
             text = bytes(data.tolist()).decode("utf-8")
         except UnicodeDecodeError as error:
             raise MediaError(f"the text is not UTF-8 ({error.reason})", where=media.path) from error
-        return self.tokens(text)[0]
-
-    def tokens(self, texts: str | list[str]) -> Tensor:
-        """Return ids ``(N, 77)`` of texts.
-
-        Raises:
-            anyloom.errors.ConfigError: The config names no vocabulary.
-        """
-        if self.tokenizer is None:
-            fix = "give the path of CLIP's bpe_simple_vocab_16e6.txt.gz or CLIPTokenizer folder"
-            raise ConfigError("text needs a vocabulary", where="vocabulary", fix=fix)
-        return self.tokenizer(texts)
+        return self.tokenizer(text)[0]

@@ -127,7 +127,7 @@ def _read(path: Path) -> Vocabulary:
         raw = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
     except (OSError, EOFError) as error:
         raise CheckpointError(f"the vocabulary cannot be read ({error})", where=str(path)) from error
-    merges = [_pair(line) for line in raw.decode("utf-8").split("\n")[1 : 1 + _MERGES]]
+    merges = [_pair(line) for line in raw.decode("utf-8").split("\n")[1 : 1 + _MERGES] if line]
     return _numbered(merges), merges
 
 
