@@ -32,7 +32,9 @@ def io_for(modality: str) -> ModalityIO:
 
 
 def _modality_of(path: Path) -> str:
-    table = {s: spec.name for spec in get_registry().components("modality") for s in io_for(spec.name).suffixes}
+    registry = get_registry()
+    usable = [spec.name for spec in registry.components("modality") if registry.status(spec) == "ok"]
+    table = {suffix: name for name in usable for suffix in io_for(name).suffixes}
     if path.suffix.lower() not in table:
         raise MediaError(
             f"no installed modality reads {path.suffix or 'files without a suffix'}",
@@ -59,7 +61,7 @@ def read_media(path: str | Path, modality: str | None = None, *, lazy: bool = Fa
     Args:
         path: The file.
         modality: Its modality; by default the suffix tells.
-        lazy: Open the file only when the tensor is asked for.
+        lazy: Decode the file only when the tensor is asked for; what its header says is read at once.
 
     Raises:
         anyloom.errors.MediaError: The file is missing, broken or of no known modality.
@@ -69,7 +71,9 @@ def read_media(path: str | Path, modality: str | None = None, *, lazy: bool = Fa
     if not path.is_file():
         raise MediaError("there is no such file", where=str(path), fix="check the path")
     if lazy:
-        return Media(modality, loader=_Load(modality, str(path)), path=str(path), key=f"file:{path.resolve()}")
+        meta = io_for(modality).read_meta(path)
+        loader, key = _Load(modality, str(path)), f"file:{path.resolve()}"
+        return Media(modality, loader=loader, path=str(path), key=key, meta=meta)
     return replace(io_for(modality).read(path), path=str(path))
 
 

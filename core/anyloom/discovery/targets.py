@@ -95,14 +95,17 @@ def missing_modules(modules: Iterable[str]) -> list[str]:
 
 
 def how_to_install(modules: Iterable[str], package: str) -> str:
-    """Return the pip command that brings modules: an extra of the package that asks for them, if it has one."""
-    wanted = set(modules)
+    """Return the pip command that brings modules: the smallest extra of the package that asks for one, if any does."""
+    names = {name.lower() for name in modules}
     try:
         requirements = importlib.metadata.requires(package) or []
     except importlib.metadata.PackageNotFoundError:
         requirements = []
+    extras: dict[str, set[str]] = {}
     for requirement in requirements:
-        found = re.match(r"([\w.-]+).*;.*extra\s*==\s*['\"]([\w.-]+)['\"]", requirement)
-        if found and found[1].lower().replace("-", "_") in {name.lower() for name in wanted}:
-            return f"pip install '{package}[{found[2]}]'"
-    return f"pip install {' '.join(sorted(wanted))}"
+        if found := re.match(r"([\w.-]+).*;.*extra\s*==\s*['\"]([\w.-]+)['\"]", requirement):
+            extras.setdefault(found[2], set()).add(found[1].lower().replace("-", "_"))
+    fitting = [extra for extra, brought in extras.items() if brought & names]
+    if fitting:
+        return f"pip install '{package}[{min(fitting, key=lambda extra: len(extras[extra]))}]'"
+    return f"pip install {' '.join(sorted(names))}"

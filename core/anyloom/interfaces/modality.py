@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Mapping
 from pathlib import Path
 from typing import ClassVar
 
@@ -30,6 +31,16 @@ class ModalityIO(Component):
         Raises:
             anyloom.errors.MediaError: The file is missing, broken or of another kind.
         """
+
+    def read_meta(self, path: Path) -> Mapping[str, float]:
+        """Read what the tensor of a file will need beside it (:attr:`Media.meta`), for media that load later.
+
+        The default reads the whole file; a modality whose files have a header reads that alone.
+
+        Raises:
+            anyloom.errors.MediaError: The file is missing, broken or of another kind.
+        """
+        return self.read(path).meta
 
     @abstractmethod
     def write(self, media: Media, path: Path) -> Path:

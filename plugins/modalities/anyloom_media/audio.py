@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import ClassVar, Final
@@ -62,6 +63,18 @@ class AudioIO(ModalityIO):
             raise unreadable(path, self.modality, lack or f"{len(samples)} of {expected} samples are there")
         mono = torch.from_numpy(samples).mean(1).unsqueeze(0)
         return Media(self.modality, mono, path=str(path), meta={"sample_rate": rate})
+
+    def read_meta(self, path: Path) -> Mapping[str, float]:
+        """Read the sample rate from the header.
+
+        Raises:
+            anyloom.errors.MediaError: The file is missing or no sound.
+        """
+        require_file(path)
+        try:
+            return {"sample_rate": soundfile.info(path).samplerate}
+        except (soundfile.SoundFileError, RuntimeError, ValueError) as error:
+            raise unreadable(path, self.modality, error) from error
 
     def write(self, media: Media, path: Path) -> Path:
         """Write a sound, clamped to -1..1: WAV with 16 bits, FLAC with 24, Ogg Vorbis or MP3.

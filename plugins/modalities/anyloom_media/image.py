@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Mapping
 from pathlib import Path
 from typing import ClassVar, Final
 
@@ -65,6 +66,11 @@ class ImageIO(ModalityIO):
         except _DAMAGED as error:
             raise unreadable(path, self.modality, error) from error
         return Media(self.modality, data, path=str(path))
+
+    def read_meta(self, path: Path) -> Mapping[str, float]:
+        """Nothing: a picture is its tensor."""
+        require_file(path)
+        return {}
 
     def write(self, media: Media, path: Path) -> Path:
         """Write a picture; floats are clamped to 0..1. JPEG loses detail, the other formats do not.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Mapping
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, ClassVar, Final
@@ -60,6 +61,21 @@ class VideoIO(ModalityIO):
         rate = float(stream.average_rate or 0)
         data = torch.from_numpy(np.stack([_upright(f) for f in frames])).permute(0, 3, 1, 2).float() / 255
         return Media(self.modality, data, path=str(path), meta={"fps": rate})
+
+    def read_meta(self, path: Path) -> Mapping[str, float]:
+        """Read the frame rate from the header.
+
+        Raises:
+            anyloom.errors.MediaError: The file is missing or holds no pictures.
+        """
+        require_file(path)
+        try:
+            with av.open(str(path)) as container:
+                if not container.streams.video:
+                    raise unreadable(path, self.modality, "it holds no pictures")
+                return {"fps": float(container.streams.video[0].average_rate or 0)}
+        except (av.error.FFmpegError, ValueError, EOFError) as error:
+            raise unreadable(path, self.modality, error) from error
 
     def write(self, media: Media, path: Path) -> Path:
         """Write a clip as H.264 (VP9 for .webm) at high quality; colours are stored at half resolution.
