@@ -132,7 +132,7 @@ def _is_model(folder: Path) -> bool:
 
 def _write(conversation: Conversation, answer: Any, folder: Path) -> None:
     """Write files, then print the answer's text and paths in order."""
-    from anyloom.cli.answers import answer_json
+    from anyloom.conversation.answers import answer_json
 
     value, left_out = answer_json(conversation, answer, folder, "answer")
     text = json.dumps(value, indent=1, ensure_ascii=False) + "\n"

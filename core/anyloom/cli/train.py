@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import argparse
-import json
 from pathlib import Path
-from typing import Any
 
 import yaml
 
@@ -56,20 +54,5 @@ def _run(subcommand: str, arguments: list[str]) -> int:
             continue
         from anyloom.training.run import run
 
-        cli = run(subcommand, composed)
-        if subcommand == "predict":
-            _write_predictions(cli, options.output)
+        run(subcommand, composed, answers=getattr(options, "output", None))
     return 0
-
-
-def _write_predictions(cli: Any, folder: Path) -> None:
-    from anyloom.cli.answers import answer_json
-
-    batches = cli.trainer.predict_loop.predictions
-    folder.mkdir(parents=True, exist_ok=True)
-    lines = []
-    for index, evaluated in enumerate(e for batch in batches for e in batch):
-        value, _ = answer_json(evaluated.sample.conversation.prompt(), evaluated.answer, folder, f"{index:05d}")
-        lines.append(json.dumps({**value, "task": evaluated.sample.task}))
-    (folder / "answers.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
-    print(f"wrote {len(lines)} answers to {folder / 'answers.jsonl'}")

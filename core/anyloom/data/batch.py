@@ -5,7 +5,7 @@ Shape legend: B samples, S positions, U distinct media of the batch, N places of
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -16,7 +16,7 @@ from anyloom.data.feature_cache import FeatureCache
 from anyloom.interfaces.dataset import Sample
 from anyloom.model.interleave import IGNORE, Interleaved, Interleaver
 
-__all__ = ["Batch", "Collator", "MediaBatch"]
+__all__ = ["Batch", "Collator", "MediaBatch", "SampleList"]
 
 Preprocess = Callable[[Media], Tensor]
 
@@ -48,6 +48,25 @@ class MediaBatch:
     decoder_targets: Tensor | None
 
 
+class SampleList:
+    """Samples as a batch carries them.
+
+    Neither a sequence nor a dataclass to Lightning, which would copy the frozen records in it on every transfer.
+
+    Args:
+        samples: The samples.
+    """
+
+    def __init__(self, samples: Iterable[Sample] = ()) -> None:
+        self._samples = tuple(samples)
+
+    def __len__(self) -> int:
+        return len(self._samples)
+
+    def __iter__(self) -> Iterator[Sample]:
+        return iter(self._samples)
+
+
 @dataclass
 class Batch:
     """A batch for :class:`anyloom.AnyToAnyModel`.
@@ -64,7 +83,7 @@ class Batch:
     labels: Tensor
     attention_mask: Tensor
     media: dict[str, MediaBatch] = field(default_factory=dict)
-    samples: list[Sample] = field(default_factory=list)
+    samples: SampleList = field(default_factory=SampleList)
 
 
 class Collator:
@@ -93,7 +112,7 @@ class Collator:
     def __call__(self, samples: Sequence[Sample]) -> Batch:
         """Make a batch of samples."""
         batch = self.join([self.interleaver(s.conversation) for s in samples])
-        batch.samples = list(samples)
+        batch.samples = SampleList(samples)
         return batch
 
     def length(self, sample: Sample) -> int:

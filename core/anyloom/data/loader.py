@@ -3,6 +3,7 @@
 A plain ``DataLoader`` resumed mid-epoch silently repeats batches. This one has a ``state_dict`` that Lightning saves
 with its checkpoint. Batches of similar length come from buckets: several batches' worth of samples are drawn,
 sorted by length, cut and shuffled as batches, so padding is small and order stays random.
+Nothing is drawn from the global random generators.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch.utils.data import DataLoader, Dataset
 
 from anyloom.interfaces.dataset import Sample, Samples
@@ -52,31 +54,46 @@ class ResumableLoader:
         self.workers, self.rank, self.world = workers, rank, world
         self.epoch = 0
         self.done = 0
+        self._begun = False
+        self._built: tuple[int, Samples] | None = None
+
+    def samples(self) -> Samples:
+        """The samples of the present epoch."""
+        if self._built is None or self._built[0] != self.epoch:
+            self._built = self.epoch, self.build(self.epoch)
+        return self._built[1]
 
     def __len__(self) -> int:
-        count = len(self.build(self.epoch)) // self.world if self.shuffle else self._my_share(self.epoch)
-        return count // self.batch_size if self.shuffle else -(-count // self.batch_size)
-
-    def _my_share(self, epoch: int) -> int:
-        return len(range(self.rank, len(self.build(epoch)), self.world))
+        count = len(self.samples())
+        if self.shuffle:
+            return count // (self.world * self.batch_size)
+        return -(-len(range(self.rank, count, self.world)) // self.batch_size)
 
     def __iter__(self) -> Iterator[Any]:
-        samples = self.build(self.epoch)
-        groups = self._groups(len(samples))
-        skip = self.done
-        first, skip = skip // self.bucket, skip % self.bucket
+        """Batches of the next epoch; after :meth:`load_state_dict` the rest of the epoch that was left."""
+        self._begin()
+        first, skip = self.done // self.bucket, self.done % self.bucket
+        samples = self.samples()
         inner = DataLoader(
             _AsDataset(samples),
-            batch_sampler=groups[first:],
-            collate_fn=_Bucket(self.collate, self.batch_size, self.shuffle, self.seed + self.epoch),
+            batch_sampler=self._groups(len(samples))[first:],
+            collate_fn=_Bucket(self.collate, self.batch_size, self.shuffle, f"{self.seed}/{self.epoch}"),
             num_workers=self.workers,
+            generator=torch.Generator().manual_seed(self.seed + self.epoch),  # else it draws from the global one
         )
         for batches in inner:
             for batch in batches[skip:]:
                 self.done += 1
                 yield batch
             skip = 0
-        self.epoch, self.done = self.epoch + 1, 0
+
+    def _begin(self) -> None:
+        """Move on to where this pass starts. Without shuffling every pass is the whole first epoch."""
+        if not self.shuffle:
+            self.done = 0
+        elif self._begun or self.done >= len(self):
+            self.epoch, self.done = self.epoch + 1, 0
+        self._begun = True
 
     def _groups(self, count: int) -> list[list[int]]:
         """Indices of each bucket. When shuffling, all processes get equally many and a ragged end is left out."""
@@ -93,7 +110,7 @@ class ResumableLoader:
 
     def load_state_dict(self, state: dict[str, int]) -> None:
         """Go on after the batches that were given before."""
-        self.epoch, self.done = state["epoch"], state["done"]
+        self.epoch, self.done, self._begun = state["epoch"], state["done"], False
 
 
 @dataclass
@@ -103,24 +120,25 @@ class _Bucket:
     collate: Callable[[list[Sample]], Any]
     batch_size: int
     shuffle: bool
-    seed: int
+    seed: str
 
-    def __call__(self, samples: list[Sample]) -> list[Any]:
+    def __call__(self, drawn: list[tuple[int, Sample]]) -> list[Any]:
+        samples = [sample for _, sample in drawn]
         length: Callable[[Sample], int] | None = getattr(self.collate, "length", None)
         if self.shuffle and length is not None and len(samples) > self.batch_size:
             samples = sorted(samples, key=length)
         cut = [samples[i : i + self.batch_size] for i in range(0, len(samples), self.batch_size)]
         if self.shuffle:
-            random.Random(self.seed * 1_000_003 + len(samples[0].task)).shuffle(cut)
+            random.Random(f"{self.seed}/{drawn[0][0]}").shuffle(cut)
         return [self.collate(c) for c in cut]
 
 
-class _AsDataset(Dataset[Sample]):
+class _AsDataset(Dataset[tuple[int, Sample]]):
     def __init__(self, samples: Samples | Sequence[Sample]) -> None:
         self.samples = samples
 
     def __len__(self) -> int:
         return len(self.samples)
 
-    def __getitem__(self, index: int) -> Sample:
-        return self.samples[index]
+    def __getitem__(self, index: int) -> tuple[int, Sample]:
+        return index, self.samples[index]

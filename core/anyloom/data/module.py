@@ -42,9 +42,9 @@ class AnyToAnyData(lightning.LightningDataModule):
         data: The ``data:`` section.
     """
 
-    def __init__(self, data: Mapping[str, Any]) -> None:
+    def __init__(self, data: DataConfig | Mapping[str, Any]) -> None:
         super().__init__()
-        self.options = validate(DataConfig, data, where="data")
+        self.options = data if isinstance(data, DataConfig) else validate(DataConfig, data, where="data")
         if not self.options.datasets:
             raise ConfigError("no dataset is named", where="data.datasets", fix="add one, see 'anyloom plugins'")
         self.builders: dict[str, DatasetBuilder] = {
@@ -72,8 +72,20 @@ class AnyToAnyData(lightning.LightningDataModule):
         )
 
     def train_dataloader(self) -> ResumableLoader:
-        """Training batches, in random order."""
-        return self._loader("train")
+        """Training batches, in random order.
+
+        Raises:
+            anyloom.errors.ConfigError: There are too few samples for a single batch.
+        """
+        loader = self._loader("train")
+        if not len(loader):
+            raise ConfigError(
+                f"{len(loader.samples())} training samples do not fill one batch of {loader.batch_size} in each of "
+                f"{loader.world} process(es)",
+                where="data.batch_size",
+                fix="lower it, or give more data",
+            )
+        return loader
 
     def val_dataloader(self) -> ResumableLoader:
         """Validation batches, in order."""

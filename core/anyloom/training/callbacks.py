@@ -3,57 +3,110 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import lightning
 import numpy as np
 import torch
+import yaml
 from lightning.pytorch.callbacks import Callback
 
 from anyloom.interfaces.module import TrainingModule
 
-__all__ = ["RandomState", "ResultWriter"]
+__all__ = ["ConfigWriter", "RandomState", "ResultWriter"]
 
 
 class RandomState(Callback):
-    """Saves the random generators with every checkpoint: a resumed run draws what the uninterrupted one would have.
+    """Makes a resumed run draw the random numbers that the uninterrupted one would have drawn.
+
+    The state of every process is saved with a checkpoint. Validation draws the same numbers each time and leaves
+    those of training alone, so that it does not matter whether a checkpoint came before or after it.
+
+    Args:
+        seed: Of validation.
     """
+
+    def __init__(self, seed: int = 0) -> None:
+        self.seed = seed
+        self._pending: list[dict[str, Any]] = []
+        self._training: dict[str, Any] | None = None
 
     def on_save_checkpoint(
         self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
-        """Store the states as plain containers and tensors, readable with ``weights_only``."""
-        kind, keys, position, has_gauss, cached = np.random.get_state()
-        version, internal, gauss = random.getstate()
-        checkpoint["random_state"] = {
-            "torch": torch.get_rng_state(),
-            "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
-            "numpy": [kind, torch.from_numpy(np.asarray(keys, dtype=np.int64)), position, has_gauss, cached],
-            "python": [version, list(internal), gauss],
-        }
+        """Store the states of all processes as plain containers and tensors, readable with ``weights_only``."""
+        states: list[Any] = [_capture()]
+        if torch.distributed.is_initialized():
+            states *= trainer.world_size
+            torch.distributed.all_gather_object(states, states[0])
+        checkpoint["random_state"] = states
 
     def on_load_checkpoint(
         self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
         """Keep the states until training really starts, after set-up has drawn its own numbers."""
-        self._pending = checkpoint.get("random_state")
+        self._pending = checkpoint.get("random_state") or []
 
     def on_train_batch_start(
         self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, batch: Any, batch_idx: int
     ) -> None:
-        """Restore the states once."""
-        state = getattr(self, "_pending", None)
-        if state is None:
-            return
-        self._pending = None
-        torch.set_rng_state(state["torch"].cpu())
-        if state["cuda"] and torch.cuda.is_available():
-            torch.cuda.set_rng_state_all([s.cpu() for s in state["cuda"]])
-        kind, keys, position, has_gauss, cached = state["numpy"]
-        np.random.set_state((kind, keys.numpy().astype(np.uint32), position, has_gauss, cached))
-        version, internal, gauss = state["python"]
-        random.setstate((version, tuple(internal), gauss))
+        """Restore this process's state once; with another number of processes there is none to restore."""
+        if len(self._pending) == trainer.world_size:
+            _restore(self._pending[trainer.global_rank])
+        self._pending = []
+
+    def on_validation_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        """Put the state of training aside."""
+        self._training = _capture()
+        torch.manual_seed(self.seed)
+
+    def on_validation_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        """Go on with the state of training."""
+        if self._training is not None:
+            _restore(self._training)
+            self._training = None
+
+
+def _capture() -> dict[str, Any]:
+    kind, keys, position, has_gauss, cached = np.random.get_state()
+    version, internal, gauss = random.getstate()
+    return {
+        "torch": torch.get_rng_state(),
+        "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
+        "numpy": [kind, torch.from_numpy(np.asarray(keys, dtype=np.int64)), position, has_gauss, cached],
+        "python": [version, list(internal), gauss],
+    }
+
+
+def _restore(state: Mapping[str, Any]) -> None:
+    torch.set_rng_state(state["torch"].cpu())
+    if state["cuda"] and torch.cuda.is_available():
+        torch.cuda.set_rng_state_all([s.cpu() for s in state["cuda"]])
+    kind, keys, position, has_gauss, cached = state["numpy"]
+    np.random.set_state((kind, keys.cpu().numpy().astype(np.uint32), position, has_gauss, cached))
+    version, internal, gauss = state["python"]
+    random.setstate((version, tuple(internal), gauss))
+
+
+class ConfigWriter(Callback):
+    """Writes the composed configuration as ``config.yaml`` into the log folder: ``anyloom fit`` runs it again.
+
+    Args:
+        sections: The configuration.
+    """
+
+    def __init__(self, sections: Mapping[str, Any]) -> None:
+        self.sections = {k: v for k, v in sections.items() if k != "stages"}
+
+    def setup(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, stage: str) -> None:
+        """Write on the first process, when fitting begins."""
+        folder = trainer.log_dir  # broadcast, so asked for in every process
+        if stage == "fit" and trainer.is_global_zero and folder is not None and not trainer.fast_dev_run:  # type: ignore[attr-defined]
+            path = Path(folder) / "config.yaml"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(yaml.safe_dump(self.sections, sort_keys=False, allow_unicode=True), encoding="utf-8")
 
 
 class ResultWriter(Callback):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -11,7 +13,9 @@ from anyloom.interfaces.dataset import Sample
 from anyloom.interfaces.metric import Evaluated, Metric
 from anyloom.model.model import AnyToAnyModel
 
-__all__ = ["answer_samples", "measure"]
+__all__ = ["Means", "answer_samples", "gathered", "measure"]
+
+T = TypeVar("T")
 
 
 def answer_samples(
@@ -80,10 +84,50 @@ def update(model: AnyToAnyModel, samples: Sequence[Sample], metrics: Mapping[str
                 metric.update(chosen)
 
 
+def gathered(value: T) -> list[T]:
+    """A picklable value of every process, by rank."""
+    if not torch.distributed.is_initialized():
+        return [value]
+    found: list[Any] = [None] * torch.distributed.get_world_size()
+    torch.distributed.all_gather_object(found, value)
+    return found
+
+
+class Means:
+    """Means of named numbers over samples and processes. Names may differ from batch to batch and process to process.
+
+    >>> means = Means()
+    >>> means.add({"a": torch.tensor(1.0)}, size=1)
+    >>> means.add({"a": torch.tensor(4.0), "b": torch.tensor(2.0)}, size=2)
+    >>> means.compute()
+    {'a': 3.0, 'b': 2.0}
+    """
+
+    def __init__(self) -> None:
+        self._sums: dict[str, tuple[float, int]] = {}
+
+    def add(self, terms: Mapping[str, Tensor], *, size: int) -> None:
+        """Take in the numbers of one batch of ``size`` samples."""
+        for name, term in terms.items():
+            total, count = self._sums.get(name, (0.0, 0))
+            self._sums[name] = total + float(term) * size, count + size
+
+    def compute(self) -> dict[str, float]:
+        """The means so far, the same in every process, by sorted name."""
+        totals: dict[str, tuple[float, int]] = {}
+        for sums in gathered(self._sums):
+            for name, (total, count) in sums.items():
+                before = totals.get(name, (0.0, 0))
+                totals[name] = before[0] + total, before[1] + count
+        return {name: total / count for name, (total, count) in sorted(totals.items())}
+
+
 def values(metrics: Mapping[str, Metric]) -> dict[str, float]:
     """Computed values of all metrics, as ``metric/value``."""
     found: dict[str, float] = {}
-    for name, metric in metrics.items():
-        if metric.update_called:
-            found |= {f"{name}/{k}": float(v) for k, v in metric.compute().items()}
+    called = gathered([name for name, metric in metrics.items() if metric.update_called])
+    for name in dict.fromkeys(name for names in called for name in names):
+        with warnings.catch_warnings():  # another process has updated this metric, so all must compute it
+            warnings.filterwarnings("ignore", message=".*was called before the ``update`` method")
+            found |= {f"{name}/{k}": float(v) for k, v in metrics[name].compute().items()}
     return {k: v for k, v in found.items() if not torch.isnan(Tensor([v])).item()}

@@ -15,14 +15,13 @@ from anyloom.config.validation import validate
 from anyloom.data.batch import Batch, Collator
 from anyloom.data.feature_cache import FeatureCache
 from anyloom.interfaces.component import ComponentConfig
-from anyloom.interfaces.dataset import Sample
 from anyloom.interfaces.metric import Metric
 from anyloom.interfaces.module import TrainingModule
 from anyloom.model.config import ModelConfig
 from anyloom.model.losses import Losses
 from anyloom.model.model import AnyToAnyModel
 from anyloom.model.weights import load_into, read_tensors
-from anyloom.training.measure import answer_samples, update, values
+from anyloom.training.measure import Means, answer_samples, update, values
 from anyloom.training.optimizer import clip_gradients, make_optimizer
 
 __all__ = ["AnyToAnyModule"]
@@ -61,7 +60,7 @@ class AnyToAnyModule(TrainingModule):
         if config.cache_features:
             self.model.cache = FeatureCache()
         self.metrics = nn.ModuleDict(
-            {k: build_named("metric", v, where=f"metrics.{k}") for k, v in config.metrics.items()}
+            {k: build_named("metric", v, where=f"module.metrics.{k}") for k, v in config.metrics.items()}
         )
 
     def collator(self) -> Collator:
@@ -102,6 +101,7 @@ class AnyToAnyModule(TrainingModule):
         return {k: m for k, m in self.metrics.items() if isinstance(m, Metric)}
 
     def _start_measuring(self) -> None:
+        self._means = Means()
         for metric in self._typed_metrics().values():
             metric.reset()
             metric.prepare(self.model)
@@ -109,14 +109,12 @@ class AnyToAnyModule(TrainingModule):
     def _evaluate(self, batch: Batch, batch_idx: int, stage: str) -> None:
         losses: Losses = self.model(batch)
         size = len(batch.ids)
-        self.log(f"{stage}/loss", losses.total, batch_size=size, sync_dist=True)
-        for name, term in losses.terms.items():
-            self.log(f"{stage}/{name}", term, batch_size=size, sync_dist=True)
+        self._means.add({"loss": losses.total, **losses.terms}, size=size)
         if self.metrics:
-            update(self.model, batch.samples, self._typed_metrics(), seed=batch_idx * size)
+            update(self.model, list(batch.samples), self._typed_metrics(), seed=batch_idx * size)
 
     def _finish_measuring(self, stage: str) -> None:
-        for name, value in values(self._typed_metrics()).items():
+        for name, value in (self._means.compute() | values(self._typed_metrics())).items():
             self.log(f"{stage}/{name}", value)
 
     def on_validation_epoch_start(self) -> None:
@@ -145,7 +143,7 @@ class AnyToAnyModule(TrainingModule):
 
     def predict_step(self, batch: Batch, batch_idx: int) -> list[Any]:
         """Answers to the samples of a batch, media decoded."""
-        samples: list[Sample] = batch.samples
+        samples = list(batch.samples)
         return list(answer_samples(self.model, samples, seed=batch_idx * len(samples), decode=True))
 
     def save_result(self, folder: Path) -> None:

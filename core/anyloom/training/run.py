@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
-import inspect
-import tempfile
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import lightning
-import yaml
+import torch
 from jsonargparse import ArgumentError
-from lightning.pytorch.cli import LightningCLI
+from lightning.fabric.utilities.exceptions import MisconfigurationException
+from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 
 from anyloom.building import build_named
 from anyloom.config.schema import ProjectConfig
 from anyloom.config.validation import validate
 from anyloom.data.module import AnyToAnyData
-from anyloom.errors import ConfigError, nearest
+from anyloom.errors import AnyloomError, ConfigError, combine
 from anyloom.interfaces.module import TrainingModule
-from anyloom.training.callbacks import RandomState, ResultWriter
+from anyloom.training.answers import AnswerWriter
+from anyloom.training.callbacks import ConfigWriter, RandomState, ResultWriter
+from anyloom.training.console import without_noise
+from anyloom.training.preflight import section_problems
 
 __all__ = ["run", "training_module"]
 
@@ -35,51 +38,108 @@ def training_module(module: dict[str, Any], model: dict[str, Any]) -> lightning.
     return built
 
 
-def run(subcommand: str, sections: Mapping[str, Any]) -> LightningCLI:
-    """Run ``fit``, ``validate``, ``test`` or ``predict`` on composed sections.
+class _CommandLine(LightningCLI):
+    """LightningCLI on a composed config instead of command-line words."""
 
-    Raises:
-        anyloom.errors.ConfigError: A section has an unknown key or a wrong value; names the YAML key.
-    """
-    project = validate(ProjectConfig, sections, where="")
-    config = _lightning_config(project)
-    with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder) / "config.yaml"
-        file.write_text(yaml.safe_dump(config), encoding="utf-8")
+    def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
+        """Take the config as it is, without a look at ``sys.argv``."""
+        self.config = parser.parse_object(args)
+
+    def instantiate_trainer(self, **kwargs: Any) -> lightning.Trainer:
+        """Build the trainer.
+
+        Raises:
+            anyloom.errors.ConfigError: lightning refuses the options: an unknown strategy, a missing accelerator.
+        """
         try:
-            return LightningCLI(
-                model_class=training_module,
-                datamodule_class=AnyToAnyData,
-                save_config_kwargs={"overwrite": True},
-                seed_everything_default=project.seed_everything,
-                parser_kwargs={"exit_on_error": False},
-                args=[subcommand, "--config", str(file)],
-                trainer_defaults={"callbacks": _callbacks(project)},
-            )
-        except ArgumentError as error:
+            return super().instantiate_trainer(**kwargs)
+        except AnyloomError:
+            raise
+        except (MisconfigurationException, ValueError, TypeError, ImportError) as error:
             raise ConfigError(" ".join(str(error).split()), where="trainer") from error
 
 
-def _callbacks(project: ProjectConfig) -> list[Any]:
-    callbacks: list[Any] = [RandomState()]
+def run(subcommand: str, sections: Mapping[str, Any], *, answers: Path | None = None) -> LightningCLI:
+    """Run ``fit``, ``validate``, ``test`` or ``predict`` on composed sections.
+
+    Args:
+        subcommand: One of the four.
+        sections: The configuration, without stages.
+        answers: Folder where ``predict`` writes its answers.
+
+    Raises:
+        anyloom.errors.ConfigError: Sections have unknown keys or wrong values; names the YAML keys.
+    """
+    problems = section_problems(sections)
+    if problems:
+        raise combine(problems)
+    project = validate(ProjectConfig, sections, where="")
+    _check_checkpoint(project)
+    options = project.module if subcommand == "fit" else _trained(project)
+
+    # jsonargparse would build every {class_path: ...} it sees, so it sees the trainer's options only
+    def module() -> lightning.LightningModule:
+        return training_module(options, project.model)
+
+    def data() -> lightning.LightningDataModule:
+        return AnyToAnyData(project.data)
+
+    callbacks: list[Any] = [RandomState(project.seed_everything), ConfigWriter(sections)]
     if project.result is not None:
         callbacks.append(ResultWriter(project.result))
-    return callbacks
+    if answers is not None:
+        callbacks.append(AnswerWriter(answers))
+    extra = {"return_predictions": False} if subcommand == "predict" and answers is not None else {}
+    try:
+        with without_noise():
+            return _CommandLine(
+                model_class=module,
+                datamodule_class=data,
+                save_config_callback=None,
+                seed_everything_default=project.seed_everything,
+                parser_kwargs={"exit_on_error": False},
+                args={"subcommand": subcommand, subcommand: {**_lightning_config(project), **extra}},
+                trainer_defaults={"callbacks": callbacks},
+                auto_configure_optimizers=False,
+                load_from_checkpoint_support=False,
+            )
+    except ArgumentError as error:
+        raise ConfigError(" ".join(str(error).split()), where="trainer") from error
 
 
 def _lightning_config(project: ProjectConfig) -> dict[str, Any]:
-    known = [n for n in inspect.signature(lightning.Trainer.__init__).parameters if n != "self"]
-    for key in project.trainer:
-        if key not in known:
-            raise ConfigError(
-                f"lightning's Trainer has no option {key!r}", where=f"trainer.{key}", fix=nearest(key, known)
-            )
     config: dict[str, Any] = {
         "seed_everything": project.seed_everything,
-        "model": {"module": project.module, "model": project.model},
-        "data": {"data": project.data.model_dump(mode="json")},
-        "trainer": project.trainer,
+        "trainer": {**_strategy(project.trainer), **project.trainer},
     }
     if project.ckpt_path is not None:
         config["ckpt_path"] = project.ckpt_path
     return config
+
+
+def _strategy(trainer: Mapping[str, Any]) -> dict[str, Any]:
+    """The default strategy: batches differ in their modalities, so across processes parameters may go unused."""
+    devices, nodes = trainer.get("devices") or "auto", trainer.get("num_nodes") or 1
+    automatic = trainer.get("accelerator", "auto") != "cpu" and torch.cuda.device_count() > 1
+    several = automatic if devices in ("auto", -1, "-1") else devices not in (1, "1")
+    return {"strategy": "ddp_find_unused_parameters_true"} if several or nodes > 1 else {}
+
+
+def _trained(project: ProjectConfig) -> dict[str, Any]:
+    """The module's options with what an earlier ``fit`` wrote, unless they name something to start from."""
+    if project.ckpt_path is not None or project.module.get("start_from") or project.result is None:
+        return project.module
+    if Path(project.result).is_dir():
+        return {**project.module, "start_from": project.result}
+    print(f"note: {project.result} is not there yet; parts without weights are random", file=sys.stderr)  # noqa: T201
+    return project.module
+
+
+def _check_checkpoint(project: ProjectConfig) -> None:
+    path = project.ckpt_path
+    if path is None or path in ("last", "best", "hpc") or path.startswith("registry"):
+        return
+    if not Path(path).exists():
+        raise ConfigError(
+            f"there is no checkpoint {path!r}", where="ckpt_path", fix="give a file, or 'last' for the newest one"
+        )

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from anyloom.conversation import Conversation, Media, Message, conversation_to_json
+from anyloom.conversation.chat_json import conversation_to_json
+from anyloom.conversation.segments import Conversation, Media, Message
 
 __all__ = ["answer_json"]
 

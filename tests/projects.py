@@ -1,0 +1,66 @@
+"""A small project on disk: conversations with real media files, and a config that trains on them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from anyloom.conversation import write_media
+from parts import model_options, picture, save_tokenizer, sound
+
+
+def write_conversations(folder: Path, name: str, count: int = 8) -> Path:
+    """``count`` lines: a picture or a sound and words in, words and the other kind of media out."""
+    lines = []
+    for i in range(count):
+        image = {"type": "image", "path": write_media(picture(i), folder / f"{i}.png").name}
+        audio = {"type": "audio", "path": write_media(sound(i), folder / f"{i}.wav").name}
+        given, target = (image, audio) if i % 2 else (audio, image)
+        text = {"type": "text", "text": "make it blue " * (1 + i % 3)}
+        messages = [
+            {"role": "user", "content": [text, given]},
+            {"role": "assistant", "content": [{"type": "text", "text": "hello there"}, target]},
+        ]
+        lines.append(json.dumps({"messages": messages, "task": f"task-{i % 2}"}))
+    path = folder / name
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+def sections(folder: Path, *, max_steps: int = 3, **model: Any) -> dict[str, Any]:
+    """The sections of a config whose every file lies in ``folder``."""
+    tokenizer = save_tokenizer(folder / "tokenizer")
+    data = folder / "data"
+    data.mkdir()
+    train, held_out = write_conversations(data, "train.jsonl"), write_conversations(data, "held-out.jsonl", 3)
+    dataset = {"name": "conversations", "train": str(train), "val": str(held_out), "test": str(held_out)}
+    return {
+        "model": model_options(tokenizer, loss={"feature_noise": 0.1}, **model),
+        "module": {"name": "any-to-any", "optimizer": {"lr": 0.01}},
+        "data": {"datasets": {"small": dataset}, "batch_size": 2},
+        "trainer": {
+            "accelerator": "cpu",
+            "max_steps": max_steps,
+            "log_every_n_steps": 1,
+            "default_root_dir": str(folder / "run"),
+            "logger": [
+                {
+                    "class_path": "lightning.pytorch.loggers.CSVLogger",
+                    "init_args": {"save_dir": str(folder / "run"), "name": "csv"},
+                }
+            ],
+            "enable_progress_bar": False,
+            "enable_model_summary": False,
+        },
+        "result": str(folder / "result"),
+    }
+
+
+def write_config(folder: Path, sections: dict[str, Any], name: str = "config.yaml") -> str:
+    """Write sections as a YAML file and return its path."""
+    path = folder / name
+    path.write_text(yaml.safe_dump(sections, sort_keys=False))
+    return str(path)
