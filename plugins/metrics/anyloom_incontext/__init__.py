@@ -8,7 +8,7 @@ key            value                                       if it is not there
 ============== =========================================== ==================================================
 ``family``     kind of operation, such as ``tone``         no values by family
 ``k``          number of example pairs in the prompt       no values by k
-``source``     key of the media item that is changed       last prompt media of the target's modality
+``source``     key of the prompt media that is changed     last prompt media of the target's modality
 ``examples``   pairs of keys ``((A, A'), ...)``            read off a prompt of exactly 2k + 1 media
 ``candidates`` keys (or media) to choose the answer among  the sample is left out of ``retrieval``
 ``words``      attribute -> word, as {"tone": "dark"}      attributes are found by the metric's patterns

@@ -50,11 +50,11 @@ def edit_of(sample: Sample, modality: str, find: Find | None = None) -> Edit | N
     here = {m.key: m for m in sample.conversation.media if m.key}
     prompt = [m for m in sample.conversation.prompt().media if m.modality == modality]
     facts = sample.provenance
-    source = facts.get("source")
+    source = here.get(str(facts.get("source")), prompt[-1] if prompt else None)
     pairs = [(_found(a, here, find), _found(b, here, find)) for a, b in facts.get("examples", ())]
     candidates = [c for c in facts.get("candidates", ()) if find is not None or not isinstance(c, str)]
     return Edit(
-        source=_found(source, here, find) if source is not None else prompt[-1] if prompt else None,
+        source=source,
         target=targets[0],
         examples=tuple(pairs) if pairs else _pairs(prompt, facts.get("k", -1)),
         candidates=tuple(_found(c, here, find) for c in candidates),

@@ -97,19 +97,12 @@ def _with_equipment(stage: StagePlan, folder: Path, attempt: int, line: dict[str
     sections = copy.deepcopy(stage.sections)
     trainer: dict[str, Any] = sections.setdefault("trainer", {})
     checkpoints = folder / "checkpoints"
-    keep = {
-        "dirpath": str(checkpoints),
-        "save_last": True,
-        "save_top_k": 0,
-        "save_on_exception": True,
-        "enable_version_counter": False,
-        "train_time_interval": f"0:00:{_CHECKPOINT_SECONDS}",
-    }
+    keep = {"folder": str(checkpoints), "seconds": _CHECKPOINT_SECONDS}
     show = {**line, "planned": stage.seconds, "record": str(folder / "cost.json")}
     trainer["callbacks"] = [
         *(trainer.get("callbacks") or []),
         {"class_path": "anyloom_codi2.stage_progress.StageProgress", "init_args": show},
-        {"class_path": "lightning.pytorch.callbacks.ModelCheckpoint", "init_args": keep},
+        {"class_path": "anyloom_codi2.last_checkpoint.LastCheckpoint", "init_args": keep},
     ]
     logs = {"save_dir": str(folder), "name": "", "version": f"attempt-{attempt:03d}", "flush_logs_every_n_steps": 10}
     trainer["logger"] = {"class_path": "lightning.pytorch.loggers.CSVLogger", "init_args": logs}

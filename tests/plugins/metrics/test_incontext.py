@@ -186,8 +186,15 @@ def test_what_counts() -> None:
 
 def test_media_named_by_unknown_keys_are_an_error() -> None:
     with pytest.raises(ConfigError, match="not in the conversation"):
-        edit_of(edit(source="nowhere"), "image")
-    assert edit_of(edit(source="A"), "image").source.key == "A"  # type: ignore[union-attr]
+        edit_of(edit(examples=(("A", "nowhere"),)), "image")
+
+
+@pytest.mark.parametrize(("named", "found"), [("A", "A"), ("notes.jsonl:3", "B"), (None, "B")])
+def test_source_is_what_is_named_if_it_is_there_else_the_last_of_the_prompt(named: str | None, found: str) -> None:
+    taken = edit_of(edit(source=named), "image")
+    assert taken is not None
+    assert taken.source is not None
+    assert taken.source.key == found
 
 
 def test_state_is_pickled_merged_and_reset() -> None:
