@@ -199,18 +199,24 @@ def _all_media(edit: Edit, *, examples: bool = True) -> list[Media]:
 
 def _explained(gallery: str, k: int) -> dict[str, str]:
     """Title and explanation of a top-k value."""
-    among = "variants of the same subject"
-    among += "" if gallery.startswith("hard") else ", all other samples' targets and all plain media of the data set"
-    place = "nearest" if k == 1 else f"among the {k} nearest"
-    without = gallery.endswith("no_input")
-    title = f"Right answer {place}, {'easier' if without else 'input included'}: {gallery.split('_')[0]} gallery"
-    rule = (
-        "The input is not a candidate, so an answer that merely copies it gets another chance."
-        if without
-        else "The input is a candidate too, so copying it is always wrong."
+    hard, without = gallery.startswith("hard"), gallery.endswith("no_input")
+    where = "its own variants" if hard else "everything"
+    place = "" if k == 1 else f", first {k}"
+    nearest = f"{'the nearest candidate' if k == 1 else f'among the {k} nearest candidates'} to the predicted feature"
+    among = "The candidates are variants of the same subject" + (
+        "" if hard else ", the targets of all other samples, and all plain media of the data set"
     )
-    explanation = f"Share of answers whose feature has the target {place} when compared with {among}. {rule}"
-    return {"title": title, "explanation": explanation, "better": "higher", "form": "percent"}
+    rule = (
+        "the input is not one of them, so an answer that stays too near to it may still be right"
+        if without
+        else "the input is one of them, so an answer that copies it is wrong"
+    )
+    return {
+        "title": f"Target recognised among {where}{place}{' (input left out)' if without else ''}",
+        "explanation": f"Share of answers for which the target is {nearest}. {among}; {rule}.",
+        "better": "higher",
+        "form": "percent",
+    }
 
 
 _COPY_RATE: dict[str, dict[str, str]] = {

@@ -127,8 +127,15 @@ def _headlines(plan: Plan, evaluation: Evaluation) -> list[Headline]:
         others += [(words, evaluation.trained.get(name + suffix)) for suffix, words in _BASELINES]
         count = evaluation.trained.get(f"{metric}/{group}/count", 0)
         note = ", ".join(f"{words} {_number(v, form)}" for words, v in others if v is not None)
-        shown.append(Headline(_number(trained, form), headline.label, f"{note} (N = {count:.0f})"))
+        shown.append(Headline(_number(trained, form), headline.label, f"{note} ({_counted(trained, count, form)})"))
     return shown
+
+
+def _counted(value: float, count: float, form: str) -> str:
+    """How many samples, and for shares the half-width of the 95 % interval (normal approximation)."""
+    if form != "percent" or not count:
+        return f"N = {count:.0f}"
+    return f"N = {count:.0f}, ± {196 * (value * (1 - value) / count) ** 0.5:.1f}"
 
 
 def _number(value: float, form: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import resource
+import shutil
 import sys
 import time
 from pathlib import Path
@@ -115,7 +116,8 @@ class StageProgress(ProgressBar):
         share = 1.0 if final else progress(trainer)
         line = self._done(trainer) if final else self._running(trainer, share)
         if sys.stdout.isatty():
-            sys.stdout.write(f"\r\x1b[2K{line}" + ("\n" if final else ""))
+            shown = line[: shutil.get_terminal_size().columns - 1]
+            sys.stdout.write(f"\r\x1b[2K{shown}" + ("\n" if final else ""))
         elif final or int(share * 4) > self._quarter or share == 0:
             sys.stdout.write(line + "\n")
         self._quarter = int(share * 4)
