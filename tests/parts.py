@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor, nn
+
 from anyloom.conversation import Media
 from anyloom.interfaces import Encoder, FeatureSpace
-from torch import Tensor, nn
 
 DIM = 8
 WORDS = [
@@ -90,7 +91,18 @@ def image_decoder_options(**more: Any) -> dict[str, Any]:
     return {"name": "sd-unclip", "space": "patch-image", "dim": DIM, "picture_size": 16, **TINY_IMAGE, **more}
 
 
-TINY_IMAGE: dict[str, Any] = {}
+TINY_IMAGE: dict[str, Any] = {
+    "autoencoder": {"block_out_channels": [8, 8], "layers_per_block": 1, "norm_num_groups": 4},
+    "unet": {
+        "block_out_channels": [8, 8],
+        "layers_per_block": 1,
+        "cross_attention_dim": 8,
+        "attention_head_dim": 2,
+        "norm_num_groups": 4,
+    },
+    "context_tokens": 1,
+    "steps": 2,
+}
 
 
 def model_options(tokenizer: Path, modalities: tuple[str, ...] = ("image", "audio"), **more: Any) -> dict[str, Any]:

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import lightning
 import yaml
 
 from anyloom.conversation import write_media
@@ -64,3 +65,14 @@ def write_config(folder: Path, sections: dict[str, Any], name: str = "config.yam
     path = folder / name
     path.write_text(yaml.safe_dump(sections, sort_keys=False))
     return str(path)
+
+
+class PowerCut(lightning.Callback):
+    """Ends a run the hard way before a step."""
+
+    def __init__(self, step: int) -> None:
+        self.step = step
+
+    def on_train_batch_start(self, trainer: Any, *_: Any) -> None:
+        if trainer.global_step == self.step:
+            raise RuntimeError("power cut")

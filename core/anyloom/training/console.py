@@ -13,14 +13,23 @@ _LOGGERS = ("lightning.pytorch.utilities.rank_zero", "lightning.fabric.utilities
 
 
 @contextmanager
-def without_noise() -> Iterator[None]:
-    """Leave out lightning's advertisements and its warnings about its own insides; all else stays visible."""
+def without_noise(*, resuming: bool = False) -> Iterator[None]:
+    """Leave out lightning's advertisements and its warnings about its own insides; all else stays visible.
+
+    Args:
+        resuming: Also leave out that the folder of checkpoints is not empty.
+    """
     loggers = [logging.getLogger(name) for name in _LOGGERS]
     for logger in loggers:
         logger.addFilter(_worth_reading)
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message=r".*LeafSpec.*is deprecated", category=FutureWarning)
+            warnings.filterwarnings(
+                "ignore", message=r"(?s).*(Jsonargparse|instantiate_classes)", category=DeprecationWarning
+            )
+            if resuming:
+                warnings.filterwarnings("ignore", message="Checkpoint directory .* exists and is not empty")
             yield
     finally:
         for logger in loggers:

@@ -166,6 +166,12 @@ class AutoencoderStage(DecoderStage):
         """Reconstruction error on held-out media."""
         self._step(batch, "val")
 
+    def on_train_start(self) -> None:
+        """Fit the linear path, where there is one, unless training is resumed."""
+        if self.trainer.global_step == 0 and self.decoder.config.autoencoder.linear:
+            targets = [b.targets for b in self.sample_batches() if b.targets is not None]
+            self.decoder.autoencoder.fit_linear(torch.cat(targets))
+
     def on_train_end(self) -> None:
         """Standardise the latents, so that the denoiser sees unit variance."""
         targets = [b.targets for b in self.sample_batches() if b.targets is not None]
@@ -259,11 +265,13 @@ class DenoiserStage(DecoderStage):
         return both[0], both[1]
 
     def on_train_start(self) -> None:
-        """Take feature statistics, unless training is resumed."""
+        """Take feature statistics and fit the drawing, unless training is resumed."""
         if self.config.fit_features and self.trainer.global_step == 0:
-            features = [self.prepare(batch)[0] for batch in self.sample_batches()]
-            if features:
-                self.decoder.fit_features(torch.cat(features))
+            pairs = [self.prepare(batch) for batch in self.sample_batches()]
+            if pairs:
+                features, latents = (torch.cat(side) for side in zip(*pairs))
+                self.decoder.fit_features(features)
+                self.decoder.fit_sketch(features, latents)
 
     def training_step(self, batch: MediaTargets, batch_idx: int) -> Tensor | None:
         """Denoising error of one batch."""

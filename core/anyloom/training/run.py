@@ -39,11 +39,29 @@ def training_module(module: dict[str, Any], model: dict[str, Any]) -> lightning.
 
 
 class _CommandLine(LightningCLI):
-    """LightningCLI on a composed config instead of command-line words."""
+    """LightningCLI on a composed config. It parses and builds the trainer; anyloom builds the module and the data.
+
+    jsonargparse would build every ``{class_path: ...}`` it sees, so it does not see their sections.
+    """
+
+    def __init__(self, project: ProjectConfig, module: dict[str, Any], **options: Any) -> None:
+        self.project, self.module_options = project, module
+        super().__init__(save_config_callback=None, parser_kwargs={"exit_on_error": False}, **options)
+
+    def add_core_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        """Add the trainer's options alone."""
+        parser.add_lightning_class_args(self.trainer_class, "trainer")
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         """Take the config as it is, without a look at ``sys.argv``."""
         self.config = parser.parse_object(args)
+
+    def instantiate_classes(self) -> None:
+        """Build data, module and trainer."""
+        self.config_init = self.parser.instantiate_classes(self.config)
+        self.datamodule = AnyToAnyData(self.project.data)
+        self.model = training_module(self.module_options, self.project.model)
+        self.trainer = self.instantiate_trainer()
 
     def instantiate_trainer(self, **kwargs: Any) -> lightning.Trainer:
         """Build the trainer.
@@ -77,13 +95,6 @@ def run(subcommand: str, sections: Mapping[str, Any], *, answers: Path | None = 
     _check_checkpoint(project)
     options = project.module if subcommand == "fit" else _trained(project)
 
-    # jsonargparse would build every {class_path: ...} it sees, so it sees the trainer's options only
-    def module() -> lightning.LightningModule:
-        return training_module(options, project.model)
-
-    def data() -> lightning.LightningDataModule:
-        return AnyToAnyData(project.data)
-
     callbacks: list[Any] = [RandomState(project.seed_everything), ConfigWriter(sections)]
     if project.result is not None:
         callbacks.append(ResultWriter(project.result))
@@ -91,16 +102,13 @@ def run(subcommand: str, sections: Mapping[str, Any], *, answers: Path | None = 
         callbacks.append(AnswerWriter(answers))
     extra = {"return_predictions": False} if subcommand == "predict" and answers is not None else {}
     try:
-        with without_noise():
+        with without_noise(resuming=project.ckpt_path is not None):
             return _CommandLine(
-                model_class=module,
-                datamodule_class=data,
-                save_config_callback=None,
+                project,
+                options,
                 seed_everything_default=project.seed_everything,
-                parser_kwargs={"exit_on_error": False},
                 args={"subcommand": subcommand, subcommand: {**_lightning_config(project), **extra}},
                 trainer_defaults={"callbacks": callbacks},
-                auto_configure_optimizers=False,
                 load_from_checkpoint_support=False,
             )
     except ArgumentError as error:

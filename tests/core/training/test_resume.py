@@ -1,0 +1,145 @@
+from __future__ import annotations
+
+import copy
+from collections import Counter
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from lightning.pytorch.cli import LightningCLI
+
+from anyloom import AnyToAnyModel, Conversation, Message
+from anyloom.data.loader import ResumableLoader
+from anyloom.interfaces import Sample
+from anyloom.training.run import run
+from parts import picture
+from projects import sections
+
+CHECKPOINT = "lightning.pytorch.callbacks.ModelCheckpoint"
+
+
+def losses(folder: Path) -> dict[int, str]:
+    """Training loss by step, as the CSV logger printed it; the last version wins."""
+    found: dict[int, str] = {}
+    for version in sorted((folder / "run" / "csv").glob("version_*"), key=lambda p: int(p.name.split("_")[1])):
+        lines = (version / "metrics.csv").read_text().splitlines() if (version / "metrics.csv").exists() else []
+        header = lines[0].split(",") if lines else []
+        for row in (dict(zip(header, line.split(","))) for line in lines[1:]):
+            if row.get("train/loss"):
+                found[int(row["step"])] = row["train/loss"]
+    return found
+
+
+def project(folder: Path) -> dict[str, Any]:
+    """Seven steps in epochs of four, a validation every two steps, a checkpoint after every step."""
+    folder.mkdir()
+    made = sections(folder, max_steps=7)
+    options = {"dirpath": str(folder / "checkpoints"), "every_n_train_steps": 1, "save_last": True}
+    made["trainer"] |= {
+        "callbacks": [{"class_path": CHECKPOINT, "init_args": options}],
+        "val_check_interval": 2,
+        "num_sanity_val_steps": 0,
+    }
+    made["data"]["bucket"] = 2
+    return made
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> tuple[LightningCLI, dict[int, str]]:
+    folder = tmp_path_factory.mktemp("whole") / "run"
+    return run("fit", project(folder)), losses(folder)
+
+
+@pytest.mark.parametrize("stop", [1, 3, 4, 5])
+def test_a_resumed_run_equals_the_uninterrupted_one_bit_for_bit(
+    tmp_path: Path, whole: tuple[LightningCLI, dict[int, str]], stop: int
+) -> None:
+    """The loss depends on random noise on features, on the order of batches and on the optimizer's state."""
+    config = project(tmp_path / "run")
+    cut = copy.deepcopy(config)
+    cut["trainer"]["callbacks"].append({"class_path": "projects.PowerCut", "init_args": {"step": stop}})
+    with pytest.raises(RuntimeError, match="power cut"):
+        run("fit", cut)
+    assert not (tmp_path / "run" / "result").exists()
+
+    resumed = run("fit", {**config, "ckpt_path": "last"})
+    cli, expected = whole
+    assert sorted(expected) == list(range(7))
+    assert losses(tmp_path / "run") == expected
+    weights = resumed.model.state_dict()
+    assert all(torch.equal(weights[name], tensor) for name, tensor in cli.model.state_dict().items())
+
+
+def test_the_result_loads_and_gives_equal_outputs(tmp_path: Path) -> None:
+    trained = run("fit", project(tmp_path / "run")).model.model.eval()
+    loaded = AnyToAnyModel.from_pretrained(tmp_path / "run" / "result")
+    sample = Sample(Conversation([Message("user", ["hello", picture(1)]), Message("assistant", [picture(2)])]), "t")
+    for term, value in trained(trained.collator()([sample])).terms.items():
+        assert torch.equal(value, loaded(loaded.collator()([sample])).terms[term]), term
+    asked = sample.conversation.prompt()
+    answers = [m.generate(asked, media={"image": "force"}, max_new_tokens=4) for m in (trained, loaded)]
+    assert answers[0].text == answers[1].text
+    assert torch.equal(answers[0].media[0].features, answers[1].media[0].features)
+
+
+def loader(**options: Any) -> ResumableLoader:
+    samples = [Sample(Conversation([Message("user", str(i))]), "t") for i in range(10)]
+    return ResumableLoader(lambda epoch: samples, lambda s: [x.conversation.messages[0].text for x in s], 2, **options)
+
+
+def test_every_pass_is_a_new_epoch_of_all_samples() -> None:
+    made = loader(bucket=2)
+    first, second = list(made), list(made)
+    assert Counter(chain(*first)) == Counter(chain(*second)) == Counter(map(str, range(10)))
+    assert first != second
+    assert len(made) == 5
+
+
+def test_a_pass_that_was_left_early_does_not_repeat_itself() -> None:
+    made = loader()
+    iterator = iter(made)
+    left = next(iterator)
+    assert list(made) == list(loader_at(1))
+    assert left == next(iter(loader()))
+
+
+def loader_at(epoch: int) -> ResumableLoader:
+    made = loader()
+    made.load_state_dict({"epoch": epoch, "done": 0})
+    return made
+
+
+@pytest.mark.parametrize("done", range(1, 6))
+@pytest.mark.parametrize("bucket", [1, 2, 3])
+def test_a_saved_loader_goes_on_where_it_was(done: int, bucket: int) -> None:
+    made = loader(bucket=bucket)
+    iterator = iter(made)
+    for _ in range(done):
+        next(iterator)
+    state = made.state_dict()
+    rest = [*iterator, *made]
+    resumed = loader(bucket=bucket)
+    resumed.load_state_dict(state)
+    again = [*resumed, *resumed] if done < 5 else [*resumed]
+    assert again == rest
+
+
+def test_validation_always_reads_everything_in_order() -> None:
+    made = loader(shuffle=False)
+    next(iter(made))
+    assert list(made) == list(made) == [[str(i), str(i + 1)] for i in range(0, 10, 2)]
+
+
+@pytest.mark.parametrize("shuffle", [True, False])
+def test_processes_share_the_samples_without_overlap(shuffle: bool) -> None:
+    one, other = (set(chain(*loader(shuffle=shuffle, rank=rank, world=2))) for rank in range(2))
+    assert not one & other
+    assert len(one | other) == (8 if shuffle else 10)
+
+
+def test_reading_draws_nothing_from_the_global_generator() -> None:
+    before = torch.get_rng_state()
+    list(loader())
+    assert torch.equal(before, torch.get_rng_state())
