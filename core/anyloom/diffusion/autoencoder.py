@@ -24,6 +24,8 @@ class AutoencoderSizes(ComponentConfig):
         norm_num_groups: Groups of the group norms.
         patch: Fold squares of ``patch`` by ``patch`` values into channels first; 2 makes a level cheaper.
         scaling_factor: Latents are multiplied by this until their own statistics are fitted.
+        linear: Add a linear path, the principal components of the folded squares, fitted in closed form before
+            training; the network then learns a correction of it.
         kl_weight: Weight of the KL term, taken per latent number, when the autoencoder is trained.
     """
 
@@ -33,6 +35,7 @@ class AutoencoderSizes(ComponentConfig):
     norm_num_groups: PositiveInt = 32
     patch: PositiveInt = 1
     scaling_factor: PositiveFloat = 0.18215
+    linear: bool = False
     kl_weight: float = 2e-5
 
     @property
@@ -72,12 +75,17 @@ class LatentAutoencoder(nn.Module):
             sample_size=sample_size // sizes.patch,
             scaling_factor=sizes.scaling_factor,
         )
+        self.linear = LinearPath(folded, sizes.latent_channels, levels) if sizes.linear else None
+        if self.linear is not None:
+            for layer in (self.vae.encoder.conv_out, self.vae.decoder.conv_out):
+                nn.init.zeros_(layer.weight)
+                nn.init.zeros_(layer.bias)
         self.register_buffer("latent_mean", torch.zeros(sizes.latent_channels))
         self.register_buffer("latent_std", torch.full((sizes.latent_channels,), 1 / sizes.scaling_factor))
 
     def encode(self, x: Tensor) -> Tensor:
         """Standardised mean latents ``(B, Z, h, w)`` of ``x`` ``(B, C, H, W)``."""
-        return self.standardise(self._posterior(x).mean)
+        return self.standardise(self._moments(x)[0])
 
     def decode(self, latents: Tensor) -> Tensor:
         """Return ``(B, C, H, W)`` for standardised latents."""
@@ -86,8 +94,7 @@ class LatentAutoencoder(nn.Module):
 
     def reconstruct(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Return ``x`` through a sampled latent, and the KL divergence ``(B,)`` per latent number."""
-        posterior = self._posterior(x)
-        mean, logvar = posterior.mean.float(), posterior.logvar.float()
+        mean, logvar = self._moments(x)
         raw = mean + torch.exp(0.5 * logvar) * torch.randn_like(mean)
         kl = 0.5 * (mean.square() + logvar.exp() - 1 - logvar).flatten(1).mean(1)
         return self._decode_raw(raw), kl
@@ -97,14 +104,73 @@ class LatentAutoencoder(nn.Module):
         return (raw - self.latent_mean[:, None, None]) / self.latent_std[:, None, None]
 
     @torch.no_grad()
+    def fit_linear(self, x: Tensor) -> None:
+        """Fit the linear path, where there is one, to inputs ``(N, C, H, W)``, and make the posterior narrow."""
+        if self.linear is not None:
+            self.linear.fit(F.pixel_unshuffle(x, self.patch))
+            half = len(self.vae.quant_conv.bias) // 2
+            nn.init.zeros_(self.vae.quant_conv.weight[half:])
+            nn.init.constant_(self.vae.quant_conv.bias[half:], -4.0)
+
+    @torch.no_grad()
     def fit_latents(self, x: Tensor) -> None:
         """Take the latents' mean and standard deviation per channel from inputs ``(N, C, H, W)``."""
-        raw = torch.cat([self._posterior(part).mean.float() for part in torch.split(x, 64)])
+        raw = torch.cat([self._moments(part)[0] for part in torch.split(x, 64)])
         self.latent_mean.copy_(raw.mean((0, 2, 3)))
         self.latent_std.copy_(raw.std((0, 2, 3)).clamp(min=1e-4))
 
-    def _posterior(self, x: Tensor) -> Any:
-        return self.vae.encode(F.pixel_unshuffle(x, self.patch)).latent_dist
+    def _moments(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and log variance ``(B, Z, h, w)`` of raw latents, float32."""
+        folded = F.pixel_unshuffle(x, self.patch)
+        posterior = self.vae.encode(folded).latent_dist
+        mean = posterior.mean.float()
+        return (mean if self.linear is None else mean + self.linear.down(folded)), posterior.logvar.float()
 
     def _decode_raw(self, raw: Tensor) -> Tensor:
-        return F.pixel_shuffle(self.vae.decode(raw).sample, self.patch).float()
+        folded = self.vae.decode(raw).sample.float()
+        folded = folded if self.linear is None else folded + self.linear.up(raw)
+        return F.pixel_shuffle(folded, self.patch)
+
+
+class LinearPath(nn.Module):
+    """Principal components of squares, of unit variance: the best linear autoencoder, in closed form.
+
+    Args:
+        channels: Channels C of what comes in.
+        latent_channels: Components Z kept of each square.
+        levels: Levels of the autoencoder beside it; a square has ``2 ** (levels - 1)`` rows and columns.
+    """
+
+    encoder: Tensor
+    decoder: Tensor
+    offset: Tensor
+
+    def __init__(self, channels: int, latent_channels: int, levels: int) -> None:
+        super().__init__()
+        self.fold = 1 << (levels - 1)
+        numbers = channels * self.fold**2
+        self.register_buffer("encoder", torch.zeros(latent_channels, numbers))
+        self.register_buffer("decoder", torch.zeros(numbers, latent_channels))
+        self.register_buffer("offset", torch.zeros(numbers))
+
+    @torch.no_grad()
+    def fit(self, x: Tensor) -> None:
+        """Fit to inputs ``(N, C, H, W)``."""
+        squares = F.pixel_unshuffle(x, self.fold).movedim(1, -1).flatten(0, -2).double()
+        self.offset.copy_(squares.mean(0))
+        variance, basis = torch.linalg.eigh(torch.cov(squares.T))
+        count = len(self.encoder)
+        size = variance.flip(0)[:count].clamp_min(1e-8).sqrt()
+        basis = basis.flip(1)[:, :count]
+        self.encoder.copy_((basis / size).T)
+        self.decoder.copy_(basis * size)
+
+    def down(self, x: Tensor) -> Tensor:
+        """Components ``(B, Z, h, w)`` of ``x`` ``(B, C, H, W)``."""
+        squares = F.pixel_unshuffle(x, self.fold) - self.offset[:, None, None]
+        return F.conv2d(squares, self.encoder[:, :, None, None])
+
+    def up(self, components: Tensor) -> Tensor:
+        """Return ``(B, C, H, W)`` for components ``(B, Z, h, w)``."""
+        squares = F.conv2d(components, self.decoder[:, :, None, None]) + self.offset[:, None, None]
+        return F.pixel_shuffle(squares, self.fold)

@@ -21,6 +21,7 @@ from anyloom.diffusion.condition import drop_condition
 from anyloom.diffusion.objective import Prediction, Weighting, denoising_loss
 from anyloom.diffusion.sampling import row_generators, row_noise, sample
 from anyloom.diffusion.schedule import Schedule, build_scheduler
+from anyloom.diffusion.sketch import Sketch
 from anyloom.diffusion.weights import is_repository, load_saved, save
 from anyloom.errors import ConfigError, FeatureSpaceError
 from anyloom.interfaces.decoder import Decoder
@@ -46,6 +47,11 @@ class LatentDiffusionDecoder(Decoder):
             weighting: Weight of the squared error over noise levels; ``noise`` gives the paper's noise error.
             min_snr_gamma: Cap used by ``weighting: min_snr``.
             schedule: Noise schedule and sampler.
+            sketch: Draw the features as latents in closed form, show the drawing to the network beside the noise, and
+                let it correct the Gaussian denoiser around it; see :mod:`anyloom.diffusion.sketch`.
+            feature_noise: Standard deviation of noise added to the features while the decoder itself is trained,
+                in units of the features' own; makes it forgiving towards predicted features.
+            start_noise: Standard deviation of the noise that sampling starts from; below 1 gives calmer results.
             condition_dropout: Share of samples whose condition is the null while the decoder itself is trained.
             autoencoder: Sizes of the autoencoder.
             steps: Denoising steps, unless a call says otherwise.
@@ -64,6 +70,9 @@ class LatentDiffusionDecoder(Decoder):
         weighting: Weighting = "none"
         min_snr_gamma: float = 5.0
         schedule: Schedule = Schedule()
+        sketch: bool = False
+        feature_noise: float = Field(default=0.0, ge=0)
+        start_noise: float = Field(default=1.0, ge=0)
         condition_dropout: float = Field(default=0.1, ge=0, le=1)
         autoencoder: AutoencoderSizes = AutoencoderSizes()
         steps: PositiveInt = 50
@@ -96,9 +105,20 @@ class LatentDiffusionDecoder(Decoder):
         super().__init__(config)
         self.scheduler = build_scheduler(config.schedule, config.prediction)
         self.null = nn.Parameter(torch.zeros(config.tokens, config.dim))
+        self.register_buffer("feature_std", torch.ones(config.tokens * config.dim))
+        self.sketch: Sketch | None = None
+
+    @property
+    def denoiser_channels(self) -> int:
+        """Channels that the denoiser reads: the noisy latents', and as many for the drawing where there is one."""
+        return int(self.config.autoencoder.latent_channels) * (2 if self.config.sketch else 1)
 
     def settle(self) -> None:
         """Apply attention, checkpointing and freezing; subclasses call it when their parts exist."""
+        if self.config.sketch and self.sketch is None:
+            self.sketch = Sketch(self.config.tokens * self.config.dim, self.latent_shape)
+            nn.init.zeros_(self.unet.conv_out.weight)
+            nn.init.zeros_(self.unet.conv_out.bias)
         if self.config.attention == "eager":
             from diffusers.models.attention_processor import AttnProcessor
 
@@ -162,7 +182,41 @@ class LatentDiffusionDecoder(Decoder):
         """Make media of the autoencoder's output ``(B, C, H, W)``."""
 
     def fit_features(self, features: Tensor) -> None:
-        """Take statistics from training features ``(N, L, D)``, where the decoder uses any."""
+        """Take statistics from training features ``(N, L, D)``."""
+        self.feature_std.copy_(features.flatten(1).float().std(0).clamp(min=1e-4))
+
+    def fit_sketch(self, features: Tensor, latents: Tensor) -> None:
+        """Fit the drawing to training features ``(N, L, D)`` and their latents ``(N, Z, h, w)``."""
+        if self.sketch is not None:
+            self.sketch.fit(features, latents, self.config.feature_noise * self.feature_std)
+
+    def _noised(self, features: Tensor) -> Tensor:
+        """Add a random amount of noise to features while the decoder itself is trained."""
+        if not (self.training and self.config.feature_noise):
+            return features
+        amount = self.config.feature_noise * torch.rand(len(features), 1, 1, device=features.device)
+        return features + amount * self.feature_std.view(features.shape[1:]) * torch.randn_like(features)
+
+    def _condition(self, features: Tensor, generators: Sequence[torch.Generator] | None = None) -> Tensor:
+        """The condition and, flattened behind it, the drawing."""
+        condition = self.condition(features, generators)
+        return condition if self.sketch is None else torch.cat([condition.flatten(1), self.sketch.draw(features)], 1)
+
+    def _null_condition(self) -> Tensor:
+        null = self.null_condition()
+        return null if self.sketch is None else torch.cat([null.flatten(), self.sketch.null])
+
+    def _denoise(self, noisy: Tensor, timesteps: Tensor, condition: Tensor) -> Tensor:
+        """The network, or its correction of the Gaussian denoiser around the drawing."""
+        if self.sketch is None:
+            return self.denoise(noisy, timesteps, condition)
+        shape = self.null_condition().shape
+        own, drawn = condition.split([shape.numel(), condition.shape[1] - shape.numel()], 1)
+        drawing, variance = self.sketch.split(drawn)
+        base = self.sketch.prediction(
+            noisy, drawing, variance, timesteps, self.scheduler.alphas_cumprod, self.config.prediction
+        )
+        return base + self.denoise(torch.cat([noisy, drawing], 1), timesteps, own.unflatten(1, shape))
 
     def loss(self, features: Tensor, targets: Tensor) -> Tensor:
         """Diffusion loss ``(B,)``; see :meth:`anyloom.interfaces.Decoder.loss`."""
@@ -182,11 +236,11 @@ class LatentDiffusionDecoder(Decoder):
         Raises:
             anyloom.errors.FeatureSpaceError: The features are not ``(B, L, D)`` of this decoder's space.
         """
-        condition = self.condition(self.checked(features))
+        condition = self._condition(self._noised(self.checked(features)))
         if self.training:
-            condition = drop_condition(condition, self.null_condition(), self.config.condition_dropout)
+            condition = drop_condition(condition, self._null_condition(), self.config.condition_dropout)
         return denoising_loss(
-            lambda noisy, steps: self.denoise(noisy, steps, condition),
+            lambda noisy, steps: self._denoise(noisy, steps, condition),
             latents,
             self.scheduler.alphas_cumprod,
             prediction=self.config.prediction,
@@ -224,11 +278,11 @@ class LatentDiffusionDecoder(Decoder):
             raise ConfigError(f"{len(seeds)} seeds for {len(features)} rows", fix="give one seed per row")
         generators = row_generators(seeds)
         return sample(
-            self.denoise,
+            self._denoise,
             self.scheduler,
-            noise=row_noise(self.latent_shape, generators, features),
-            condition=self.condition(features, generators),
-            null=self.null_condition(),
+            noise=self.config.start_noise * row_noise(self.latent_shape, generators, features),
+            condition=self._condition(features, generators),
+            null=self._null_condition(),
             steps=steps or self.config.steps,
             guidance=self.config.guidance if guidance is None else guidance,
             generators=generators,

@@ -13,7 +13,7 @@ import json
 import tarfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, lru_cache
 from importlib.resources import files
 from typing import Any, Final, Literal
 
@@ -169,6 +169,7 @@ def picture_pixels(picture: Picture) -> Tensor:
     return torch.from_numpy(np.array(ground.convert("RGB"))).permute(2, 0, 1).contiguous()
 
 
+@lru_cache(maxsize=256)
 def sound_wave(sound: Sound) -> Tensor:
     """Return the sound, float32 (1, T) within [-1, 1], mono at 16 kHz."""
     samples, rate = soundfile.read(io.BytesIO(_members()[sound.member]), dtype="float32")

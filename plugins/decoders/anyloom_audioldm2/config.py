@@ -11,7 +11,7 @@ from anyloom.diffusion.latent_decoder import LatentDiffusionDecoder
 from anyloom.diffusion.objective import Prediction
 from anyloom.diffusion.schedule import Schedule
 from anyloom.interfaces.component import ComponentConfig
-from anyloom_audioldm2.mel import MelScale
+from anyloom.signal.mel import MelScale
 
 __all__ = ["AudioLDM2Config", "MelOptions", "UNetSizes"]
 
@@ -84,8 +84,6 @@ class AudioLDM2Config(LatentDiffusionDecoder.Config):
         lm_tokens: Tokens of the slot that GPT2 filled in AudioLDM2.
         lm_dim: Their width.
         lm_slot: What that slot holds: ``zeros``, or a linear ``projection`` of the mean feature.
-        feature_noise: Standard deviation of noise added to the features while the decoder itself is trained, in
-            units of the features' own; makes it forgiving towards predicted features.
         griffin_lim_steps: Iterations, where the weights bring no vocoder.
     """
 
@@ -101,7 +99,6 @@ class AudioLDM2Config(LatentDiffusionDecoder.Config):
     lm_tokens: PositiveInt = 8
     lm_dim: PositiveInt = 768
     lm_slot: Literal["zeros", "projection"] = "zeros"
-    feature_noise: float = 0.0
     griffin_lim_steps: PositiveInt = 32
 
     @model_validator(mode="after")

@@ -33,7 +33,6 @@ class AudioLDM2Decoder(LatentDiffusionDecoder):
     fixed_options = (*LatentDiffusionDecoder.fixed_options, "unet.", "mel.")
     free_options = (*LatentDiffusionDecoder.free_options, "mel.frames")
     apart = ("autoencoder.", "vocoder.")
-    feature_std: Tensor
     lm: nn.Linear | None
 
     def __init__(self, config: AudioLDM2Config) -> None:
@@ -45,9 +44,8 @@ class AudioLDM2Decoder(LatentDiffusionDecoder):
             mel.frames // reduction,
             mel.num_mels // reduction,
         )
-        self.register_buffer("feature_std", torch.ones(config.dim))
         self.lm = nn.Linear(config.dim, config.lm_tokens * config.lm_dim) if config.lm_slot == "projection" else None
-        self.unet = _build_unet(config)
+        self.unet = _build_unet(config, self.denoiser_channels)
         self.vocoder = None
         self.settle()
 
@@ -61,14 +59,8 @@ class AudioLDM2Decoder(LatentDiffusionDecoder):
             raise MediaError("this sound has no sample rate", where=media.path, fix='set meta["sample_rate"]')
         return log_mel(media.tensor(), media.meta["sample_rate"], self.config.mel)
 
-    def fit_features(self, features: Tensor) -> None:
-        """Take the standard deviation that ``feature_noise`` is measured in from features ``(N, L, D)``."""
-        self.feature_std.copy_(features.flatten(0, 1).float().std(0).clamp(min=1e-4))
-
     def condition(self, features: Tensor, generators: Sequence[torch.Generator] | None = None) -> Tensor:
-        """The features ``(B, L, D)``, noised while the decoder is trained."""
-        if self.training and self.config.feature_noise > 0:
-            return features + self.config.feature_noise * self.feature_std * torch.randn_like(features)
+        """The features ``(B, L, D)`` themselves."""
         return features
 
     def null_condition(self) -> Tensor:
@@ -138,12 +130,12 @@ class AudioLDM2Decoder(LatentDiffusionDecoder):
         load(self, source)
 
 
-def _build_unet(config: AudioLDM2Config) -> Any:
+def _build_unet(config: AudioLDM2Config, channels: int) -> Any:
     from diffusers import AudioLDM2UNet2DConditionModel
 
     sizes, attends = config.unet, config.unet.attends
     return AudioLDM2UNet2DConditionModel(
-        in_channels=config.autoencoder.latent_channels,
+        in_channels=channels,
         out_channels=config.autoencoder.latent_channels,
         down_block_types=tuple("CrossAttnDownBlock2D" if a else "DownBlock2D" for a in attends),
         up_block_types=tuple("CrossAttnUpBlock2D" if a else "UpBlock2D" for a in reversed(attends)),

@@ -7,8 +7,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from anyloom.errors import MediaError
+from anyloom.signal.mel import griffin_lim, mel_filters, mel_to_magnitude, spectrogram
 from anyloom_audioldm2.config import MelOptions
-from anyloom_audioldm2.mel import griffin_lim, mel_filters, mel_to_magnitude, spectrogram
 
 __all__ = ["filters", "log_mel", "to_wave"]
 

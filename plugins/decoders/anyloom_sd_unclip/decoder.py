@@ -45,7 +45,7 @@ class SDUnCLIPDecoder(LatentDiffusionDecoder):
             self.context = nn.Parameter(context)
         else:
             self.register_buffer("context", context)
-        self.unet = _build_unet(config, side)
+        self.unet = _build_unet(config, side, self.denoiser_channels)
         self.settle()
 
     def preprocess(self, media: Media) -> Tensor:
@@ -54,6 +54,7 @@ class SDUnCLIPDecoder(LatentDiffusionDecoder):
 
     def fit_features(self, features: Tensor) -> None:
         """Standardise the noise augmentation with training features ``(N, L, D)``."""
+        super().fit_features(features)
         self.augmentation.fit(features.flatten(1))
 
     def condition(self, features: Tensor, generators: Sequence[torch.Generator] | None = None) -> Tensor:
@@ -102,13 +103,13 @@ class SDUnCLIPDecoder(LatentDiffusionDecoder):
         load(self, source)
 
 
-def _build_unet(config: SDUnCLIPConfig, side: int) -> Any:
+def _build_unet(config: SDUnCLIPConfig, side: int, channels: int) -> Any:
     from diffusers import UNet2DConditionModel
 
     sizes, attends = config.unet, config.unet.attends
     return UNet2DConditionModel(
         sample_size=side,
-        in_channels=config.autoencoder.latent_channels,
+        in_channels=channels,
         out_channels=config.autoencoder.latent_channels,
         down_block_types=tuple("CrossAttnDownBlock2D" if a else "DownBlock2D" for a in attends),
         up_block_types=tuple("CrossAttnUpBlock2D" if a else "UpBlock2D" for a in reversed(attends)),

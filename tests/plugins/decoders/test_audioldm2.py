@@ -10,9 +10,9 @@ import torch
 
 from anyloom.conversation import Media
 from anyloom.errors import CheckpointError, ConfigError, MediaError
+from anyloom.signal.mel import griffin_lim, mel_filters, mel_to_magnitude, spectrogram
 from anyloom_audioldm2.config import MelOptions
 from anyloom_audioldm2.decoder import AudioLDM2Decoder
-from anyloom_audioldm2.mel import griffin_lim, mel_filters, mel_to_magnitude, spectrogram
 from anyloom_audioldm2.sound import filters, log_mel, to_wave
 from latent_decoder_contract import LatentDecoderContract
 
@@ -89,7 +89,7 @@ def test_the_spectrum_of_a_tone_has_the_height_of_the_closed_form() -> None:
 
 
 def test_the_spectrum_of_noise_is_inverted_exactly() -> None:
-    from anyloom_audioldm2.mel import _waveform
+    from anyloom.signal.mel import _waveform
 
     wave = torch.randn(4000)
     torch.testing.assert_close(_waveform(spectrogram(wave, 512, 128), 512, 128, 4000), wave, atol=1e-5, rtol=0)

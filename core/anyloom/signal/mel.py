@@ -1,7 +1,7 @@
 """Log-mel spectrograms and the way back to a waveform, in a few lines of torch.
 
 Mel scales: ``slaney`` is linear below 1 kHz and logarithmic above, with filters of equal area (Slaney's Auditory
-Toolbox; librosa's default; what AudioLDM and its vocoder use). ``htk`` is ``2595 log10(1 + f / 700)`` with filters
+Toolbox; librosa's default; what HiFi-GAN vocoders use). ``htk`` is ``2595 log10(1 + f / 700)`` with filters
 of equal height (the HTK book).
 """
 

@@ -1,0 +1,159 @@
+"""The encoder: what a medium looks like (principal components) and what it means (a tower aligned with captions)."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from anyloom.conversation import Media
+from anyloom.errors import ConfigError
+from anyloom.interfaces import Encoder, FeatureSpace
+from anyloom.model.weights import load_into, read_tensors, write_tensors
+from anyloom_conv.frontends import picture_grid, sound_grid
+
+__all__ = ["ConvEncoder", "ConvTower"]
+
+
+class ConvTower(nn.Module):
+    """Patches, then residual convolutions at falling resolution, then one vector.
+
+    Args:
+        channels: Channels of the input.
+        size: Rows and columns of the input.
+        widths: Width of each level; the first stands at a quarter of the resolution, each next at half of that.
+        out_dim: Width of the vector.
+    """
+
+    def __init__(self, channels: int, size: int, widths: tuple[int, ...], out_dim: int) -> None:
+        super().__init__()
+        layers: list[nn.Module] = [nn.Conv2d(channels, widths[0], 4, 4)]
+        for width, following in zip(widths, (*widths[1:], None)):
+            layers.append(_Residual(width))
+            if following is not None:
+                layers += [nn.GroupNorm(8, width), nn.SiLU(), nn.Conv2d(width, following, 2, 2)]
+        side = size // 4 // 2 ** (len(widths) - 1)
+        layers += [nn.GroupNorm(8, widths[-1]), nn.SiLU(), nn.Flatten(), nn.Linear(widths[-1] * side**2, out_dim)]
+        self.layers = nn.Sequential(*layers)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map ``(B, C, size, size)`` to ``(B, out_dim)``."""
+        y: Tensor = self.layers(x)
+        return y
+
+
+class _Residual(nn.Module):
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(
+            nn.GroupNorm(8, width),
+            nn.SiLU(),
+            nn.Conv2d(width, width, 3, padding=1),
+            nn.SiLU(),
+            nn.Conv2d(width, width, 3, padding=1),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = x + self.layers(x)
+        return y
+
+
+class ConvEncoder(Encoder):
+    """One feature per medium: ``layout_dim`` principal components, then ``meaning_dim`` outputs of the tower.
+
+    Both parts are scaled once, at the end of training, to about unit size (``scale: standard``).
+    """
+
+    class Config(Encoder.Config):
+        """Options.
+
+        Args:
+            modality: What it encodes.
+            size: Rows and columns of the picture, or mel bands and frames of the sound.
+            grid: Rows and columns that the principal components look at, after averaging.
+            layout_dim: Number of principal components.
+            meaning_dim: Width of the tower's output; 0 leaves the tower out.
+            widths: Widths of the tower.
+            seconds: Length of sound that is looked at.
+            sample_rate: Of sounds, in Hz.
+            space: Name of the feature space; by default ``conv-<modality>``.
+            weights: Folder that the training stage wrote.
+        """
+
+        modality: Literal["image", "audio"] = "image"
+        size: PositiveInt = 64
+        grid: PositiveInt = 16
+        layout_dim: PositiveInt = 128
+        meaning_dim: NonNegativeInt = 32
+        widths: tuple[PositiveInt, ...] = (48, 96, 128)
+        seconds: PositiveFloat = 2.56
+        sample_rate: PositiveInt = 16000
+        space: str | None = None
+        meaning_scale: float = Field(0.5, gt=0)
+        weights: str | None = None
+
+    def __init__(self, config: Config) -> None:
+        super().__init__(config)
+        self.channels = 3 if config.modality == "image" else 1
+        flat = self.channels * config.grid**2
+        self.register_buffer("projection", torch.zeros(flat, config.layout_dim))
+        self.register_buffer("layout_mean", torch.zeros(config.layout_dim))
+        self.register_buffer("meaning_mean", torch.zeros(config.meaning_dim))
+        self.register_buffer("meaning_std", torch.ones(config.meaning_dim))
+        self.tower = (
+            ConvTower(self.channels, config.size, config.widths, config.meaning_dim) if config.meaning_dim else None
+        )
+
+    def feature_space(self, modality: str) -> FeatureSpace:
+        """One standardised vector."""
+        if modality != self.config.modality:
+            raise ConfigError(f"this encoder is for {self.config.modality}, not {modality}", fix="add another encoder")
+        name = self.config.space or f"conv-{modality}"
+        return FeatureSpace(name=name, dim=self.config.layout_dim + self.config.meaning_dim, scale="standard")
+
+    def preprocess(self, media: Media) -> Tensor:
+        """Picture-like tensor ``(C, size, size)``."""
+        c = self.config
+        if c.modality == "image":
+            return picture_grid(media, c.size)
+        return sound_grid(media, c.size, c.seconds, c.sample_rate)
+
+    def pooled(self, inputs: Tensor) -> Tensor:
+        """Averaged to the grid and flattened, ``(B, C * grid * grid)``."""
+        return F.adaptive_avg_pool2d(inputs, self.config.grid).flatten(1)
+
+    def meaning(self, inputs: Tensor) -> Tensor:
+        """Raw output of the tower ``(B, meaning_dim)``."""
+        assert self.tower is not None
+        raw: Tensor = self.tower(inputs.to(memory_format=torch.channels_last))
+        return raw
+
+    def forward(self, inputs: Tensor, modality: str) -> Tensor:
+        """Features ``(B, 1, D)`` of preprocessed media ``(B, C, size, size)``."""
+        del modality
+        parts = [self.pooled(inputs) @ self.projection - self.layout_mean]
+        if self.tower is not None:
+            standard = (self.meaning(inputs) - self.meaning_mean) / self.meaning_std
+            parts.append(self.config.meaning_scale * standard)
+        return torch.cat(parts, 1)[:, None]
+
+    def save(self, folder: Path) -> None:
+        """Write weights and options for the ``weights`` option."""
+        write_tensors(self.state_dict(), folder / "model.safetensors")
+        options: dict[str, Any] = json.loads(self.config.model_dump_json())
+        (folder / "config.json").write_text(json.dumps({**options, "weights": None}, indent=1) + "\n")
+
+    def load_weights(self) -> None:
+        """Read what :meth:`save` wrote."""
+        if self.config.weights is not None:
+            path = Path(self.config.weights)
+            load_into(self, read_tensors(path), where=str(path))
+
+    def weight_files(self) -> list[Path]:
+        """The folder of the weights."""
+        return [Path(self.config.weights)] if self.config.weights is not None else []

@@ -1,0 +1,49 @@
+"""Media -> a picture-like tensor ``(C, rows, columns)`` of about unit range."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from anyloom.conversation import Media
+from anyloom.errors import MediaError
+from anyloom.signal.mel import mel_filters, spectrogram
+
+__all__ = ["picture_grid", "sound_grid"]
+
+FFT_SIZE = 1024
+FLOOR = 1e-4
+
+
+def picture_grid(media: Media, size: int) -> Tensor:
+    """Picture ``(3, size, size)`` in [-1, 1], resized with antialiasing where needed."""
+    x = media.tensor()
+    if x.ndim != 3 or x.shape[0] != 3:
+        raise MediaError(f"expected a picture (3, H, W), got {tuple(x.shape)}", where=media.path or media.key)
+    x = x.float() / 255 if x.dtype == torch.uint8 else x.float()
+    if x.shape[1:] != (size, size):
+        x = F.interpolate(x[None], (size, size), mode="bilinear", antialias=True, align_corners=False)[0]
+    return x.clamp(0, 1) * 2 - 1
+
+
+def sound_grid(media: Media, size: int, seconds: float, sample_rate: int) -> Tensor:
+    """Log-mel spectrum ``(1, size, size)``: bands, frames; silence is -1 and 0 dB full scale about 1.
+
+    Args:
+        media: Sound ``(1, T)``; its ``sample_rate`` in Hz must be the encoder's.
+        size: Mel bands, and frames over ``seconds``.
+        seconds: What is looked at, from the start; shorter sounds are padded with silence.
+        sample_rate: In Hz.
+    """
+    wave = media.tensor()
+    rate = int(media.meta.get("sample_rate", sample_rate))
+    if rate != sample_rate:
+        import soxr
+
+        wave = torch.from_numpy(soxr.resample(wave.mean(0).numpy(), rate, sample_rate))[None]
+    length = int(seconds * sample_rate)
+    wave = F.pad(wave.mean(0)[:length], (0, max(0, length - wave.shape[-1])))
+    power = spectrogram(wave, FFT_SIZE, length // size)[:, :size].abs().square()
+    mel = mel_filters(size, FFT_SIZE, sample_rate, scale="htk") @ power
+    return (mel + FLOOR).log10()[None] / 3.5 + 1 / 7

@@ -1,0 +1,166 @@
+"""The stage that trains the encoder: components in closed form, then the tower against captions."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from pydantic import PositiveInt
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from anyloom.building import build_named
+from anyloom.config.schema import OptimizerConfig
+from anyloom.interfaces import ComponentConfig, Sample, TrainingModule
+from anyloom.training.optimizer import make_optimizer
+from anyloom_conv.encoder import ConvEncoder
+from anyloom_conv.principal import components, symmetrise
+
+__all__ = ["ConvEncoderStage"]
+
+
+@dataclass
+class Pairs:
+    """Media ``(B, C, size, size)`` and the words that describe them, ids ``(B, W)`` with 0 for none."""
+
+    inputs: Tensor
+    words: Tensor
+
+
+class CaptionCollator:
+    """Takes from each sample its first medium of a modality and the text of the other side.
+
+    Words are hashed into a table: what matters here is which words two captions share, not their order.
+    """
+
+    def __init__(self, encoder: ConvEncoder, table: int) -> None:
+        self.modality, self.preprocess, self.table = encoder.config.modality, encoder.preprocess, table
+
+    def __call__(self, samples: Sequence[Sample]) -> Pairs | None:
+        """Make a batch; None if no sample has such a medium."""
+        found = [(m, self._text(s)) for s in samples for m in s.conversation.media[:1] if m.modality == self.modality]
+        if not found:
+            return None
+        ids = [self._ids(text) for _, text in found]
+        words = torch.zeros(len(ids), max(map(len, ids)), dtype=torch.long)
+        for row, found_ids in enumerate(ids):
+            words[row, : len(found_ids)] = torch.tensor(found_ids)
+        return Pairs(torch.stack([self.preprocess(m) for m, _ in found]), words)
+
+    @staticmethod
+    def _text(sample: Sample) -> str:
+        return " ".join(m.text for m in sample.conversation.messages)
+
+    def _ids(self, text: str) -> list[int]:
+        words = "".join(c.lower() if c.isalnum() else " " for c in text).split() or ["-"]
+        return [int.from_bytes(w.encode()[:8], "little") % (self.table - 1) + 1 for w in words]
+
+
+class ConvEncoderStage(TrainingModule):
+    """Fits the principal components before the first step and trains the tower by InfoNCE (CLIP's loss).
+
+    Logs ``train/loss`` and the share of captions found among those of the batch, ``train/found``.
+    """
+
+    class Config(ComponentConfig):
+        """Options.
+
+        Args:
+            encoder: The encoder component.
+            optimizer: Learning rate and its schedule.
+            statistics: Batches from which components and scales are computed.
+            words: Rows of the hashed word table.
+        """
+
+        encoder: dict[str, Any]
+        optimizer: OptimizerConfig = OptimizerConfig()
+        statistics: PositiveInt = 16
+        words: PositiveInt = 4096
+
+    config: Config
+
+    def __init__(self, config: Config, model: dict[str, Any]) -> None:
+        super().__init__(config, model)
+        encoder = build_named("encoder", {**config.encoder, "weights": None}, where="module.encoder")
+        assert isinstance(encoder, ConvEncoder)
+        self.encoder = encoder.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        width = max(encoder.config.meaning_dim, 1)
+        self.text = nn.EmbeddingBag(config.words, width, mode="mean", padding_idx=0)
+        self.log_scale = nn.Parameter(torch.tensor(math.log(10.0)))
+        self._read: list[Tensor] = []
+
+    def collator(self) -> CaptionCollator:
+        """Pairs of media and words."""
+        return CaptionCollator(self.encoder, self.config.words)
+
+    def configure_optimizers(self) -> Any:
+        """AdamW over the tower and the word table."""
+        return make_optimizer(self.named_parameters(), self.config.optimizer, self.trainer)
+
+    def on_train_start(self) -> None:
+        """Fit the components, unless training is resumed."""
+        if self.trainer.global_step == 0:
+            self._fit_components()
+
+    def _sample(self) -> list[Tensor]:
+        """Some training media, preprocessed; read once."""
+        if not self._read:
+            loader: Any = self.trainer.datamodule.train_dataloader()  # type: ignore[attr-defined]
+            self._read = [b.inputs for _, b in zip(range(self.config.statistics), loader) if b is not None]
+        return self._read
+
+    @torch.no_grad()
+    def _fit_components(self) -> None:
+        encoder, c = self.encoder, self.encoder.config
+        flat = torch.cat([encoder.pooled(x) for x in self._sample()])
+        if c.modality == "image":
+            moment = symmetrise(flat.T @ flat / len(flat), (encoder.channels, c.grid, c.grid))
+        else:
+            moment = torch.cov(flat.T)
+        projection = components(moment, c.layout_dim)
+        layout = flat @ projection
+        size = (layout - layout.mean(0)).std()
+        encoder.projection.copy_(projection / size)
+        if c.modality != "image":
+            encoder.layout_mean.copy_(layout.mean(0) / size)
+
+    def _loss(self, batch: Pairs, stage: str) -> Tensor | None:
+        if self.encoder.tower is None or len(batch.inputs) < 2:
+            return None
+        media = F.normalize(self.encoder.meaning(batch.inputs), dim=-1)
+        text = F.normalize(self.text(batch.words), dim=-1)
+        scores = self.log_scale.clamp(max=math.log(100.0)).exp() * media @ text.T
+        same = (batch.words[:, None] == batch.words[None]).all(-1).float()
+        target = same / same.sum(1, keepdim=True)
+        loss = (F.cross_entropy(scores, target) + F.cross_entropy(scores.T, target)) / 2
+        found = same.gather(1, scores.argmax(1, keepdim=True)).mean()
+        self.log(f"{stage}/loss", loss, prog_bar=stage == "train", batch_size=len(text))
+        self.log(f"{stage}/found", found, prog_bar=stage == "train", batch_size=len(text))
+        return loss
+
+    def training_step(self, batch: Pairs | None, batch_idx: int) -> Tensor | None:
+        """InfoNCE in both directions; equal captions share the target."""
+        return None if batch is None else self._loss(batch, "train")
+
+    def validation_step(self, batch: Pairs | None, batch_idx: int) -> None:
+        """The same on held-out subjects."""
+        if batch is not None:
+            self._loss(batch, "val")
+
+    @torch.no_grad()
+    def on_train_end(self) -> None:
+        """Scale the tower's output to unit variance."""
+        if self.encoder.tower is None:
+            return
+        raw = torch.cat([self.encoder.meaning(x) for x in self._sample()])
+        self.encoder.meaning_mean.copy_(raw.mean(0))
+        self.encoder.meaning_std.copy_(raw.std(0).clamp_min(1e-4))
+        self._read = []
+
+    def save_result(self, folder: Path) -> None:
+        """Write the encoder as a folder for its ``weights`` option."""
+        self.encoder.save(folder)
