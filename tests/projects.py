@@ -76,3 +76,18 @@ class PowerCut(lightning.Callback):
     def on_train_batch_start(self, trainer: Any, *_: Any) -> None:
         if trainer.global_step == self.step:
             raise RuntimeError("power cut")
+
+
+class SampleRecorder(lightning.Callback):
+    """Writes which samples a process has trained on, and what its weights add up to."""
+
+    def __init__(self) -> None:
+        self.samples: list[str] = []
+
+    def on_train_batch_end(self, trainer: Any, module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
+        self.samples += [s.provenance["source"] for s in batch.samples]
+
+    def on_train_end(self, trainer: Any, module: Any) -> None:
+        weights = sum(float(p.detach().double().sum()) for p in module.parameters())
+        path = Path(trainer.default_root_dir) / f"seen-{trainer.global_rank}.json"
+        path.write_text(json.dumps({"samples": self.samples, "weights": weights}))

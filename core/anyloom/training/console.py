@@ -28,6 +28,7 @@ def without_noise(*, resuming: bool = False) -> Iterator[None]:
             warnings.filterwarnings(
                 "ignore", message=r"(?s).*(Jsonargparse|instantiate_classes)", category=DeprecationWarning
             )
+            warnings.filterwarnings("ignore", message=r"Found \d+ module\(s\) in eval mode")  # the frozen parts
             if resuming:
                 warnings.filterwarnings("ignore", message="Checkpoint directory .* exists and is not empty")
             yield
