@@ -48,11 +48,13 @@ class MeasuredRow:
         label: What was measured.
         values: One per column of the table; None where a column has nothing to say.
         count: How many samples the values are taken over.
+        part: Whether the row is a part of one above it.
     """
 
     label: str
     values: Sequence[float | None]
     count: int
+    part: bool = False
 
 
 @dataclass(frozen=True)

@@ -38,8 +38,16 @@ def message_html(message: Message, *, who: bool = False) -> str:
 
 
 def _prompt(conversation: Conversation) -> str:
+    """The messages, each answer beside its question."""
+    exchanges: list[list[Message]] = []
+    for message in conversation.messages:
+        if message.role == "assistant" and exchanges:
+            exchanges[-1].append(message)
+        else:
+            exchanges.append([message])
     several = len(conversation.messages) > 1
-    return "".join(message_html(m, who=several) for m in conversation.messages)
+    turns = ["".join(message_html(m, who=several) for m in exchange) for exchange in exchanges]
+    return "".join(f'<div class="exchange">{turn}</div>' for turn in turns)
 
 
 def _row(row: SampleRow) -> str:

@@ -34,6 +34,7 @@ th, td { text-align: right; padding: .3rem .7rem; border-bottom: 1px solid var(-
 th { color: var(--soft); font-weight: 600; }
 th:first-child, td:first-child { text-align: left; padding-left: 0; white-space: normal; }
 .words { text-align: left; white-space: normal; min-width: 10rem; }
+td.part { padding-left: 1.2rem !important; color: var(--soft); }
 td.best { color: var(--good); font-weight: 700; }
 .sample { display: grid; grid-template-columns: 2fr 1fr 1fr; gap: 1rem; background: var(--box);
   border-radius: .6rem; padding: .8rem 1rem; margin: .7rem 0; }
@@ -41,6 +42,7 @@ td.best { color: var(--good); font-weight: 700; }
   letter-spacing: .04em; }
 .sample .note { grid-column: 1 / -1; }
 .turn { margin-bottom: .4rem; overflow-wrap: anywhere; white-space: pre-wrap; }
+.exchange { display: flex; flex-wrap: wrap; column-gap: 1.5rem; align-items: center; }
 .who { color: var(--soft); font-size: .82rem; }
 .media { display: inline-block; vertical-align: middle; margin: .15rem .25rem; max-width: 100%; }
 .media * { max-width: 100%; }

@@ -57,7 +57,8 @@ def _measured_row(measure: Measure, row: MeasuredRow) -> str:
         f"<td{' class=best' if value is not None and value == best else ''}>{_shown(value, measure.form)}</td>"
         for value in row.values
     )
-    return f"<tr><td>{escape(row.label)}</td>{cells}<td>{row.count:,}</td></tr>"
+    label = f"<td{' class=part' if row.part else ''}>{escape(row.label)}</td>"
+    return f"<tr>{label}{cells}<td>{row.count:,}</td></tr>"
 
 
 def stage_table(stages: Sequence[StageRow]) -> str:

@@ -66,7 +66,7 @@ def evaluate(plan: Plan, seed: int, advance: Callable[[str, float], None]) -> Ev
     measured = pick(samples, plan.settings.measured, seed)
     found.trained = _measure(trained, measured, metrics, plan, lambda s: advance("measuring the trained model", s))
     found.untrained = _measure(untrained, measured, metrics, plan, lambda s: advance("measuring it untrained", s))
-    chosen = pick(samples, plan.settings.shown, seed + 1, by_examples=False)
+    chosen = pick(samples, plan.settings.shown, seed + 1, examples=plan.settings.shown_examples)
     size = plan.settings.batch_size
     for start in range(0, len(chosen), size):
         advance("answering samples to show", start / len(chosen))
@@ -74,7 +74,7 @@ def evaluate(plan: Plan, seed: int, advance: Callable[[str, float], None]) -> Ev
     return found
 
 
-def pick(samples: Sequence[Sample], count: int, seed: int, *, by_examples: bool = True) -> list[Sample]:
+def pick(samples: Sequence[Sample], count: int, seed: int, *, examples: int | None = None) -> list[Sample]:
     """Draw at most ``count`` samples of each kind, by chance and not by result.
 
     Queries that come with several numbers of examples are drawn together, so that these are compared on equal queries.
@@ -83,17 +83,18 @@ def pick(samples: Sequence[Sample], count: int, seed: int, *, by_examples: bool 
         samples: What to draw from.
         count: Samples per kind.
         seed: Of the draw.
-        by_examples: A kind is a task with a number of examples; else a task, shown with the most examples there are.
+        examples: Take only samples whose number of examples is nearest to this; else each number is a kind.
     """
-    groups: dict[tuple[Any, ...], list[Sample]] = {}
+    groups: dict[tuple[str, Any], list[Sample]] = {}
     for sample in samples:
-        k = sample.provenance.get("k") if by_examples else None
+        k = sample.provenance.get("k") if examples is None else None
         groups.setdefault((sample.task, k), []).append(sample)
     chosen: list[Sample] = []
     for (task, _), members in groups.items():
-        if not by_examples:
-            most = max(s.provenance.get("k", 0) for s in members)
-            members = [s for s in members if s.provenance.get("k", 0) == most]
+        if examples is not None:
+            numbers = {s.provenance.get("k", 0) for s in members}
+            nearest = min(numbers, key=lambda n: (abs(n - examples), n))
+            members = [s for s in members if s.provenance.get("k", 0) == nearest]
         order = list(range(len(members)))
         random.Random(f"{seed}/{task}").shuffle(order)
         chosen += [members[i] for i in sorted(order[:count])]

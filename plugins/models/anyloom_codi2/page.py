@@ -46,7 +46,7 @@ def make_report(plan: Plan, state: RunState, evaluation: Evaluation, seed: int) 
         summary=settings.summary,
         warning=_WARNING if plan.quick else "",
         headlines=_headlines(plan, evaluation),
-        measures=measures_of(evaluation, settings.tables),
+        measures=measures_of(evaluation, settings.tables, list(settings.tasks)),
         samples=_samples(plan, evaluation.shown),
         curves=_curves(plan),
         stages=_stages(plan, state),
@@ -56,22 +56,25 @@ def make_report(plan: Plan, state: RunState, evaluation: Evaluation, seed: int) 
     )
 
 
-def measures_of(evaluation: Evaluation, opened: Sequence[str] = ()) -> list[Measure]:
+def measures_of(evaluation: Evaluation, opened: Sequence[str] = (), tasks: Sequence[str] = ()) -> list[Measure]:
     """A table for every value that its metric explains, with a row per group and the baselines beside it.
 
     Args:
         evaluation: The values.
         opened: Values ``<metric>/<value>`` that come first; the others are folded away, unless none is named.
+        tasks: Tasks in the order of their rows; others come after these.
     """
     known = [f"{metric}/{value}" for metric, explained in evaluation.measures.items() for value in explained]
     order = [*(n for n in opened if n in known), *(n for n in known if n not in opened)]
-    tables = [_measure(evaluation, *n.split("/", 1), folded=bool(opened) and n not in opened) for n in order]
+    tables = [_measure(evaluation, name, tasks, folded=bool(opened) and name not in opened) for name in order]
     return [t for t in tables if t.rows]
 
 
-def _measure(evaluation: Evaluation, metric: str, value: str, *, folded: bool) -> Measure:
+def _measure(evaluation: Evaluation, name: str, tasks: Sequence[str], *, folded: bool) -> Measure:
+    metric, _, value = name.partition("/")
     facts = evaluation.measures[metric][value]
-    rows, columns = _rows(evaluation, metric, value, _groups(evaluation.trained, metric, value))
+    groups = sorted(_groups(evaluation.trained, metric, value), key=lambda g: _place(g, tasks))
+    rows, columns = _rows(evaluation, metric, value, groups)
     return Measure(
         title=facts["title"],
         explanation=facts["explanation"],
@@ -98,20 +101,35 @@ def _rows(
     for group in groups:
         name = f"{metric}/{group}/{value}"
         numbers = [trained[name], untrained.get(name), *(trained.get(name + suffix) for suffix, _ in baselines)]
-        rows.append(MeasuredRow(label_of(group), numbers, round(trained.get(f"{metric}/{group}/count", 0))))
+        count = round(trained.get(f"{metric}/{group}/count", 0))
+        part = group.partition("/")[0] in groups and "/" in group
+        rows.append(MeasuredRow(label_of(group, part=part), numbers, count, part))
     return rows, ["trained", "untrained", *(n for _, n in baselines)]
 
 
-def label_of(group: str) -> str:
+def _place(group: str, tasks: Sequence[str]) -> tuple[int, str, int, str]:
+    """Order of rows: by task, the whole task first, then by number of examples, then the other parts."""
+    task, _, part = group.partition("/")
+    kind = 0 if not part else 1 if part[:1] == "k" and part[1:].isdigit() else 2
+    return (list(tasks).index(task) if task in tasks else len(tasks), task, kind, part)
+
+
+def label_of(group: str, *, part: bool = False) -> str:
     """A group's name in words.
+
+    Args:
+        group: Task, or task and part.
+        part: Leave the task out: it stands above.
 
     >>> label_of("exemplar/k1"), label_of("edit/tone"), label_of("sound-add")
     ('exemplar, 1 example', 'edit, tone', 'sound add')
+    >>> label_of("exemplar/k0", part=True)
+    'no example'
     """
-    task, _, part = group.partition("/")
-    if part[:1] == "k" and part[1:].isdigit():
-        part = f"{part[1:]} example{'' if part == 'k1' else 's'}"
-    return ", ".join(p for p in (task.replace("-", " "), part.replace("-", " ")) if p)
+    task, _, rest = group.partition("/")
+    if rest[:1] == "k" and rest[1:].isdigit():
+        rest = {"k0": "no example", "k1": "1 example"}.get(rest, f"{rest[1:]} examples")
+    return ", ".join(p.replace("-", " ") for p in (task if not part else "", rest) if p)
 
 
 def _headlines(plan: Plan, evaluation: Evaluation) -> list[Headline]:

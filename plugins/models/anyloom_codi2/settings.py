@@ -41,6 +41,7 @@ class DemoSettings(_Section):
         split: Split whose subjects were in no training data.
         measured: Samples to measure per task and number of examples, at most.
         shown: Samples to show per task.
+        shown_examples: Show samples whose number of examples is nearest to this.
         batch_size: Samples per batch in evaluation.
         evaluation_seconds: Expected time for measuring and showing, for the plan.
         attributions: Lists of what, author, licence, source.
@@ -58,6 +59,7 @@ class DemoSettings(_Section):
     split: str = "test"
     measured: PositiveInt = 60
     shown: PositiveInt = 4
+    shown_examples: PositiveInt = 2
     batch_size: PositiveInt = 64
     evaluation_seconds: NonNegativeFloat = 90
     attributions: tuple[tuple[str, str, str, str], ...] = ()

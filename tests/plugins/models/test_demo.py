@@ -267,7 +267,7 @@ def test_equal_queries_are_picked_for_every_number_of_examples() -> None:
     assert len(queries[0]) == 4
     assert queries[0] == queries[1] == queries[4]
     assert pick(samples, 4, seed=1) != measured
-    assert {s.provenance["k"] for s in pick(samples, 2, seed=0, by_examples=False)} == {4}
+    assert {s.provenance["k"] for s in pick(samples, 2, seed=0, examples=3)} == {4}
 
 
 def edit_about(query: int, k: int) -> Sample:
@@ -281,8 +281,8 @@ def test_tables_stand_beside_their_baselines() -> None:
     (table,) = measures_of(found)
     assert list(table.columns) == ["trained", "untrained", "copying the input"]
     assert [(r.label, list(r.values), r.count) for r in table.rows] == [
-        ("edit, 1 example", [0.5, 0.0, 0.1], 7),
         ("edit", [0.4, None, None], 0),
+        ("1 example", [0.5, 0.0, 0.1], 7),
     ]
     assert not table.folded
     assert measures_of(found, ["s/hit"])[0].folded
