@@ -110,6 +110,7 @@ class LatentAutoencoder(nn.Module):
             self.linear.fit(F.pixel_unshuffle(x, self.patch))
             half = len(self.vae.quant_conv.bias) // 2
             nn.init.zeros_(self.vae.quant_conv.weight[half:])
+            nn.init.zeros_(self.vae.quant_conv.bias[:half])
             nn.init.constant_(self.vae.quant_conv.bias[half:], -4.0)
 
     @torch.no_grad()
