@@ -80,7 +80,7 @@ def test_the_linear_autoencoder_loses_what_the_left_out_components_hold(patch: i
     assert latents.shape == (64, 5, 4, 4)
     squares = torch.nn.functional.pixel_unshuffle(x, 4).movedim(1, -1).flatten(0, -2)
     left_out = torch.linalg.eigvalsh(torch.cov(squares.T))[:-5].sum() / squares.shape[1]
-    error = (autoencoder.decode(latents) - x).square().mean()
+    error = (autoencoder.decode(latents) - x).square().mean().detach()
     assert float(error) == pytest.approx(float(left_out), rel=0.02)
     torch.testing.assert_close(latents.mean((0, 2, 3)), torch.zeros(5), atol=1e-4, rtol=0)
     torch.testing.assert_close(latents.std((0, 2, 3)), torch.ones(5), atol=1e-3, rtol=0)
