@@ -14,14 +14,14 @@ from anyloom_incontext.provenance import groups_of
 
 __all__ = ["CaptionWords", "word_recall", "words_of"]
 
-_WORD = re.compile(r"[^\W_]+(?:'[^\W_]+)*")
+_WORD = re.compile(r"[^\W_]+(?:['-][^\W_]+)*")
 
 
 def words_of(text: str) -> list[str]:
     """The words of a text in lower case, without punctuation.
 
     >>> words_of("A woman's hand -- medium-dark skin.")
-    ['a', "woman's", 'hand', 'medium', 'dark', 'skin']
+    ['a', "woman's", 'hand', 'medium-dark', 'skin']
     """
     return _WORD.findall(text.lower())
 

@@ -48,7 +48,7 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help="a smoke run of a few steps, to see that all works")
     parser.add_argument("--fresh", action="store_true", help="forget what the folder holds and start anew")
     parser.add_argument("--seed", type=int, default=0, help="seed of everything (%(default)s)")
-    parser.add_argument("--recipe", default="mini", help="recipe or YAML file with stages (%(default)s)")
+    parser.add_argument("--recipe", default="demo", help="recipe or YAML file with stages (%(default)s)")
     parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="changes to the recipe")
     return parser.parse_args(arguments)
 

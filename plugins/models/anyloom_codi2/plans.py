@@ -75,17 +75,21 @@ def make_plan(recipe: str, overrides: Sequence[str], output: Path, *, quick: boo
         anyloom.errors.ConfigError: The recipe has no stages, or a stage writes no result.
     """
     own = [f"variables.run={json.dumps(output.as_posix())}", f"seed_everything={seed}", f"data.seed={seed}"]
-    recipe_sections = compose([recipe], [*own, *overrides])
-    settings = validate(DemoSettings, recipe_sections.get("variables", {}).get("demo") or {}, where="variables.demo")
+    sections = compose([recipe], [*own, *overrides])
+    settings = _settings(sections)
     if quick:
         own += [*_QUICK, *settings.quick]
         changed = {"measured": _QUICK_MEASURED, "shown": _QUICK_SHOWN, "batch_size": 8, "evaluation_seconds": 10.0}
-        settings = settings.model_copy(update=changed)
-    names = list(recipe_sections.get("stages") or {})
+        settings = _settings(compose([recipe], [*own, *overrides])).model_copy(update=changed)
+    names = list(sections.get("stages") or {})
     if not names:
         raise ConfigError("the recipe has no stages", where="stages", fix="run it with 'anyloom fit'")
     composed = {n: compose([recipe], [*own, *overrides], stage=n) for n in names}
     return Plan([_stage(n, composed[n], settings, quick) for n in names], settings, output, quick)
+
+
+def _settings(sections: dict[str, Any]) -> DemoSettings:
+    return validate(DemoSettings, sections.get("variables", {}).get("demo") or {}, where="variables.demo")
 
 
 def _stage(name: str, sections: dict[str, Any], settings: DemoSettings, quick: bool) -> StagePlan:

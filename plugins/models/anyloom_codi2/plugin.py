@@ -7,14 +7,20 @@ from anyloom.discovery import CommandSpec, RecipeSpec, hookimpl
 
 @hookimpl
 def anyloom_recipes() -> list[RecipeSpec]:
-    """The small model that trains in minutes."""
+    """The small model that trains in minutes, and its presentation."""
     return [
         RecipeSpec(
             name="mini",
             package="anyloom_codi2",
             path="mini.yaml",
             summary="CoDi-2 with small numbers: trains on two CPU cores from the starter pack",
-        )
+        ),
+        RecipeSpec(
+            name="demo",
+            package="anyloom_codi2",
+            path="demo.yaml",
+            summary="mini, with what 'anyloom demo' measures and shows",
+        ),
     ]
 
 
