@@ -17,7 +17,7 @@ from anyloom.training.optimizer import progress
 
 __all__ = ["StageProgress", "clock", "resident_memory"]
 
-_BAR = 24
+_BAR = 20
 _REDRAW_SECONDS = 0.25
 
 
@@ -130,7 +130,7 @@ class StageProgress(ProgressBar):
         filled = round(share * _BAR)
         bar = "━" * filled + "─" * (_BAR - filled)
         left = self.after + (0.0 if self.planned is None else max(self.planned - self.seconds, 0.0))
-        times = f"elapsed {clock(self.before + self.seconds)}, about {clock(left)} to go"
+        times = f"{clock(self.before + self.seconds)} so far, {clock(left)} left"
         return f"{self.title}  {bar} {share:4.0%}{self._loss(trainer)}  {times}"
 
     @staticmethod
