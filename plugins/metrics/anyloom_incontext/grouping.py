@@ -95,5 +95,5 @@ class GroupedMeans(Metric):
 
 
 def joined(state: list[Tensor] | Tensor) -> Tensor:
-    """A list state, which is a tensor already after processes were joined."""
-    return torch.cat(state) if isinstance(state, list) else state
+    """A list state, which is a tensor already after processes were joined; on the CPU."""
+    return (torch.cat(state) if isinstance(state, list) else state).cpu()

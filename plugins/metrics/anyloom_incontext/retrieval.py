@@ -116,12 +116,16 @@ class Retrieval(GroupedMeans):
             rest = torch.cat([own[:1, ~gallery.is_input], aim[:1, None]], 1)
             values["copy_rate"] = float(chance_of_hit(*standing(rest, own[:1, gallery.is_input][:, 0]), 1))
         self.record(groups_of(evaluated.sample), values)
-        self.queries.append(queries[None])
-        self.targets.append(target)
-        self.target_numbers.append(torch.tensor([number_of(identity(edit.target))]))
-        self.own_numbers.append(gallery.numbers)
-        self.own_counts.append(torch.tensor([len(gallery.numbers)]))
-        self.standings.append(standings[None])
+        rows = {
+            "queries": queries[None],
+            "targets": target,
+            "target_numbers": torch.tensor([number_of(identity(edit.target))]),
+            "own_numbers": gallery.numbers,
+            "own_counts": torch.tensor([len(gallery.numbers)]),
+            "standings": standings[None],
+        }
+        for state, row in rows.items():
+            getattr(self, state).append(row.to(self.device))
 
     @staticmethod
     def _gallery(table: FeatureTable, edit: Edit) -> _Gallery:
