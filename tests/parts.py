@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from pathlib import Path
 from typing import Any
 
@@ -88,7 +89,8 @@ def llm_options(tokenizer: Path, **more: Any) -> dict[str, Any]:
 
 
 def image_decoder_options(**more: Any) -> dict[str, Any]:
-    return {"name": "sd-unclip", "space": "patch-image", "dim": DIM, "picture_size": 16, **TINY_IMAGE, **more}
+    tiny = copy.deepcopy(TINY_IMAGE)
+    return {"name": "sd-unclip", "space": "patch-image", "dim": DIM, "picture_size": 16, **tiny, **more}
 
 
 TINY_IMAGE: dict[str, Any] = {

@@ -10,7 +10,7 @@ import lightning
 import yaml
 
 from anyloom.conversation import write_media
-from parts import model_options, picture, save_tokenizer, sound
+from parts import PatchEncoder, model_options, picture, save_tokenizer, sound
 
 
 def write_conversations(folder: Path, name: str, count: int = 8) -> Path:
@@ -91,3 +91,10 @@ class SampleRecorder(lightning.Callback):
         weights = sum(float(p.detach().double().sum()) for p in module.parameters())
         path = Path(trainer.default_root_dir) / f"seen-{trainer.global_rank}.json"
         path.write_text(json.dumps({"samples": self.samples, "weights": weights}))
+
+
+class BrokenEncoder(PatchEncoder):
+    """Fails in its constructor, as a plugin with a bug would."""
+
+    def __init__(self, config: Any) -> None:
+        raise RuntimeError("out of order")

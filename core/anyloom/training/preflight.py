@@ -121,20 +121,15 @@ class _Check:
 
     def _module(self) -> None:
         name, options = split_name(self.sections.get("module", _DEFAULT_MODULE), where="module")
-        cls = get_registry().load("module", name, where="module")
-        config = validate(cls.Config, options, where="module")
-        self._files(files_of(_Configured(config), "module"))
+        self.findings.problems += _attempt(partial(self._module_options, name, options))
         built = self._components(options, "module")
         encoder, decoder = built.get("module.encoder"), built.get("module.decoder")
         if isinstance(encoder, Encoder) and isinstance(decoder, Decoder):
-            given, asked = encoder.feature_space(decoder.modality), decoder.feature_space()
-            if given != asked:
-                what = f"asks for {asked}, but the encoder gives {given}: {', '.join(given.mismatch(asked))}"
-                raise FeatureSpaceError(
-                    f"the decoder ({type(decoder).__name__}) {what} ({type(encoder).__name__})",
-                    where="module.decoder",
-                    fix="choose an encoder and a decoder of one feature space",
-                )
+            _check_spaces(encoder, decoder)
+
+    def _module_options(self, name: str, options: Mapping[str, Any]) -> None:
+        cls = get_registry().load("module", name, where="module")
+        self._files(files_of(_Configured(validate(cls.Config, options, where="module")), "module"))
 
     def _components(self, options: Mapping[str, Any], where: str) -> dict[str, object]:
         """Build the components among options: those whose key is a kind, or a kind's plural."""
@@ -167,6 +162,18 @@ class _Check:
                 self.findings.made.append((file, stage))
             elif file not in self.findings.missing:
                 self.findings.missing.append(file)
+
+
+def _check_spaces(encoder: Encoder, decoder: Decoder) -> None:
+    given, asked = encoder.feature_space(decoder.modality), decoder.feature_space()
+    if given == asked:
+        return
+    asks, gives = f"decoder ({type(decoder).__name__}) asks for {asked}", f"encoder ({type(encoder).__name__}) gives"
+    raise FeatureSpaceError(
+        f"the {asks}, but the {gives} {given}: {', '.join(given.mismatch(asked))}",
+        where="module.decoder",
+        fix="choose an encoder and a decoder of one feature space",
+    )
 
 
 @dataclass

@@ -1,0 +1,194 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from anyloom import AnyToAnyModel
+from anyloom.cli.main import main
+from anyloom.config.validation import validate
+from anyloom.discovery import get_registry, hookimpl
+from anyloom.model.config import ModelConfig
+from anyloom.model.inspection import inspect_model
+from anyloom.training.preflight import look_over
+from parts import DIM, image_decoder_options
+from projects import sections, write_config
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> dict[str, Any]:
+    made = sections(tmp_path)
+    made["model"]["decoders"] = {"brush": image_decoder_options()}
+    made["model"]["modalities"]["image"]["decoder"] = "brush"
+    return made
+
+
+def check(folder: Path, sections: dict[str, Any], *overrides: str) -> int:
+    return main(["check", write_config(folder, sections), *overrides])
+
+
+def test_a_good_config_passes_and_shows_what_it_builds(
+    tmp_path: Path, config: dict[str, Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert check(tmp_path, config) == 0
+    out = capsys.readouterr().out
+    for shown in ("model.llm", "llama", "model.decoders.brush", "sd-unclip", "patch-image", "Memory", "activations"):
+        assert shown in out
+    assert out.splitlines()[-1] == "ok"
+
+
+def test_counts_and_memory_are_those_of_the_real_model(config: dict[str, Any]) -> None:
+    real = AnyToAnyModel(validate(ModelConfig, config["model"], where="model"))
+    found = inspect_model(real.config)
+    trainable = [p for p in real.parameters() if p.requires_grad]
+    assert sum(p.parameters for p in found.parts) == sum(p.numel() for p in real.parameters())
+    assert sum(p.trainable for p in found.parts) == sum(p.numel() for p in trainable)
+    sizes = [t.numel() * t.element_size() for t in (*real.parameters(), *real.buffers())]
+    assert sum(p.size for p in found.parts) == sum(sizes)
+    assert sum(p.trainable_size for p in found.parts) == 4 * sum(p.numel() for p in trainable)
+    assert found.model is not None
+    assert all(p.is_meta for p in found.model.parameters())
+
+
+def test_the_json_form_is_stable(tmp_path: Path, config: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> None:
+    assert check(tmp_path, config, "--json") == 0
+    value = json.loads(capsys.readouterr().out)
+    assert list(value) == ["ok", "problems", "missing_files", "made_files", "models"]
+    assert value["ok"] is True
+    (model,) = value["models"]
+    assert list(model) == ["stage", "parts", "feature_spaces", "memory"]
+    parts = {p["key"]: p for p in model["parts"]}
+    keys = ["key", "component", "package", "licence", "parameters", "trainable", "bytes"]
+    assert all(list(p) == keys for p in parts.values())
+    assert parts["model.encoders.eye"]["package"] == "parts"
+    assert parts["model.decoders.brush"]["trainable"] == 0
+    assert parts["model.modalities.image.input_projector"]["component"] == "mlp"
+    assert model["feature_spaces"]["image"] == {"name": "patch-image", "dim": DIM, "tokens": 1, "scale": "raw"}
+    memory = model["memory"]
+    assert memory["inference"] == memory["weights"]
+    assert memory["training"] == memory["weights"] + memory["gradients"] + memory["optimizer"]
+    assert memory["optimizer"] == 2 * memory["gradients"]
+
+
+def test_a_decoder_of_another_feature_space_is_refused_with_both_names_and_the_key(
+    tmp_path: Path, config: dict[str, Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert check(tmp_path, config, f"model.decoders.brush.dim={2 * DIM}") == 2
+    (line,) = [x for x in capsys.readouterr().out.splitlines() if x.startswith("problem: ")]
+    assert line.startswith("problem: model.modalities.image.decoder: ")
+    for shown in ("'brush' (sd-unclip)", "'eye' (parts.PatchEncoder)", "dim 8 is not 16", "To fix"):
+        assert shown in line
+
+
+def test_every_problem_of_every_section_is_shown(tmp_path: Path, config: dict[str, Any]) -> None:
+    config["modle"] = {}
+    config["model"]["encoders"]["eye"]["tokns"] = 2
+    config["model"]["decoders"]["brush"]["unet"]["layers_per_blok"] = 2
+    config["data"]["batch_size"] = 0
+    config["data"]["datasets"]["other"] = {"name": "conversatons"}
+    config["trainer"]["max_stps"] = 1
+    config["module"]["metrics"] = {"score": {"name": "no-such-metric"}}
+    config["module"]["optimizer"]["lrr"] = 1
+    config["stages"] = {"late": {"trainer": {"max_steps": "soon"}}}
+    keys = [p.where for p in look_over([config]).problems]
+    assert sorted(keys) == sorted(
+        [
+            "modle",
+            "data.batch_size",
+            "trainer.max_stps",
+            "trainer.max_steps",
+            "model.encoders.eye.tokns",
+            "model.decoders.brush.unet.layers_per_blok",
+            "module.optimizer.lrr",
+            "module.metrics.score",
+            "data.datasets.other",
+        ]
+    )
+
+
+def test_a_part_that_needs_missing_files_is_one_line_and_the_rest_is_checked(
+    tmp_path: Path, config: dict[str, Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert check(tmp_path, config, "model.llm.tokenizer=/no/such/folder", "model.decoders.brush.dim=4") == 2
+    out = capsys.readouterr().out
+    problems = [x for x in out.splitlines() if x.startswith("problem: ")]
+    assert [p.split()[1] for p in problems] == ["model.llm:", "model.modalities.image.decoder:"]
+    assert "model.encoders.eye" in out
+
+
+def test_a_broken_component_is_a_line_and_no_traceback(tmp_path: Path, config: dict[str, Any]) -> None:
+    config["model"]["encoders"]["eye"] = {"class_path": "projects.BrokenEncoder"}
+    (problem,) = look_over([config]).problems
+    assert problem.where == "model.encoders.eye"
+    assert "RuntimeError: out of order" in problem.what
+
+
+def test_missing_files_are_listed_with_their_keys(
+    tmp_path: Path, config: dict[str, Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    weights, lines = tmp_path / "brush", tmp_path / "nothing.jsonl"
+    overrides = (f"model.decoders.brush.weights={weights}", f"data.datasets.small.val={lines}")
+    assert check(tmp_path, config, *overrides) == 2
+    out = capsys.readouterr().out
+    assert f"missing: data.datasets.small.val: there is no {lines}" in out
+    assert check(tmp_path, config, *overrides, "--json") == 2
+    value = json.loads(capsys.readouterr().out)
+    assert value["ok"] is False
+    assert value["problems"] == []
+    assert {"key": "model.decoders.brush", "path": str(weights)} in value["missing_files"]
+    assert value["models"][0]["parts"]
+
+
+def test_a_file_that_a_stage_writes_is_not_missing(tmp_path: Path, config: dict[str, Any]) -> None:
+    config["model"]["decoders"]["brush"]["weights"] = str(tmp_path / "brush")
+    config["stages"] = {"paint": {"result": str(tmp_path / "brush")}, "whole": {}}
+    findings = look_over([config])
+    assert findings.ok
+    assert [(f.key, stage) for f, stage in findings.made] == [("model.decoders.brush", "paint")]
+    assert len(findings.models) == 1
+
+
+def test_a_stage_with_another_model_is_listed_apart(tmp_path: Path, config: dict[str, Any]) -> None:
+    config["stages"] = {"small": {"model": {"llm": {"architecture": {"num_hidden_layers": 1}}}}}
+    findings = look_over([config])
+    assert list(findings.models) == ["", "small"]
+    sizes = [m.parts[0].parameters for m in findings.models.values()]
+    assert sizes[1] < sizes[0]
+
+
+def test_parts_of_a_stage_must_fit_too(tmp_path: Path, config: dict[str, Any]) -> None:
+    module = {
+        "name": "feature-decoder",
+        "encoder": {"class_path": "parts.PatchEncoder"},
+        "decoder": image_decoder_options(dim=4),
+    }
+    config["stages"] = {"paint": {"module": module}}
+    (problem,) = look_over([config]).problems
+    assert problem.where == "module.decoder"
+    assert "dim 8 is not 4" in problem.what
+
+
+def test_plugins_add_checks_of_the_assembled_model(config: dict[str, Any]) -> None:
+    class Plugin:
+        @hookimpl
+        def anyloom_checks(self, model: Any, config: dict[str, Any]) -> list[str]:
+            return [
+                f"{type(model).__name__} on {next(model.parameters()).device} with {len(config['trainer'])} options"
+            ]
+
+    manager = get_registry()._manager
+    plugin = Plugin()
+    manager.register(plugin)
+    try:
+        (problem,) = look_over([config]).problems
+    finally:
+        manager.unregister(plugin)
+    assert problem.what.startswith("AnyToAnyModel on meta with ")
+
+
+def test_a_config_that_cannot_be_composed_is_one_problem(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["check", str(tmp_path / "no.yaml"), "--json"]) == 2
+    value = json.loads(capsys.readouterr().out)
+    assert [p["key"] for p in value["problems"]] == [str(tmp_path / "no.yaml")]
