@@ -16,7 +16,13 @@ from anyloom_codi2.settings import DemoSettings
 
 __all__ = ["Plan", "StagePlan", "make_plan", "seconds_of"]
 
-_QUICK: Final = ("trainer.max_steps=3", "trainer.max_time=null", "trainer.limit_val_batches=0", "data.batch_size=8")
+_QUICK: Final = (
+    "trainer.max_steps=3",
+    "trainer.max_time=null",
+    "trainer.limit_val_batches=0",
+    "trainer.log_every_n_steps=1",
+    "data.batch_size=8",
+)
 _QUICK_MEASURED, _QUICK_SHOWN, _QUICK_STAGE_SECONDS = 2, 1, 5.0
 
 
