@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from anyloom.config.compose import compose
-from anyloom.errors import CheckpointError, ConversationError
+from anyloom.errors import CheckpointError, ConfigError, ConversationError
 
 if TYPE_CHECKING:
     from anyloom.conversation import Conversation
@@ -35,7 +35,7 @@ def main(arguments: Sequence[str]) -> int:
     if not options.segments and options.conversation is None:
         raise ConversationError("nothing is asked", where="generate", fix="give --text, --media or --conversation")
     conversation = _conversation(options)
-    model = _model(options.model, options.overrides)
+    model = _placed(_model(options.model, options.overrides), options.device)
     media = {name: how for how, name in options.how}
     for name, how in media.items():
         if how == "force" and name in model.config.modalities and model.decoder(name) is None:
@@ -75,6 +75,7 @@ def _parser() -> argparse.ArgumentParser:
     answer.add_argument("--top-p", type=float, help="nucleus of text sampling")
     answer.add_argument("--steps", type=int, help="denoising steps of the decoders")
     answer.add_argument("--guidance", type=float, help="classifier-free guidance of the decoders")
+    answer.add_argument("--device", default="cpu", help="where the model runs, such as cuda; default: cpu")
     answer.add_argument("--output", type=Path, default=Path("generated"), metavar="FOLDER", help="default: generated")
     return parser
 
@@ -120,6 +121,14 @@ def _model(source: str, overrides: list[str]) -> AnyToAnyModel:
             return AnyToAnyModel.from_pretrained(result)
     print("note: the config names no trained model folder; parts without weights are random", file=sys.stderr)
     return AnyToAnyModel.from_config(source, overrides).eval()
+
+
+def _placed(model: AnyToAnyModel, device: str) -> AnyToAnyModel:
+    """Move the model."""
+    try:
+        return model.to(device)
+    except (RuntimeError, AssertionError) as error:  # torch names the devices it knows, or says what it lacks
+        raise ConfigError(str(error).splitlines()[0], where="--device") from error
 
 
 def _is_model(folder: Path) -> bool:

@@ -101,9 +101,11 @@ class ConfigWriter(Callback):
         self.sections = {k: v for k, v in sections.items() if k != "stages"}
 
     def setup(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, stage: str) -> None:
-        """Write on the first process, when fitting begins."""
+        """Write on the first process, when fitting begins; a run without a logger has no such folder."""
+        if stage != "fit" or not trainer.loggers or trainer.fast_dev_run:  # type: ignore[attr-defined]
+            return
         folder = trainer.log_dir  # broadcast, so asked for in every process
-        if stage == "fit" and trainer.is_global_zero and folder is not None and not trainer.fast_dev_run:  # type: ignore[attr-defined]
+        if trainer.is_global_zero and folder is not None:
             path = Path(folder) / "config.yaml"
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(yaml.safe_dump(self.sections, sort_keys=False, allow_unicode=True), encoding="utf-8")

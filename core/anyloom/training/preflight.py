@@ -159,7 +159,7 @@ class _Check:
                 continue
             stage = next((s for r, s in self.results.items() if file.path.is_relative_to(r)), None)
             if stage is not None:
-                self.findings.made.append((file, stage))
+                self.findings.made += [(file, stage)] if (file, stage) not in self.findings.made else []
             elif file not in self.findings.missing:
                 self.findings.missing.append(file)
 

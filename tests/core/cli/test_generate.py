@@ -110,6 +110,7 @@ def test_a_config_answers_with_what_it_has_trained(
         (("--text", "a", "--force", "smell"), "'smell'"),
         (("--text", "a", "--forbid", "smell"), "'smell'"),
         (("--text", "a", "--force", "audio"), "no decoder for 'audio'"),
+        (("--text", "a", "--device", "toaster"), "--device: "),
         (("--text", "a", "--steps", "0"), "generate.steps: Input should be greater than 0"),
     ],
 )

@@ -140,6 +140,14 @@ def test_all_stages_run_in_turn_and_start_from_one_another(tmp_path: Path) -> No
     assert not (tmp_path / "result").exists()
 
 
+def test_a_run_without_a_logger_writes_no_config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    config = sections(tmp_path, max_steps=1)
+    config["trainer"] |= {"logger": False, "enable_checkpointing": False}
+    run("fit", config)
+    assert not list(tmp_path.rglob("config.yaml"))
+
+
 @pytest.mark.parametrize(
     ("override", "key", "message"),
     [
