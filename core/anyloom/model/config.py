@@ -44,6 +44,8 @@ class LossConfig(_Section):
         text_weight: Weight of the token loss L_t.
         context_weight: Weight of the feature regression at media that stand in the prompt, as a share of
             that at targets. Trains the model to continue sequences; 0 is the paper.
+        relative_to_change: If above 0, a medium's feature error weighs 1 / (mean squared distance to the medium
+            before it + this), so that small edits count as much as large ones. 0 is the paper.
         feature_noise: Standard deviation of the Gaussian noise on input features in training.
         diffusion_limit: At most so many media per modality and batch enter L_DM; None takes all targets.
     """
@@ -51,6 +53,7 @@ class LossConfig(_Section):
     feature: Literal["mse", "cosine"] = "mse"
     text_weight: NonNegativeFloat = 1.0
     context_weight: NonNegativeFloat = 0.0
+    relative_to_change: NonNegativeFloat = 0.0
     feature_noise: NonNegativeFloat = 0.0
     diffusion_limit: PositiveInt | None = None
 

@@ -246,6 +246,9 @@ class AnyToAnyModel(nn.Module):
         weight = torch.where(media.target, 1.0, self.config.loss.context_weight).to(predicted.device)
         if not bool(weight.any()):
             return
+        if self.config.loss.relative_to_change:
+            change = (features - sources(media, features)).float().square().mean((1, 2))
+            weight = weight / (change + self.config.loss.relative_to_change)
         term = feature_loss(predicted, features, weight, self.config.loss.feature)
         losses.add(f"feature/{name}", term, options.feature_weight)
         decoder = self.decoder(name)

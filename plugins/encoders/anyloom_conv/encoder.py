@@ -153,6 +153,7 @@ class ConvEncoder(Encoder):
         if self.config.weights is not None:
             path = Path(self.config.weights)
             load_into(self, read_tensors(path), where=str(path))
+            self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def weight_files(self) -> list[Path]:
         """The folder of the weights."""

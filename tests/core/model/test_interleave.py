@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+
 from anyloom import AnyToAnyModel, Conversation, Message
 from anyloom.errors import ConversationError
 from anyloom.model.interleave import IGNORE

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import torch
+
 from anyloom import AnyToAnyModel, Conversation, Message
 from anyloom.conversation import Media
 from anyloom.data.batch import Batch
@@ -246,3 +247,19 @@ def test_gradient_stops_at_the_target_features(tokenizer_folder: Path) -> None:
     model(batch_of(model, OUTPUT_ONLY)).terms["feature/image"].backward()
     encoder = model.encoder("image")
     assert all(p.grad is None or not p.grad.any() for p in encoder.parameters())
+
+
+def test_errors_relative_to_change_weigh_small_edits_up(tokenizer_folder: Path) -> None:
+    options = model_options(tokenizer_folder, loss={"relative_to_change": 0.5})
+    model = AnyToAnyModel.from_config({"model": options}).eval()
+    batch = batch_of(model, BOTH, OUTPUT_ONLY)
+    media = batch.media["image"]
+    features = model.encode("image", media)
+    predicted = model.predict_features(
+        "image", model.run_llm(batch, {n: model.encode(n, m) for n, m in batch.media.items()}).hidden, media, features
+    )
+    error = (predicted - features).square().mean((1, 2))
+    before = torch.stack([torch.zeros_like(features[0]), features[0], torch.zeros_like(features[0])])
+    weight = media.target / ((features - before).square().mean((1, 2)) + 0.5)
+    expected = (error * weight).sum() / weight.sum()
+    assert model(batch).terms["feature/image"].item() == pytest.approx(expected.item(), rel=1e-5)
