@@ -94,8 +94,7 @@ def conversation_to_json(
     names = (f"{prefix}-{n:03d}" for n in itertools.count())
     return {
         "messages": [
-            {"role": m.role, "content": [_to_part(s, folder, names) for s in m.segments]}
-            for m in conversation.messages
+            {"role": m.role, "content": [_to_part(s, folder, names) for s in m.segments]} for m in conversation.messages
         ]
     }
 

@@ -86,6 +86,8 @@ class LatentDiffusionDecoder(Decoder):
     unet: Any
     autoencoder: LatentAutoencoder
     latent_shape: tuple[int, int, int]
+    feature_std: Tensor
+    sketch: Sketch | None
     learning: Part | None = None
     fixed_options: tuple[str, ...] = ("prediction", "space", "dim", "tokens", "scale", "schedule.", "autoencoder.")
     """Options, as dotted prefixes, that must be those the weights were trained with ..."""
@@ -106,7 +108,7 @@ class LatentDiffusionDecoder(Decoder):
         self.scheduler = build_scheduler(config.schedule, config.prediction)
         self.null = nn.Parameter(torch.zeros(config.tokens, config.dim))
         self.register_buffer("feature_std", torch.ones(config.tokens * config.dim))
-        self.sketch: Sketch | None = None
+        self.sketch = None
 
     @property
     def denoiser_channels(self) -> int:
@@ -211,12 +213,12 @@ class LatentDiffusionDecoder(Decoder):
         if self.sketch is None:
             return self.denoise(noisy, timesteps, condition)
         shape = self.null_condition().shape
-        own, drawn = condition.split([shape.numel(), condition.shape[1] - shape.numel()], 1)
+        own, drawn = condition[:, : shape.numel()], condition[:, shape.numel() :]
         drawing, variance = self.sketch.split(drawn)
         base = self.sketch.prediction(
             noisy, drawing, variance, timesteps, self.scheduler.alphas_cumprod, self.config.prediction
         )
-        return base + self.denoise(torch.cat([noisy, drawing], 1), timesteps, own.unflatten(1, shape))
+        return base + self.denoise(torch.cat([noisy, drawing], 1), timesteps, own.view(-1, *shape))
 
     def loss(self, features: Tensor, targets: Tensor) -> Tensor:
         """Diffusion loss ``(B,)``; see :meth:`anyloom.interfaces.Decoder.loss`."""

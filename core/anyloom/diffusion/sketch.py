@@ -70,7 +70,7 @@ class Sketch(nn.Module):
 
     def split(self, drawn: Tensor) -> tuple[Tensor, Tensor]:
         """Drawing and variance as latents ``(B, Z, h, w)`` each."""
-        drawing, variance = drawn.unflatten(1, (2, *self.latent_shape)).unbind(1)
+        drawing, variance = drawn.view(len(drawn), 2, *self.latent_shape).unbind(1)
         return drawing, variance
 
     @staticmethod
