@@ -167,6 +167,7 @@ class Report:
         summary: A paragraph in plain words; further paragraphs after empty lines.
         headlines: The few numbers that matter most.
         measures: Tables of measured values.
+        measures_note: A paragraph before them: what their columns mean.
         samples: Samples by task.
         curves: Plots.
         stages: What training cost, stage by stage.
@@ -180,6 +181,7 @@ class Report:
     summary: str
     headlines: Sequence[Headline] = ()
     measures: Sequence[Measure] = ()
+    measures_note: str = ""
     samples: Sequence[SampleGroup] = ()
     curves: Sequence[Curve] = ()
     stages: Sequence[StageRow] = ()

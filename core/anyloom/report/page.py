@@ -58,7 +58,8 @@ def _measures(report: Report) -> str:
     """The tables, further ones folded away."""
     folded = "".join(measure_table(m) for m in report.measures if m.folded)
     details = f"<details><summary>Further measures</summary>{folded}</details>" if folded else ""
-    return "".join(measure_table(m) for m in report.measures if not m.folded) + details
+    note = f"<p>{escape(report.measures_note)}</p>" if report.measures_note else ""
+    return note + "".join(measure_table(m) for m in report.measures if not m.folded) + details
 
 
 def _sections(report: Report) -> list[tuple[str, str, str]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from torch import Tensor
@@ -33,24 +32,10 @@ class FeatureError(GroupedMeans):
 
     config: Config
     columns: ClassVar[tuple[str, ...]] = ("error", "error_copying", "cosine", "cosine_copying")
-    measures: Mapping[str, Mapping[str, str]] = {
-        "relative": {
-            "title": "Feature error relative to copying the input",
-            "explanation": "Squared error of the predicted feature, divided by that of the input's own feature. "
-            "Below 1 the model is nearer to the target than its input is.",
-            "better": "lower",
-            "form": "number",
-        },
-        "cosine": {
-            "title": "Cosine of predicted and wanted feature",
-            "explanation": "1 would be the same direction.",
-            "better": "higher",
-            "form": "number",
-        },
-    }
 
     def __init__(self, config: Config) -> None:
         super().__init__(config)
+        self.measures = _explained(config.modality)
         self._table: FeatureTable | None = None
 
     def __getstate__(self) -> dict[str, Any]:
@@ -94,4 +79,23 @@ def _compared(given: Tensor, target: Tensor, suffix: str) -> dict[str, float | N
     return {
         f"error{suffix}": float(functional.mse_loss(given, target)),
         f"cosine{suffix}": float(functional.cosine_similarity(given, target, dim=0)),
+    }
+
+
+def _explained(modality: str) -> dict[str, dict[str, str]]:
+    """Title and explanation of each value."""
+    return {
+        "relative": {
+            "title": f"Feature error relative to copying the input ({modality})",
+            "explanation": "Squared error of the predicted feature, divided by that of the input's own feature. "
+            "Below 1 the model is nearer to the target than its input is.",
+            "better": "lower",
+            "form": "number",
+        },
+        "cosine": {
+            "title": f"Cosine of predicted and wanted feature ({modality})",
+            "explanation": "1 would be the same direction.",
+            "better": "higher",
+            "form": "number",
+        },
     }

@@ -36,6 +36,12 @@ _WARNING: Final = (
     "This was a smoke run of a few steps: it shows that everything works. Its numbers and pictures mean nothing; "
     "run 'anyloom demo' without --quick for real ones."
 )
+_COLUMNS: Final = (
+    "Trained: the model of this run. Untrained: the same model, encoders and decoders included, before its language "
+    "model and projectors were trained. Copying the input: an answer that changes nothing. Vector arithmetic: the "
+    "input's feature plus the difference that the one example shows, without any language model. All answer the same "
+    "N questions; the best value of a row is green."
+)
 
 
 def make_report(plan: Plan, state: RunState, evaluation: Evaluation, seed: int) -> Report:
@@ -47,6 +53,7 @@ def make_report(plan: Plan, state: RunState, evaluation: Evaluation, seed: int) 
         warning=_WARNING if plan.quick else "",
         headlines=_headlines(plan, evaluation),
         measures=measures_of(evaluation, settings.tables, list(settings.tasks)),
+        measures_note=_COLUMNS,
         samples=_samples(plan, evaluation.shown),
         curves=_curves(plan),
         stages=_stages(plan, state),
@@ -172,7 +179,7 @@ def _samples(plan: Plan, shown: Sequence[Evaluated]) -> list[SampleGroup]:
 
 
 def _note(facts: Mapping[str, Any]) -> str:
-    operation = facts.get("operation") or facts.get("family")
+    operation = facts.get("operation")
     return f"Operation: {operation}" if operation else ""
 
 

@@ -83,6 +83,7 @@ def full_report(text: str = "plain") -> Report:
         summary=f"{text}\n\nSecond.",
         warning=text,
         headlines=[Headline(text, text, text)],
+        measures_note=text,
         measures=[Measure(text, text, ["trained", text], [MeasuredRow(text, [0.5, None], 12)])],
         samples=[SampleGroup(text, text, [row])],
         curves=[Curve(text, {text: [(0, 1.0), (1, 0.5)]}, x_label=text, y_label=text, explanation=text)],
