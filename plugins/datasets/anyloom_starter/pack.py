@@ -160,8 +160,9 @@ def load_pack() -> Pack:
     return Pack(tuple(pictures), tuple(sounds))
 
 
+@lru_cache(maxsize=8192)
 def picture_pixels(picture: Picture) -> Tensor:
-    """Return the picture on a white ground, uint8 (3, 64, 64), RGB."""
+    """Return the picture on a white ground, uint8 (3, 64, 64), RGB. Kept in memory (12 KB each): do not write to it."""
     with Image.open(io.BytesIO(_members()[picture.member])) as image:
         drawing = image.convert("RGBA")
     ground = Image.new("RGBA", drawing.size, "white")
@@ -171,7 +172,7 @@ def picture_pixels(picture: Picture) -> Tensor:
 
 @lru_cache(maxsize=256)
 def sound_wave(sound: Sound) -> Tensor:
-    """Return the sound, float32 (1, T) within [-1, 1], mono at 16 kHz."""
+    """Return the sound, float32 (1, T) within [-1, 1], mono at 16 kHz. Kept in memory: do not write to it."""
     samples, rate = soundfile.read(io.BytesIO(_members()[sound.member]), dtype="float32")
     assert rate == SAMPLE_RATE
     return torch.from_numpy(samples)[None]

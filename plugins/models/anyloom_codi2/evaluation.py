@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -97,8 +98,19 @@ def pick(samples: Sequence[Sample], count: int, seed: int, *, examples: int | No
             members = [s for s in members if s.provenance.get("k", 0) == nearest]
         order = list(range(len(members)))
         random.Random(f"{seed}/{task}").shuffle(order)
-        chosen += [members[i] for i in sorted(order[:count])]
+        chosen += [members[i] for i in sorted(_alternating(members, order)[:count])]
     return chosen
+
+
+def _alternating(members: Sequence[Sample], order: Sequence[int]) -> list[int]:
+    """The same order, but families take turns, so that few samples still show all of them."""
+    seen: Counter[Any] = Counter()
+    turns: dict[int, int] = {}
+    for i in order:
+        family = members[i].provenance.get("family")
+        turns[i] = seen[family]
+        seen[family] += 1
+    return sorted(order, key=turns.__getitem__)
 
 
 def _measure(
