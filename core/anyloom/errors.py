@@ -6,8 +6,10 @@ mistake in a config, a plugin or a file. Anything else that escapes is a bug of 
 
 from __future__ import annotations
 
+import copyreg
 import difflib
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 __all__ = [
     "AnyloomError",
@@ -42,6 +44,10 @@ class AnyloomError(Exception):
         self.what, self.where, self.fix = what, where, fix
         self.parts: tuple[AnyloomError, ...] = (self,)
         super().__init__(what, where, fix)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle without a call of ``__init__``, whose keywords ``Exception`` does not remember."""
+        return copyreg.__newobj__, (type(self), *self.args), self.__dict__  # type: ignore[attr-defined]
 
     def __str__(self) -> str:
         text = f"{self.where}: {self.what}" if self.where else self.what

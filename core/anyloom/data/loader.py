@@ -16,6 +16,7 @@ from typing import Any
 import torch
 from torch.utils.data import DataLoader, Dataset
 
+from anyloom.errors import AnyloomError
 from anyloom.interfaces.dataset import Sample, Samples
 
 __all__ = ["ResumableLoader"]
@@ -82,6 +83,8 @@ class ResumableLoader:
             generator=torch.Generator().manual_seed(self.seed + self.epoch),  # else it draws from the global one
         )
         for batches in inner:
+            if isinstance(batches, AnyloomError):
+                raise batches
             for batch in batches[skip:]:
                 self.done += 1
                 yield batch
@@ -115,30 +118,44 @@ class ResumableLoader:
 
 @dataclass
 class _Bucket:
-    """Cuts the samples of a bucket into batches of similar length."""
+    """Cuts the samples of a bucket into batches of similar length.
+
+    A deliberate error is returned, to be raised in the main process: of one that is raised in a worker, torch keeps
+    the class alone and makes a traceback its text.
+    """
 
     collate: Callable[[list[Sample]], Any]
     batch_size: int
     shuffle: bool
     seed: str
 
-    def __call__(self, drawn: list[tuple[int, Sample]]) -> list[Any]:
-        samples = [sample for _, sample in drawn]
+    def __call__(self, drawn: list[tuple[int, Sample | AnyloomError]]) -> list[Any] | AnyloomError:
+        samples = [sample for _, sample in drawn if not isinstance(sample, AnyloomError)]
+        errors = [error for _, error in drawn if isinstance(error, AnyloomError)]
+        try:
+            return errors[0] if errors else self._batches(samples, drawn[0][0])
+        except AnyloomError as error:
+            return error
+
+    def _batches(self, samples: list[Sample], first: int) -> list[Any]:
         length: Callable[[Sample], int] | None = getattr(self.collate, "length", None)
         if self.shuffle and length is not None and len(samples) > self.batch_size:
             samples = sorted(samples, key=length)
         cut = [samples[i : i + self.batch_size] for i in range(0, len(samples), self.batch_size)]
         if self.shuffle:
-            random.Random(f"{self.seed}/{drawn[0][0]}").shuffle(cut)
+            random.Random(f"{self.seed}/{first}").shuffle(cut)
         return [self.collate(c) for c in cut]
 
 
-class _AsDataset(Dataset[tuple[int, Sample]]):
+class _AsDataset(Dataset[tuple[int, Sample | AnyloomError]]):
     def __init__(self, samples: Samples | Sequence[Sample]) -> None:
         self.samples = samples
 
     def __len__(self) -> int:
         return len(self.samples)
 
-    def __getitem__(self, index: int) -> tuple[int, Sample]:
-        return index, self.samples[index]
+    def __getitem__(self, index: int) -> tuple[int, Sample | AnyloomError]:
+        try:
+            return index, self.samples[index]
+        except AnyloomError as error:
+            return index, error

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import copy
+import pickle
 from typing import Any
 
 import pytest
@@ -8,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, model_validator
 from anyloom.building import build, build_named
 from anyloom.config.schema import ProjectConfig
 from anyloom.config.validation import WrongOptionsError, split_name, validate
-from anyloom.errors import ConfigError, UnknownNameError, combine
+from anyloom.errors import AnyloomError, ConfigError, MediaError, UnknownNameError, combine
 from anyloom.model.config import ModelConfig
 
 
@@ -124,3 +126,22 @@ def test_errors_combine_flat_and_keep_their_class() -> None:
     assert type(whole) is ConfigError
     assert combine([one]) is one
     assert type(combine([UnknownNameError("a"), UnknownNameError("b")])) is UnknownNameError
+
+
+class LineError(ConfigError):
+    """One with a constructor and an attribute of its own."""
+
+    def __init__(self, line: int) -> None:
+        super().__init__("not a number", where=f"line {line}", fix="write a number")
+        self.line = line
+
+
+@pytest.mark.parametrize(
+    "error", [MediaError("broken", where="a.png", fix="b"), LineError(3), combine([LineError(1), ConfigError("x")])]
+)
+def test_an_error_survives_pickling_and_copying(error: AnyloomError) -> None:
+    for again in (pickle.loads(pickle.dumps(error)), copy.deepcopy(error)):
+        assert type(again) is type(error)
+        assert (str(again), again.what, again.where, again.fix) == (str(error), error.what, error.where, error.fix)
+        assert getattr(again, "line", 0) == getattr(error, "line", 0)
+        assert [str(part) for part in again.parts] == [str(part) for part in error.parts]

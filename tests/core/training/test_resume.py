@@ -12,6 +12,7 @@ from lightning.pytorch.cli import LightningCLI
 
 from anyloom import AnyToAnyModel, Conversation, Message
 from anyloom.data.loader import ResumableLoader
+from anyloom.errors import MediaError
 from anyloom.interfaces import Sample
 from anyloom.training.run import run
 from parts import picture
@@ -143,3 +144,31 @@ def test_reading_draws_nothing_from_the_global_generator() -> None:
     before = torch.get_rng_state()
     list(loader())
     assert torch.equal(before, torch.get_rng_state())
+
+
+class BrokenFiles(list[Sample]):
+    """Samples of which one cannot be read."""
+
+    def __getitem__(self, index: Any) -> Any:
+        if index == 3:
+            raise MediaError("the file is broken", where="3.png", fix="replace it")
+        return super().__getitem__(index)
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_users_mistake_in_a_data_worker_is_raised_as_it_is(workers: int) -> None:
+    samples = BrokenFiles([Sample(Conversation([Message("user", "x")]), "t")] * 4)
+    made = ResumableLoader(lambda epoch: samples, len, 2, workers=workers)
+    with pytest.raises(MediaError) as caught:
+        list(made)
+    assert str(caught.value) == "3.png: the file is broken. To fix: replace it"
+
+
+def refuse(samples: list[Sample]) -> None:
+    raise MediaError("not a picture", where="1.png")
+
+
+def test_so_is_one_in_the_collator() -> None:
+    samples = [Sample(Conversation([Message("user", "x")]), "t")] * 4
+    with pytest.raises(MediaError, match=r"^1\.png: not a picture$"):
+        list(ResumableLoader(lambda epoch: samples, refuse, 2, workers=1))
