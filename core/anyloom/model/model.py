@@ -5,7 +5,7 @@ Shape legend: B samples, S positions, N places of media, L feature steps, D feat
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +13,10 @@ import torch
 from torch import Tensor, nn
 
 from anyloom.config.validation import validate
-from anyloom.conversation.segments import Conversation, Media, Message
+from anyloom.conversation.segments import Conversation, Message
 from anyloom.data.batch import Batch, Collator, MediaBatch
 from anyloom.data.feature_cache import FeatureCache
+from anyloom.data.preprocess import Preprocess
 from anyloom.interfaces.decoder import Decoder
 from anyloom.interfaces.encoder import Encoder
 from anyloom.interfaces.feature_space import FeatureSpace
@@ -63,6 +64,7 @@ class AnyToAnyModel(nn.Module):
             for part in self.parts.components().values():
                 getattr(part, "load_weights", lambda: None)()
         self.freeze()
+        self.train()
 
     @classmethod
     def from_config(cls, config: str | Path | Mapping[str, Any], overrides: Sequence[str] = ()) -> AnyToAnyModel:
@@ -147,12 +149,12 @@ class AnyToAnyModel(nn.Module):
         Args:
             diffusion: Also prepare targets for L_DM where its weight is not 0.
         """
-        encode = {m: self.encoder(m).preprocess for m in self.config.modalities}
-        decode: dict[str, Callable[[Media], Tensor]] = {}
+        encode = {m: Preprocess(self.encoder(m)) for m in self.config.modalities}
+        decode: dict[str, Preprocess] = {}
         for name, modality in self.config.modalities.items():
             decoder = self.decoder(name)
             if diffusion and decoder is not None and modality.diffusion_weight:
-                decode[name] = decoder.preprocess
+                decode[name] = Preprocess(decoder)
         return Collator(
             self.interleaver(), encode, decode, decode_limit=self.config.loss.diffusion_limit, cache=self.cache
         )
@@ -194,6 +196,7 @@ class AnyToAnyModel(nn.Module):
         projector, space = self.parts.output_projectors[modality], self.spaces[modality]
         parallel = self.config.feature_steps == "parallel"
         source = source.flatten(-2) if parallel else source
+        hidden = hidden.to(next(projector.parameters(), hidden).dtype)
         predicted: Tensor = projector(hidden, source) if projector.uses_source else projector(hidden)
         return predicted.reshape(*predicted.shape[:-1], space.tokens, space.dim) if parallel else predicted
 

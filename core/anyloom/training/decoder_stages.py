@@ -20,6 +20,7 @@ from anyloom.config.schema import OptimizerConfig
 from anyloom.data.feature_cache import FeatureCache
 from anyloom.data.loader import ResumableLoader
 from anyloom.data.media_targets import MediaTargets, TargetCollator
+from anyloom.data.preprocess import Preprocess
 from anyloom.diffusion.latent_decoder import LatentDiffusionDecoder, Part
 from anyloom.errors import ConfigError, FeatureSpaceError
 from anyloom.interfaces.component import ComponentConfig
@@ -82,7 +83,7 @@ class DecoderStage(TrainingModule):
     def collator(self) -> TargetCollator:
         """Takes the decoder's media out of samples."""
         return TargetCollator(
-            self.decoder.modality, self.decoder.preprocess, roles=self.config.roles, limit=self.config.limit
+            self.decoder.modality, Preprocess(self.decoder), roles=self.config.roles, limit=self.config.limit
         )
 
     def configure_optimizers(self) -> Any:
@@ -230,7 +231,7 @@ class DenoiserStage(DecoderStage):
     def collator(self) -> TargetCollator:
         """Takes the decoder's media out of samples, for encoder and decoder."""
         collator = super().collator()
-        collator.encode, collator.cache = self.encoder.preprocess, self.cache
+        collator.encode, collator.cache = Preprocess(self.encoder), self.cache
         return collator
 
     @torch.no_grad()

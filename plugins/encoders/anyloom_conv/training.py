@@ -15,6 +15,7 @@ from torch.nn import functional as F
 
 from anyloom.building import build_named
 from anyloom.config.schema import OptimizerConfig
+from anyloom.data.preprocess import Preprocess
 from anyloom.interfaces import ComponentConfig, Sample, TrainingModule
 from anyloom.training.optimizer import make_optimizer
 from anyloom_conv.encoder import ConvEncoder
@@ -38,7 +39,7 @@ class CaptionCollator:
     """
 
     def __init__(self, encoder: ConvEncoder, table: int) -> None:
-        self.modality, self.preprocess, self.table = encoder.config.modality, encoder.preprocess, table
+        self.modality, self.preprocess, self.table = encoder.config.modality, Preprocess(encoder), table
 
     def __call__(self, samples: Sequence[Sample]) -> Pairs | None:
         """Make a batch; None if no sample has such a medium."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from pathlib import Path
 from typing import Any
 
@@ -69,6 +70,23 @@ def test_any_mix_in_one_batch_equals_the_samples_alone(tokenizer_folder: Path) -
         one = batch_of(model, conversation)
         alone = model.run_llm(one, {n: model.encode(n, m) for n, m in one.media.items()}).hidden[0]
         torch.testing.assert_close(hidden[row, : len(alone)], alone, atol=1e-5, rtol=1e-4)
+
+
+def test_data_workers_get_no_weights(tokenizer_folder: Path) -> None:
+    model = with_decoder(tokenizer_folder)
+    model.encoder("image").linear = torch.nn.Linear(48, 100_000)  # type: ignore[assignment]
+    collator = model.collator()
+    tokenizer = len(pickle.dumps(collator.interleaver))
+    packed = pickle.dumps(collator)
+    assert len(packed) < tokenizer + 20_000
+    there = pickle.loads(packed)
+    assert all(p.is_meta for p in there.encode["image"].component.parameters())
+    samples = [Sample(BOTH, "test")]
+    ours, theirs = collator(samples).media["image"], there(samples).media["image"]
+    assert ours.inputs is not None
+    assert ours.decoder_targets is not None
+    torch.testing.assert_close(ours.inputs, theirs.inputs)
+    torch.testing.assert_close(ours.decoder_targets, theirs.decoder_targets)
 
 
 def test_feature_loss_forms() -> None:
