@@ -84,7 +84,8 @@ class AudioLDM2Config(LatentDiffusionDecoder.Config):
         lm_tokens: Tokens of the slot that GPT2 filled in AudioLDM2.
         lm_dim: Their width.
         lm_slot: What that slot holds: ``zeros``, or a linear ``projection`` of the mean feature.
-        griffin_lim_steps: Iterations, where the weights bring no vocoder.
+        vocoder: Folder of a HiFi-GAN as transformers saves it; by default the one in ``weights``, where there is one.
+        griffin_lim_steps: Iterations, where there is no vocoder.
     """
 
     space: str = "imagebind-audio"
@@ -99,6 +100,7 @@ class AudioLDM2Config(LatentDiffusionDecoder.Config):
     lm_tokens: PositiveInt = 8
     lm_dim: PositiveInt = 768
     lm_slot: Literal["zeros", "projection"] = "zeros"
+    vocoder: str | None = None
     griffin_lim_steps: PositiveInt = 32
 
     @model_validator(mode="after")

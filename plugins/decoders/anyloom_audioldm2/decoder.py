@@ -15,6 +15,7 @@ from anyloom.diffusion.latent_decoder import LatentDiffusionDecoder
 from anyloom.errors import MediaError
 from anyloom_audioldm2.config import AudioLDM2Config
 from anyloom_audioldm2.sound import denormalise, log_mel, to_wave
+from anyloom_audioldm2.vocoder import build_vocoder, load_vocoder
 
 __all__ = ["AudioLDM2Decoder"]
 
@@ -46,7 +47,7 @@ class AudioLDM2Decoder(LatentDiffusionDecoder):
         )
         self.lm = nn.Linear(config.dim, config.lm_tokens * config.lm_dim) if config.lm_slot == "projection" else None
         self.unet = _build_unet(config, self.denoiser_channels)
-        self.vocoder = None
+        self.vocoder = None if config.vocoder is None else build_vocoder(Path(config.vocoder), mel)
         self.settle()
 
     def preprocess(self, media: Media) -> Tensor:
@@ -94,7 +95,8 @@ class AudioLDM2Decoder(LatentDiffusionDecoder):
         mel = self.config.mel
         if self.vocoder is None:
             return to_wave(values, mel, seed=seed, steps=self.config.griffin_lim_steps)
-        wave: Tensor = self.vocoder(denormalise(values, mel)).reshape(1, -1)
+        spectrum = denormalise(values, mel).to(self.vocoder.dtype)
+        wave: Tensor = self.vocoder(spectrum).reshape(1, -1)
         return wave[:, : mel.frames * mel.hop].float().clamp(-1, 1).cpu()
 
     def enable_checkpointing(self) -> None:
@@ -104,14 +106,32 @@ class AudioLDM2Decoder(LatentDiffusionDecoder):
         self.unet.enable_gradient_checkpointing(checkpoint_by_name)
 
     def load_weights(self) -> None:
-        """Load what ``weights`` names, and the vocoder where the folder has one."""
-        from anyloom_audioldm2.published import load_vocoder
-
+        """Load what ``weights`` names, and the vocoder of ``vocoder`` or of the same folder."""
         self.vocoder = None
         super().load_weights()
-        if self.config.weights is not None and (Path(self.config.weights) / "vocoder").is_dir():
-            self.vocoder = load_vocoder(Path(self.config.weights) / "vocoder", self.config.mel)
+        folder = self._vocoder_folder()
+        if folder is not None:
+            self.vocoder = load_vocoder(folder, self.config.mel)
             self.settle()
+
+    def _vocoder_folder(self) -> Path | None:
+        if self.config.vocoder is not None:
+            return Path(self.config.vocoder)
+        within = None if self.config.weights is None else Path(self.config.weights) / "vocoder"
+        return within if within is not None and within.is_dir() else None
+
+    def weight_files(self) -> list[Path]:
+        """The folders that ``weights`` and ``vocoder`` name."""
+        own = [] if self.config.vocoder is None else [Path(self.config.vocoder)]
+        return [*super().weight_files(), *own]
+
+    def portable_options(self, folder: Path, name: str) -> dict[str, Any]:
+        """Save the vocoder, where there is one, beside the model."""
+        options = super().portable_options(folder, name)
+        if self.vocoder is None:
+            return {**options, "vocoder": None}
+        self.vocoder.save_pretrained(folder / name / "vocoder")
+        return {**options, "vocoder": f"@/{name}/vocoder"}
 
     def save(self, folder: Any) -> None:
         """Write ``model.safetensors``, ``config.json`` and, where there is one, the vocoder's folder."""

@@ -12,12 +12,12 @@ from torch.utils.checkpoint import checkpoint
 
 from anyloom.diffusion.weights import is_repository, load_part
 from anyloom.errors import CheckpointError, ConfigError
-from anyloom_audioldm2.config import MelOptions
+from anyloom_audioldm2.vocoder import load_vocoder
 
 if TYPE_CHECKING:
     from anyloom_audioldm2.decoder import AudioLDM2Decoder
 
-__all__ = ["checkpoint_by_name", "load", "load_vocoder"]
+__all__ = ["checkpoint_by_name", "load"]
 
 _ATTENTION_ARGUMENTS = (
     "encoder_hidden_states",
@@ -68,28 +68,6 @@ def _fetch(repository: str, *, download: bool) -> Path:
         raise CheckpointError(
             "the repository is not on this machine", where=repository, fix="set download: true, or give a folder"
         ) from error
-
-
-def load_vocoder(folder: Path, mel: MelOptions) -> Any:
-    """Load the HiFi-GAN (arXiv 2010.05646) of a folder; frozen.
-
-    Raises:
-        anyloom.errors.CheckpointError: It is not there, or takes another mel spectrogram or sample rate.
-    """
-    from transformers import SpeechT5HifiGan
-
-    try:
-        vocoder = SpeechT5HifiGan.from_pretrained(folder, local_files_only=True, use_safetensors=True)
-    except (OSError, ValueError) as error:
-        raise CheckpointError(f"cannot read the vocoder ({str(error).splitlines()[0]})", where=str(folder)) from error
-    there = (vocoder.config.model_in_dim, vocoder.config.sampling_rate)
-    if there != (mel.num_mels, mel.sample_rate):
-        raise CheckpointError(
-            f"the vocoder takes {there[0]} mels at {there[1]} Hz, not {mel.num_mels} at {mel.sample_rate}",
-            where=str(folder),
-            fix="use the mel options the vocoder was trained with",
-        )
-    return vocoder.eval().requires_grad_(False)
 
 
 def checkpoint_by_name(module: nn.Module, *args: Any) -> Any:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -199,6 +200,35 @@ def test_reads_the_published_layout_and_uses_its_vocoder(tmp_path: Path) -> None
     features = torch.randn(1, 2, 8)
     pair = [d.generate(features, seeds=[0], steps=1)[0].tensor() for d in (decoder, other)]
     torch.testing.assert_close(*pair, atol=1e-9, rtol=1e-4)
+
+
+def test_a_model_with_a_vocoder_is_saved_and_loaded_whole(tmp_path: Path) -> None:
+    from anyloom import AnyToAnyModel
+    from anyloom.config.validation import validate
+    from anyloom.model.config import ModelConfig
+    from parts import model_options, save_tokenizer
+
+    _publish(tmp_path / "there")
+    modality = {"audio": {"encoder": "eye", "decoder": "voice"}}
+    voice = {**PUBLISHED, "name": "audioldm2", "space": "patch-audio", "weights": str(tmp_path / "there")}
+    voice["tokens"] = 1
+    options = model_options(save_tokenizer(tmp_path / "words"), decoders={"voice": voice}, modalities=modality)
+    model = AnyToAnyModel(validate(ModelConfig, options, where="model")).eval()
+    model.save_pretrained(tmp_path / "model", include_frozen=True)
+    shutil.rmtree(tmp_path / "there")
+    shutil.move(tmp_path / "model", tmp_path / "moved")
+    again = AnyToAnyModel.from_pretrained(tmp_path / "moved")
+    features = torch.randn(1, 1, 8)
+    pair = [m.parts.decoder("voice").generate(features, seeds=[0], steps=1)[0].tensor() for m in (model, again)]
+    torch.testing.assert_close(*pair, atol=1e-9, rtol=1e-4)
+    again.save_pretrained(tmp_path / "third", include_frozen=True)
+    shutil.rmtree(tmp_path / "moved")
+    AnyToAnyModel.from_pretrained(tmp_path / "third")
+
+
+def test_a_missing_vocoder_is_one_clear_error(tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match="cannot read the vocoder"):
+        AudioLDM2Decoder.from_options(TINY, vocoder=str(tmp_path / "nothing"))
 
 
 def test_published_weights_need_plain_log_mel(tmp_path: Path) -> None:
