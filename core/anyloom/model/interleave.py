@@ -81,8 +81,8 @@ class Interleaver:
     Args:
         tokenizer: Gives tokens and chat markup.
         tags: Tags by modality.
-        max_length: Longest sequence in tokens. Longer ones lose their oldest pieces; a media span is never split and
-            the last message is never cut.
+        max_length: Longest sequence in tokens. Longer ones lose their oldest pieces; a media span is never split, and
+            the opening token, system messages and the last message are never cut.
     """
 
     def __init__(self, tokenizer: Tokenizer, tags: Mapping[str, Tags], max_length: int | None = None) -> None:
@@ -96,8 +96,8 @@ class Interleaver:
             open_answer: End with the prefix of an assistant message that is still to come, for generation.
 
         Raises:
-            anyloom.errors.ConversationError: A medium's modality is not part of the model, or the last message
-                alone is longer than ``max_length``.
+            anyloom.errors.ConversationError: A medium's modality is not part of the model, or what must
+                stay is longer than ``max_length``.
         """
         pieces = self._pieces(conversation, open_answer)
         return self._join(self._fit(pieces))
@@ -107,16 +107,16 @@ class Interleaver:
         parts = self.tokenizer.chat_parts(roles)
         pieces: list[_Piece] = []
         for index, (prefix, suffix) in enumerate(parts):
-            last = index == len(parts) - 1
+            keep = index >= len(conversation.messages) - 1 or roles[index] == "system"
             answer = roles[index] == "assistant"
             if prefix:
-                pieces.append(_Piece(prefix, answer, [IGNORE] * len(prefix), keep=last))
-            if last and open_answer:
+                pieces.append(_Piece(prefix, answer, [IGNORE] * len(prefix), keep=keep or index == 0))
+            if index == len(conversation.messages):
                 break
             for segment in conversation.messages[index].segments:
-                pieces += self._segment(segment, answer=answer, keep=last, where=f"messages[{index}]")
+                pieces += self._segment(segment, answer=answer, keep=keep, where=f"messages[{index}]")
             if suffix:
-                pieces.append(_Piece(suffix, answer, suffix if answer else [IGNORE] * len(suffix), keep=last))
+                pieces.append(_Piece(suffix, answer, suffix if answer else [IGNORE] * len(suffix), keep=keep))
         return pieces
 
     def _segment(self, segment: Text | Media, *, answer: bool, keep: bool, where: str) -> list[_Piece]:
@@ -138,17 +138,19 @@ class Interleaver:
         length = sum(len(p.ids) for p in pieces)
         if self.max_length is None or length <= self.max_length:
             return pieces
-        first = 0
-        while first < len(pieces) and not pieces[first].keep and length > self.max_length:
-            length -= len(pieces[first].ids)
-            first += 1
+        kept = []
+        for piece in pieces:
+            if length > self.max_length and not piece.keep:
+                length -= len(piece.ids)
+            else:
+                kept.append(piece)
         if length > self.max_length:
             raise ConversationError(
-                f"the last message alone takes {length} tokens; the limit is {self.max_length}",
+                f"the last message and the system's take {length} tokens; the limit is {self.max_length}",
                 where="max_length",
                 fix="raise model.max_length or shorten the message",
             )
-        return pieces[first:]
+        return kept
 
     def _join(self, pieces: list[_Piece]) -> Interleaved:
         ids: list[int] = []

@@ -37,7 +37,8 @@ def save_model(model: AnyToAnyModel, folder: Path, *, include_frozen: bool) -> N
             left_out.append(prefix + ".")
         else:
             options.update(part.portable_options(folder, prefix.replace(".", "-")))
-    tensors = {k: v for k, v in model.parts.state_dict().items() if not k.startswith(tuple(left_out))}
+    trained = {k for k, p in model.parts.named_parameters() if p.requires_grad}
+    tensors = {k: v for k, v in model.parts.state_dict().items() if k in trained or not k.startswith(tuple(left_out))}
     write_tensors(tensors, folder / "model.safetensors", {"format": "pt"})
     record = {"format": _FORMAT, "model": sections, "references": references}
     (folder / "config.json").write_text(json.dumps(record, indent=1) + "\n")
@@ -81,7 +82,7 @@ def load_model(folder: Path) -> AnyToAnyModel:
     tensors = read_tensors(folder)
     for prefix in record["references"]:
         own = {k: v for k, v in model.parts.state_dict().items() if k.startswith(prefix + ".")}
-        tensors |= own
+        tensors = own | tensors
     load_into(model.parts, tensors, where=str(folder))
     return model.eval()
 

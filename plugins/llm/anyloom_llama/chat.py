@@ -37,7 +37,12 @@ def chat_texts(tokenizer: Any, roles: Sequence[str], template: str | None) -> li
         ) from error
     between = []
     for mark in marks:
-        markup, _, text = text.partition(mark)
+        markup, found, text = text.partition(mark)
+        if not found or "\x02" in markup:
+            raise ConversationError(
+                f"the chat template moves or drops messages of the roles {', '.join(roles)}",
+                fix="set 'chat_template' to one that keeps messages in their order",
+            )
         between.append(markup)
     return _share(between, text, roles, tokenizer.eos_token)
 

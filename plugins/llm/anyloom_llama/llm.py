@@ -86,6 +86,12 @@ class CausalLM(LLM):
             )
         self.vocab_size: int = hf_config.vocab_size
         self.hidden_size: int = hf_config.hidden_size
+        if self.tokenizer.size > self.vocab_size:
+            raise ConfigError(
+                f"the tokenizer has {self.tokenizer.size} entries, the model only {self.vocab_size} rows",
+                where="tokenizer",
+                fix="use the model's own tokenizer, without added entries",
+            )
         self.new_input_rows = nn.Parameter(torch.empty(0, self.hidden_size))
         self.new_output_rows = nn.Parameter(torch.empty(0, self.hidden_size))
         self._set_trainable()
@@ -111,6 +117,7 @@ class CausalLM(LLM):
             self.lm.requires_grad_(False)
         if config.lora is not None:
             from peft import LoraConfig, inject_adapter_in_model
+            from transformers.pytorch_utils import Conv1D
 
             lora = LoraConfig(
                 r=config.lora.rank,
@@ -118,10 +125,12 @@ class CausalLM(LLM):
                 lora_dropout=config.lora.dropout,
                 target_modules=list(config.lora.targets) if config.lora.targets else None,
                 task_type="CAUSAL_LM",
+                fan_in_fan_out=any(isinstance(m, Conv1D) for m in self.lm.modules()),
             )
             self.lm = inject_adapter_in_model(lora, self.lm)
         if config.gradient_checkpointing:
-            self.lm.gradient_checkpointing_enable({"use_reentrant": False})
+            new_name = getattr(self.lm, "activation_checkpointing_enable", None)
+            (new_name or self.lm.gradient_checkpointing_enable)()
 
     def load_weights(self) -> None:
         """Read the published checkpoint, if the config names one."""

@@ -78,21 +78,42 @@ def test_typed_text_never_becomes_a_special_token(model: AnyToAnyModel, text: st
 def test_long_conversations_lose_old_pieces_and_never_split_a_run(model: AnyToAnyModel, limit: int) -> None:
     interleaver = model.interleaver()
     interleaver.max_length = limit
-    full = model.interleaver()(CONVERSATION)
-    last = Conversation(CONVERSATION.messages[1:])
-    if limit < len(model.interleaver()(last).ids) - 1:
-        with pytest.raises(ConversationError, match="alone takes"):
+    full = model.interleaver()(CONVERSATION).ids.tolist()
+    opening = model.llm.tokenizer.chat_parts(["user"])[0][0]
+    answer = full[len(model.interleaver()(CONVERSATION.prompt()).ids) :]
+    if limit < len(opening) + len(answer):
+        with pytest.raises(ConversationError, match="the limit is"):
             interleaver(CONVERSATION)
         return
     sequence = interleaver(CONVERSATION)
-    assert len(sequence.ids) <= limit
-    assert torch.equal(sequence.ids, full.ids[-len(sequence.ids) :])
+    ids = sequence.ids.tolist()
+    assert len(ids) <= limit
+    assert ids[: len(opening)] == opening
+    rest = ids[len(opening) :]
+    assert rest == full[len(full) - len(rest) :]
     for run in sequence.runs:
-        assert sequence.ids[run.start - 1] == model.tags[run.media.modality].begin
-        assert sequence.ids[run.start + run.steps] == model.tags[run.media.modality].end
-    begins = sum(int((sequence.ids == t.begin).sum()) for t in model.tags.values())
-    ends = sum(int((sequence.ids == t.end).sum()) for t in model.tags.values())
+        assert ids[run.start - 1] == model.tags[run.media.modality].begin
+        assert ids[run.start + run.steps] == model.tags[run.media.modality].end
+    begins = sum(ids.count(t.begin) for t in model.tags.values())
+    ends = sum(ids.count(t.end) for t in model.tags.values())
     assert begins == ends == len(sequence.runs)
+
+
+def test_the_question_and_the_system_message_survive_trimming(model: AnyToAnyModel) -> None:
+    turns = [
+        Message("system", "hello"),
+        Message("user", "turn it upside down " * 5),
+        Message("assistant", "a red heart"),
+        Message("user", ["make it blue ", picture(0)]),
+    ]
+    interleaver = model.interleaver()
+    interleaver.max_length = 40
+    text = model.llm.tokenizer.decode(interleaver(Conversation(turns), open_answer=True).ids.tolist())
+    assert "hello" in text
+    assert "make it blue" in text
+    interleaver.max_length = 12
+    with pytest.raises(ConversationError, match="the limit is 12"):
+        interleaver(Conversation(turns), open_answer=True)
 
 
 def test_unknown_modality_says_what_the_model_handles(tokenizer_folder: Path) -> None:

@@ -1,0 +1,170 @@
+"""The LLM plugin on checkpoints in their published layout, tiny: several architectures, precisions, chat templates."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from anyloom import AnyToAnyModel, Conversation, Message
+from anyloom.errors import CheckpointError, ConfigError, ConversationError
+from anyloom.interfaces import Sample
+from anyloom_llama.chat import chat_texts
+from parts import llm_options, model_options, picture
+
+CONVERSATION = Conversation(
+    [Message("user", ["make it blue ", picture(0)]), Message("assistant", ["and ", picture(1)])]
+)
+
+ARCHITECTURES: dict[str, dict[str, Any]] = {
+    "llama": {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4},
+    "qwen3": {
+        "hidden_size": 32,
+        "intermediate_size": 64,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "num_key_value_heads": 2,
+        "head_dim": 8,
+        "tie_word_embeddings": True,
+    },
+    "gpt2": {"n_embd": 32, "n_layer": 2, "n_head": 4, "n_positions": 128},
+}
+
+
+@pytest.fixture(params=list(ARCHITECTURES))
+def checkpoint(request: pytest.FixtureRequest, tokenizer_folder: Path, tmp_path: Path) -> Path:
+    """A folder as transformers writes it."""
+    from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
+
+    config = AutoConfig.for_model(request.param, vocab_size=320, **ARCHITECTURES[request.param])
+    AutoModelForCausalLM.from_config(config).save_pretrained(tmp_path / "checkpoint")
+    AutoTokenizer.from_pretrained(tokenizer_folder).save_pretrained(tmp_path / "checkpoint")
+    return tmp_path / "checkpoint"
+
+
+def model_from(checkpoint: Path, **llm: Any) -> AnyToAnyModel:
+    options = model_options(checkpoint, ("image",))
+    options["llm"] = {"name": "llama", "weights": str(checkpoint), "attention": "eager", **llm}
+    return AnyToAnyModel.from_config({"model": options})
+
+
+def loss_of(model: AnyToAnyModel) -> torch.Tensor:
+    return model(model.collator()([Sample(CONVERSATION, "test")])).total
+
+
+def test_a_published_folder_loads_and_gives_its_own_logits(checkpoint: Path) -> None:
+    from transformers import AutoModelForCausalLM
+
+    model = model_from(checkpoint).eval()
+    reference = AutoModelForCausalLM.from_pretrained(checkpoint).eval()
+    ids = torch.tensor([model.llm.tokenizer.encode("what is this? hello there")])
+    positions = torch.arange(ids.shape[1])[None]
+    with torch.no_grad():
+        ours = model.llm.logits(model.llm(model.llm.embed(ids), torch.ones_like(ids), positions).hidden)
+        theirs = reference(ids).logits
+    torch.testing.assert_close(ours[..., :320], theirs, atol=1e-5, rtol=1e-4)
+    assert ours.shape[-1] == 322
+
+
+@pytest.mark.parametrize(
+    "options", [{}, {"freeze": True}, {"lora": {"rank": 2}}, {"gradient_checkpointing": True}], ids=str
+)
+def test_training_moves_what_it_should(checkpoint: Path, options: dict[str, Any]) -> None:
+    model = model_from(checkpoint, **options)
+    loss_of(model).backward()
+    moved = {n for n, p in model.llm.named_parameters() if p.grad is not None and p.grad.abs().sum() > 0}
+    assert {"new_input_rows", "new_output_rows"} <= moved
+    base = {n for n in moved if n.startswith("lm.") and "lora_" not in n}
+    assert bool(base) == (not options or "gradient_checkpointing" in options)
+    assert any("lora_" in n for n in moved) == ("lora" in options)
+
+
+def test_gradient_checkpointing_changes_no_gradient(checkpoint: Path) -> None:
+    gradients = []
+    for checkpointing in (False, True):
+        torch.manual_seed(0)
+        model = model_from(checkpoint, gradient_checkpointing=checkpointing)
+        assert model.llm.training
+        loss_of(model).backward()
+        gradients.append({n: p.grad for n, p in model.named_parameters() if p.grad is not None})
+    assert gradients[0].keys() == gradients[1].keys()
+    for name, gradient in gradients[0].items():
+        torch.testing.assert_close(gradient, gradients[1][name], atol=1e-6, rtol=1e-4)
+
+
+def test_half_precision_trains_and_generates(checkpoint: Path) -> None:
+    model = model_from(checkpoint, dtype="bfloat16")
+    loss = loss_of(model)
+    loss.backward()
+    assert torch.isfinite(loss)
+    answer = model.generate(CONVERSATION.prompt(), media={"image": "force"}, max_new_tokens=2)
+    assert isinstance(answer, Message)
+    assert answer.media[0].features is not None
+    assert torch.isfinite(answer.media[0].features).all()
+
+
+@pytest.mark.parametrize("include_frozen", [True, False])
+@pytest.mark.parametrize("options", [{"freeze": True}, {"freeze": True, "lora": {"rank": 2}}], ids=str)
+def test_saving_keeps_what_was_trained(
+    checkpoint: Path, tmp_path: Path, options: dict[str, Any], include_frozen: bool
+) -> None:
+    model = model_from(checkpoint, **options)
+    optimizer = torch.optim.SGD([p for p in model.parameters() if p.requires_grad], lr=0.1)
+    loss_of(model).backward()
+    optimizer.step()
+    model.eval().save_pretrained(tmp_path / "saved", include_frozen=include_frozen)
+    loaded = AnyToAnyModel.from_pretrained(tmp_path / "saved")
+    assert torch.equal(loss_of(model), loss_of(loaded))
+    if not include_frozen:
+        weights = checkpoint / "model.safetensors"
+        weights.write_bytes(weights.read_bytes()[:-1] + b"\0")
+        with pytest.raises(CheckpointError, match="another file here"):
+            AnyToAnyModel.from_pretrained(tmp_path / "saved")
+
+
+LLAMA_2 = (
+    "{% if messages[0]['role'] == 'system' %}{% set start = 1 %}{% else %}{% set start = 0 %}{% endif %}"
+    "{% for m in messages[start:] %}{% if m['role'] == 'user' %}{{ bos_token }}[INST] "
+    "{% if loop.first and start %}<<SYS>>\n{{ messages[0]['content'] }}\n<</SYS>>\n\n{% endif %}"
+    "{{ m['content'].strip() }} [/INST]{% else %} {{ m['content'].strip() }} {{ eos_token }}{% endif %}{% endfor %}"
+)
+
+
+def test_chat_markup_is_read_off_a_template_with_a_system_message(tokenizer_folder: Path) -> None:
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(tokenizer_folder)
+    roles = ["system", "user", "assistant", "user"]
+    parts = chat_texts(tokenizer, roles, LLAMA_2)
+    contents = ["be brief", "hello", "hi", "bye"]
+    ours = "".join(before + text + after for (before, after), text in zip(parts, contents))
+    messages = [{"role": r, "content": c} for r, c in zip(roles, contents)]
+    assert ours == tokenizer.apply_chat_template(messages, chat_template=LLAMA_2, tokenize=False)
+    assert parts[2][1].endswith("</s>")
+
+
+def test_templates_that_move_messages_are_refused(tokenizer_folder: Path) -> None:
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(tokenizer_folder)
+    moved = "{{ messages[1]['content'] }}{{ messages[0]['content'] }}"
+    with pytest.raises(ConversationError, match="moves or drops"):
+        chat_texts(tokenizer, ["system", "user"], moved)
+    refusing = "{{ raise_exception('system messages are not for me') }}"
+    with pytest.raises(ConversationError, match="refuses the roles system, user"):
+        chat_texts(tokenizer, ["system", "user"], refusing)
+
+
+def test_wrong_sources_give_one_clear_error(tokenizer_folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match=r"nowhere: cannot be read.*download: true"):
+        model_from(tmp_path / "nowhere")
+    options = model_options(tokenizer_folder, ("image",))
+    options["llm"] = llm_options(tokenizer_folder)
+    options["llm"]["architecture"]["vocab_size"] = 100
+    with pytest.raises(ConfigError, match="the tokenizer has 320 entries, the model only 100 rows"):
+        AnyToAnyModel.from_config({"model": options})
+    options["llm"] = {"name": "llama"}
+    with pytest.raises(ConfigError, match="either 'weights' or 'architecture'"):
+        AnyToAnyModel.from_config({"model": options})
