@@ -46,6 +46,24 @@ class LatentDecoderContract:
         assert all(p.grad is None and not p.requires_grad for p in decoder.parameters())
         assert not any(m.training for m in decoder.modules())
 
+    @pytest.mark.parametrize("sketch", [False, True])
+    def test_runs_in_bfloat16_on_float32_features(self, sketch: bool) -> None:
+        more = {"autoencoder": {**self.options["autoencoder"], "linear": sketch}}
+        decoder = self.build(sketch=sketch, **more).to(torch.bfloat16)
+        if sketch:
+            torch.nn.init.normal_(decoder.unet.conv_out.weight)
+        features = self.features(2).requires_grad_()
+        losses = decoder.loss(features, self.targets(decoder, 2))
+        losses.sum().backward()
+        assert losses.dtype == torch.float32
+        assert bool(losses.isfinite().all())
+        assert features.grad is not None
+        assert bool((features.grad.abs().sum((1, 2)) > 0).all())
+        assert decoder.autoencoder_loss(self.targets(decoder, 2))["loss"].isfinite()
+        made = decoder.generate(self.features(1), seeds=[0], steps=1, guidance=2.0)[0].tensor()
+        assert made.dtype == torch.float32
+        assert bool(made.isfinite().all())
+
     def test_training_moves_the_denoiser_and_null_but_not_the_autoencoder(self) -> None:
         decoder = self.build(freeze=False, condition_dropout=0.5).train()
         targets = self.targets(decoder, 1).expand(8, *[-1] * 3)

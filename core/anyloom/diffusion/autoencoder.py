@@ -123,12 +123,12 @@ class LatentAutoencoder(nn.Module):
     def _moments(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and log variance ``(B, Z, h, w)`` of raw latents, float32."""
         folded = F.pixel_unshuffle(x, self.patch)
-        posterior = self.vae.encode(folded).latent_dist
+        posterior = self.vae.encode(folded.to(self.vae.dtype)).latent_dist
         mean = posterior.mean.float()
         return (mean if self.linear is None else mean + self.linear.down(folded)), posterior.logvar.float()
 
     def _decode_raw(self, raw: Tensor) -> Tensor:
-        folded = self.vae.decode(raw).sample.float()
+        folded = self.vae.decode(raw.to(self.vae.dtype)).sample.float()
         folded = folded if self.linear is None else folded + self.linear.up(raw)
         return F.pixel_shuffle(folded, self.patch)
 
@@ -168,10 +168,11 @@ class LinearPath(nn.Module):
 
     def down(self, x: Tensor) -> Tensor:
         """Components ``(B, Z, h, w)`` of ``x`` ``(B, C, H, W)``."""
-        squares = F.pixel_unshuffle(x, self.fold) - self.offset[:, None, None]
-        return F.conv2d(squares, self.encoder[:, :, None, None])
+        squares = F.pixel_unshuffle(x, self.fold).float() - self.offset.float()[:, None, None]
+        return F.conv2d(squares, self.encoder.float()[:, :, None, None])
 
     def up(self, components: Tensor) -> Tensor:
         """Return ``(B, C, H, W)`` for components ``(B, Z, h, w)``."""
-        squares = F.conv2d(components, self.decoder[:, :, None, None]) + self.offset[:, None, None]
+        squares = F.conv2d(components.float(), self.decoder.float()[:, :, None, None])
+        squares = squares + self.offset.float()[:, None, None]
         return F.pixel_shuffle(squares, self.fold)

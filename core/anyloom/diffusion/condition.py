@@ -33,7 +33,7 @@ def sinusoids(levels: Tensor, dim: int) -> Tensor:
     [[1.0, 1.0, 0.0, 0.0]]
     """
     half = dim // 2
-    frequencies = torch.exp(-math.log(10000.0) * torch.arange(half, device=levels.device) / max(half, 1))
+    frequencies = torch.exp(-math.log(10000.0) * torch.arange(half, device=levels.device).float() / max(half, 1))
     angles = levels.float()[:, None] * frequencies
     return nn.functional.pad(torch.cat([angles.cos(), angles.sin()], dim=1), (0, dim - 2 * half))
 

@@ -209,16 +209,18 @@ class LatentDiffusionDecoder(Decoder):
         return null if self.sketch is None else torch.cat([null.flatten(), self.sketch.null])
 
     def _denoise(self, noisy: Tensor, timesteps: Tensor, condition: Tensor) -> Tensor:
-        """The network, or its correction of the Gaussian denoiser around the drawing."""
+        """The network in its own precision, or its correction of the Gaussian denoiser around the drawing."""
+        dtype = self.unet.dtype
         if self.sketch is None:
-            return self.denoise(noisy, timesteps, condition)
+            return self.denoise(noisy.to(dtype), timesteps, condition.to(dtype))
         shape = self.null_condition().shape
         own, drawn = condition[:, : shape.numel()], condition[:, shape.numel() :]
         drawing, variance = self.sketch.split(drawn)
         base = self.sketch.prediction(
             noisy, drawing, variance, timesteps, self.scheduler.alphas_cumprod, self.config.prediction
         )
-        return base + self.denoise(torch.cat([noisy, drawing], 1), timesteps, own.view(-1, *shape))
+        shown = torch.cat([noisy, drawing], 1).to(dtype)
+        return base + self.denoise(shown, timesteps, own.view(-1, *shape).to(dtype))
 
     def loss(self, features: Tensor, targets: Tensor) -> Tensor:
         """Diffusion loss ``(B,)``; see :meth:`anyloom.interfaces.Decoder.loss`."""

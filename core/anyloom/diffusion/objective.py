@@ -17,11 +17,9 @@ __all__ = [
     "Prediction",
     "Weighting",
     "add_noise",
-    "clean_from",
     "coefficients",
     "denoising_loss",
     "loss_weight",
-    "noise_from",
     "target",
 ]
 
@@ -48,22 +46,6 @@ def add_noise(clean: Tensor, noise: Tensor, alpha: Tensor, sigma: Tensor) -> Ten
 def target(clean: Tensor, noise: Tensor, alpha: Tensor, sigma: Tensor, prediction: Prediction) -> Tensor:
     """Return what the network should predict: ``e``, or ``v = alpha e - sigma x``."""
     return noise if prediction == "epsilon" else alpha * noise - sigma * clean
-
-
-def clean_from(output: Tensor, noisy: Tensor, alpha: Tensor, sigma: Tensor, prediction: Prediction) -> Tensor:
-    """Return the clean sample that a network output implies.
-
-    >>> x, e, a, s = torch.tensor(2.0), torch.tensor(1.0), torch.tensor(0.8), torch.tensor(0.6)
-    >>> v = target(x, e, a, s, "v_prediction")
-    >>> round(float(clean_from(v, add_noise(x, e, a, s), a, s, "v_prediction")), 4)
-    2.0
-    """
-    return (noisy - sigma * output) / alpha if prediction == "epsilon" else alpha * noisy - sigma * output
-
-
-def noise_from(output: Tensor, noisy: Tensor, alpha: Tensor, sigma: Tensor, prediction: Prediction) -> Tensor:
-    """Return the noise that a network output implies: ``e = alpha v + sigma x_t`` for a velocity."""
-    return output if prediction == "epsilon" else alpha * output + sigma * noisy
 
 
 def loss_weight(abar: Tensor, prediction: Prediction, weighting: Weighting, gamma: float = 5.0) -> Tensor:
@@ -110,7 +92,7 @@ def denoising_loss(
     clean = clean.float()
     device = clean.device if generator is None else torch.device("cpu")
     steps = torch.randint(len(alphas_cumprod), (len(clean),), generator=generator, device=device).to(clean.device)
-    noise = torch.randn(clean.shape, generator=generator, device=device).to(clean.device)
+    noise = torch.randn(clean.shape, generator=generator, device=device, dtype=torch.float32).to(clean.device)
     alpha, sigma = coefficients(alphas_cumprod, steps, clean.ndim)
     output = denoise(add_noise(clean, noise, alpha, sigma), steps).float()
     errors = (output - target(clean, noise, alpha, sigma, prediction)).square().flatten(1).mean(1)

@@ -41,7 +41,9 @@ def row_noise(shape: Sequence[int], generators: Sequence[torch.Generator], like:
     >>> bool((row_noise((2,), row_generators([3, 7]), torch.zeros(1))[1] == one[0]).all())
     True
     """
-    return torch.stack([torch.randn(tuple(shape), generator=g) for g in generators]).to(like.device)
+    return torch.stack([torch.randn(tuple(shape), generator=g, dtype=torch.float32) for g in generators]).to(
+        like.device
+    )
 
 
 def sample(

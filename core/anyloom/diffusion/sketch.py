@@ -15,7 +15,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from anyloom.diffusion.objective import Prediction, coefficients
+from anyloom.diffusion.objective import Prediction, coefficients, target
 
 __all__ = ["Sketch"]
 
@@ -65,8 +65,8 @@ class Sketch(nn.Module):
 
     def draw(self, features: Tensor) -> Tensor:
         """Drawing and variance of each row, side by side: ``(B, 2 * Z * h * w)`` for features ``(B, L, D)``."""
-        drawing = features.flatten(1).float() @ self.weight + self.bias
-        return torch.cat([drawing, self.variance.expand_as(drawing)], 1)
+        drawing = features.flatten(1).float() @ self.weight.float() + self.bias.float()
+        return torch.cat([drawing, self.variance.float().expand_as(drawing)], 1)
 
     def split(self, drawn: Tensor) -> tuple[Tensor, Tensor]:
         """Drawing and variance as latents ``(B, Z, h, w)`` each."""
@@ -88,4 +88,4 @@ class Sketch(nn.Module):
         gain = alpha * variance / (alpha.square() * variance + sigma.square())
         clean = drawing + gain * (noisy - alpha * drawing)
         noise = (noisy - alpha * clean) / sigma.clamp_min(1e-3)
-        return noise if kind == "epsilon" else alpha * noise - sigma * clean
+        return target(clean, noise, alpha, sigma, kind)

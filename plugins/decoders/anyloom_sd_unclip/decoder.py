@@ -77,7 +77,7 @@ class SDUnCLIPDecoder(LatentDiffusionDecoder):
 
     def denoise(self, noisy: Tensor, timesteps: Tensor, condition: Tensor) -> Tensor:
         """Run the network on latents ``(B, Z, h, w)``; see the base class."""
-        context = self.context.expand(len(noisy), -1, -1)
+        context = self.context.to(noisy).expand(len(noisy), -1, -1)
         output: Tensor = self.unet(noisy, timesteps, context, class_labels=condition, return_dict=False)[0]
         return output
 

@@ -5,18 +5,25 @@ from typing import Any
 import pytest
 import torch
 from diffusers import DDIMScheduler
+from torch import Tensor
 
 from anyloom.diffusion.objective import (
     add_noise,
-    clean_from,
     coefficients,
     denoising_loss,
     loss_weight,
-    noise_from,
     target,
 )
 
 REFERENCE = DDIMScheduler(beta_schedule="scaled_linear", beta_start=0.00085, beta_end=0.012)
+
+
+def clean_from(output: Tensor, noisy: Tensor, alpha: Tensor, sigma: Tensor, prediction: str) -> Tensor:
+    return (noisy - sigma * output) / alpha if prediction == "epsilon" else alpha * noisy - sigma * output
+
+
+def noise_from(output: Tensor, noisy: Tensor, alpha: Tensor, sigma: Tensor, prediction: str) -> Tensor:
+    return output if prediction == "epsilon" else alpha * output + sigma * noisy
 
 
 @pytest.fixture
