@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import lightning
+import torch
+from torch import Tensor
 
 from anyloom.interfaces.component import Component
 from anyloom.interfaces.dataset import Sample
@@ -31,6 +33,16 @@ class TrainingModule(Component, lightning.LightningModule):
     def collator(self) -> Callable[[list[Sample]], Any]:
         """Return the function that makes a batch of samples; runs in data workers."""
         raise NotImplementedError
+
+    def nothing_to_learn(self) -> Tensor | None:
+        """Return what ``training_step`` should for a batch it can learn nothing from.
+
+        With one process that is None, which skips the step. With several it is a zero that depends on every trained
+        parameter, because the others wait for this process's gradients.
+        """
+        if self.trainer.world_size == 1:
+            return None
+        return torch.stack([p.flatten()[:0].sum().float() for p in self.parameters() if p.requires_grad]).sum()
 
     def save_result(self, folder: Path) -> None:
         """Write what was trained, so that a later stage or ``from_pretrained`` can load it from ``folder``."""

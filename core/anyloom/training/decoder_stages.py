@@ -161,7 +161,8 @@ class AutoencoderStage(DecoderStage):
 
     def training_step(self, batch: MediaTargets, batch_idx: int) -> Tensor | None:
         """Reconstruction error of one batch."""
-        return self._step(batch, "train")
+        loss = self._step(batch, "train")
+        return self.nothing_to_learn() if loss is None else loss
 
     def validation_step(self, batch: MediaTargets, batch_idx: int) -> None:
         """Reconstruction error on held-out media."""
@@ -277,7 +278,7 @@ class DenoiserStage(DecoderStage):
     def training_step(self, batch: MediaTargets, batch_idx: int) -> Tensor | None:
         """Denoising error of one batch."""
         if not batch.keys:
-            return None
+            return self.nothing_to_learn()
         loss = self.decoder.latent_loss(*self.prepare(batch)).mean()
         self.log("train/loss", loss, prog_bar=True, batch_size=len(batch.keys))
         return loss

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -107,12 +107,12 @@ class ConvEncoderStage(TrainingModule):
         if self.trainer.global_step == 0:
             self._fit_components()
 
-    def _sample(self) -> list[Tensor]:
-        """Some training media, preprocessed; read once."""
+    def _sample(self) -> Iterator[Tensor]:
+        """Some training media, preprocessed, on the module's device; read once."""
         if not self._read:
             loader: Any = self.trainer.datamodule.train_dataloader()  # type: ignore[attr-defined]
             self._read = [b.inputs for _, b in zip(range(self.config.statistics), loader) if b is not None]
-        return self._read
+        return (x.to(self.device) for x in self._read)
 
     @torch.no_grad()
     def _fit_components(self) -> None:
@@ -145,7 +145,8 @@ class ConvEncoderStage(TrainingModule):
 
     def training_step(self, batch: Pairs | None, batch_idx: int) -> Tensor | None:
         """InfoNCE in both directions; equal captions share the target."""
-        return None if batch is None else self._loss(batch, "train")
+        loss = None if batch is None else self._loss(batch, "train")
+        return self.nothing_to_learn() if loss is None else loss
 
     def validation_step(self, batch: Pairs | None, batch_idx: int) -> None:
         """The same on held-out subjects."""

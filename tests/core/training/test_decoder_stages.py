@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import lightning
@@ -258,6 +258,21 @@ def test_averages_follow_the_closed_form() -> None:
     with average.applied():
         assert float(layer.weight.detach()) == pytest.approx(expected, rel=1e-5)
     assert float(layer.weight.detach()) == 29.0
+
+
+@pytest.mark.parametrize(("name", "more"), [("latent-autoencoder", {}), ("feature-decoder", {"encoder": ENCODER})])
+def test_a_batch_without_media_skips_the_step_or_gives_a_zero_to_other_processes(name: str, more: Any) -> None:
+    module = stage(name, **more)
+    batch = TargetCollator("other", Media.tensor)(samples(2))
+    module.trainer = SimpleNamespace(world_size=1)  # type: ignore[assignment]
+    assert module.training_step(batch, 0) is None
+    module.trainer = SimpleNamespace(world_size=2)  # type: ignore[assignment]
+    loss = module.training_step(batch, 0)
+    loss.backward()
+    assert loss.item() == 0
+    trained = [p for p in module.parameters() if p.requires_grad]
+    assert trained
+    assert all(p.grad is not None and not p.grad.any() for p in trained)
 
 
 def test_stages_are_registered() -> None:

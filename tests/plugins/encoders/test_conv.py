@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 
 from anyloom import build
+from anyloom.building import build_named
 from anyloom.conversation import Media
 from anyloom.errors import CheckpointError, ConfigError, MediaError
 from anyloom_conv.frontends import sound_grid
@@ -98,6 +100,15 @@ def test_wrong_media_and_weights_give_clear_errors(tmp_path: Path) -> None:
     other = build("encoder", "conv", {**TINY, "layout_dim": 8, "weights": str(tmp_path / "eye")})
     with pytest.raises(CheckpointError, match="shapes wrong"):
         other.load_weights()
+
+
+def test_statistics_are_taken_on_the_device_of_the_module() -> None:
+    stage = build_named("module", {"name": "conv-encoder", "encoder": {"name": "conv", **TINY}}, where="m", model={})
+    batches = [SimpleNamespace(inputs=torch.rand(2, 3, 16, 16)), None]
+    data = SimpleNamespace(train_dataloader=lambda: batches)
+    stage.to("meta").trainer = SimpleNamespace(world_size=1, datamodule=data)
+    assert [x.device.type for x in stage._sample()] == ["meta"]
+    assert stage.training_step(None, 0) is None
 
 
 def test_the_stage_fits_components_and_learns_captions(tmp_path: Path) -> None:
