@@ -79,7 +79,7 @@ def compose(
     return _resolve(merged)
 
 
-def _read(source: str | Path | Mapping[str, Any]) -> dict[str, Any]:
+def _read(source: str | Path | Mapping[str, Any], within: tuple[Path, ...] = ()) -> dict[str, Any]:
     if isinstance(source, Mapping):
         return OmegaConf.to_container(OmegaConf.create(dict(source)), resolve=False)  # type: ignore[return-value]
     path = Path(source)
@@ -87,18 +87,32 @@ def _read(source: str | Path | Mapping[str, Any]) -> dict[str, Any]:
         if path.suffix in (".yaml", ".yml") or path.parent != Path():
             raise ConfigError("there is no such config file", where=str(path), fix="check the path")
         path = recipe_path(str(source))
+    if path.resolve() in within:
+        raise ConfigError("the file is among its own 'defaults'", where=str(path), fix="take it out of the list")
+    value = _load(path)
+    bases = value.pop("defaults", None) or []
+    bases = [bases] if isinstance(bases, str) else bases
+    if not isinstance(bases, list) or not all(isinstance(base, str) for base in bases):
+        raise ConfigError("'defaults' is a list of files or recipes", where=str(path), fix="write defaults: [a.yaml]")
+    merged: dict[str, Any] = {}
+    for base in bases:
+        local = path.parent / base
+        merged = _merge(merged, _read(local if local.is_file() else base, (*within, path.resolve())))
+    return _merge(merged, value)
+
+
+def _load(path: Path) -> dict[str, Any]:
+    """The sections of one file."""
     try:
         value = yaml.safe_load(path.read_text(encoding="utf-8"))
     except yaml.YAMLError as error:
         raise ConfigError(f"not valid YAML: {' '.join(str(error).split())}", where=str(path)) from error
+    except (OSError, UnicodeDecodeError) as error:
+        what = "the file is not UTF-8 text" if isinstance(error, UnicodeDecodeError) else f"cannot be read ({error})"
+        raise ConfigError(what, where=str(path), fix="give a YAML file") from error
     if not isinstance(value, dict):
         raise ConfigError("a config file holds sections such as 'model:' and 'data:'", where=str(path))
-    bases = value.pop("defaults", None) or []
-    merged: dict[str, Any] = {}
-    for base in [bases] if isinstance(bases, str) else bases:
-        local = path.parent / base
-        merged = _merge(merged, _read(local if local.is_file() else base))
-    return _merge(merged, value)
+    return value
 
 
 def _override(text: str) -> dict[str, Any]:

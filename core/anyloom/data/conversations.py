@@ -42,7 +42,10 @@ class ConversationFiles(DatasetBuilder):
             raise ConfigError(f"no file is given for the split {split!r}", where=split, fix="set this option")
         if not path.is_file():
             raise ConfigError("there is no such file", where=str(path), fix="check the path")
-        lines = path.read_text(encoding="utf-8").splitlines()
+        try:
+            lines = path.read_text(encoding="utf-8").splitlines()
+        except (OSError, UnicodeDecodeError) as error:
+            raise ConversationError(f"cannot be read ({error})", where=str(path), fix="give JSON Lines") from error
         return [self._sample(line, path, number) for number, line in enumerate(lines, 1) if line.strip()]
 
     def _sample(self, line: str, path: Path, number: int) -> Sample:

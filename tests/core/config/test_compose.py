@@ -7,7 +7,8 @@ import pytest
 import yaml
 
 from anyloom.config.compose import compose
-from anyloom.errors import ConfigError
+from anyloom.data.conversations import ConversationFiles
+from anyloom.errors import ConfigError, ConversationError
 
 BASE = {
     "model": {
@@ -108,3 +109,28 @@ def test_a_file_that_is_no_config_is_named(tmp_path: Path, text: str, message: s
     with pytest.raises(ConfigError, match=message) as caught:
         compose([path])
     assert caught.value.where == path
+
+
+def test_a_file_that_is_no_text_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "binary.yaml"
+    path.write_bytes(bytes(range(256)))
+    with pytest.raises(ConfigError, match="not UTF-8") as caught:
+        compose([path])
+    assert caught.value.where == str(path)
+    with pytest.raises(ConversationError, match="cannot be read"):
+        ConversationFiles.from_options(train=path).build("train")
+
+
+@pytest.mark.parametrize("bases", [["a.yaml"], ["b.yaml"]])
+def test_defaults_that_lead_back_are_one_error(tmp_path: Path, bases: list[str]) -> None:
+    path = write(tmp_path, "a.yaml", {"defaults": bases})
+    write(tmp_path, "b.yaml", {"defaults": "a.yaml"})
+    with pytest.raises(ConfigError, match="its own 'defaults'") as caught:
+        compose([path])
+    assert caught.value.where == path
+
+
+@pytest.mark.parametrize("bases", [3, [3], {"a": "b"}])
+def test_defaults_of_another_kind_are_one_error(tmp_path: Path, bases: Any) -> None:
+    with pytest.raises(ConfigError, match="list of files or recipes"):
+        compose([write(tmp_path, "a.yaml", {"defaults": bases})])
