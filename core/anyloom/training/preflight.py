@@ -23,6 +23,7 @@ from anyloom.interfaces.encoder import Encoder
 from anyloom.model.assembly import keyed
 from anyloom.model.config import ModelConfig
 from anyloom.model.inspection import ModelInspection, NeededFile, files_of, inspect_model
+from anyloom.training.plugin_checks import plugin_problems
 from anyloom.training.trainer_options import trainer_problems
 
 __all__ = ["Findings", "look_over", "section_problems"]
@@ -116,8 +117,7 @@ class _Check:
         self.findings.problems += inspection.problems
         self._files(inspection.files)
         if inspection.model is not None:
-            answers = get_registry().hook.anyloom_checks(model=inspection.model, config=self.sections)
-            self.findings.problems += [ConfigError(str(line), where="model") for a in answers for line in a]
+            self.findings.problems += plugin_problems(inspection.model, self.sections)
 
     def _module(self) -> None:
         name, options = split_name(self.sections.get("module", _DEFAULT_MODULE), where="module")

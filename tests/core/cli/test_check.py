@@ -188,6 +188,25 @@ def test_plugins_add_checks_of_the_assembled_model(config: dict[str, Any]) -> No
     assert problem.what.startswith("AnyToAnyModel on meta with ")
 
 
+@pytest.mark.parametrize("answer", ["one line", 3, ValueError("oh no")])
+def test_a_plugin_whose_check_fails_is_one_line(config: dict[str, Any], answer: Any) -> None:
+    class Plugin:
+        @hookimpl
+        def anyloom_checks(self) -> Any:
+            if isinstance(answer, Exception):
+                raise answer
+            return answer
+
+    manager, plugin = get_registry()._manager, Plugin()
+    manager.register(plugin, name="grumpy")
+    try:
+        (problem,) = look_over([config]).problems
+    finally:
+        manager.unregister(plugin)
+    assert problem.where == "plugin grumpy"
+    assert str(answer) in problem.what
+
+
 def test_a_config_that_cannot_be_composed_is_one_problem(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["check", str(tmp_path / "no.yaml"), "--json"]) == 2
     value = json.loads(capsys.readouterr().out)
