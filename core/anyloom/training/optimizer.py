@@ -33,12 +33,17 @@ def schedule(share: float, warmup: float, final: float) -> float:
 
 
 def progress(trainer: lightning.Trainer) -> float:
-    """Share of the run that is over: of its steps, or of its time where ``max_time`` ends it sooner."""
+    """Share of the run that is over: of its steps, or of its time where ``max_time`` ends it sooner.
+
+    Clocks differ, so the first process's share is everyone's.
+    """
     steps = trainer.estimated_stepping_batches
     share = trainer.global_step / steps if steps and math.isfinite(steps) else 0.0
-    for callback in trainer.callbacks:  # type: ignore[attr-defined]
-        if isinstance(callback, Timer) and callback._duration:
-            share = max(share, callback.time_elapsed() / callback._duration)
+    timers: list[Any] = [c for c in trainer.callbacks if isinstance(c, Timer) and c._duration]  # type: ignore[attr-defined]
+    for timer in timers:
+        share = max(share, timer.time_elapsed() / timer._duration)
+    if timers and trainer.world_size > 1:
+        share = trainer.strategy.broadcast(share)
     return min(share, 1.0)
 
 

@@ -18,6 +18,7 @@ from anyloom.errors import ConfigError, nearest
 
 __all__ = ["trainer_problems"]
 
+_SHARDING = ("fsdp", "modelparallel")
 _SHORT_NAMES = (callbacks, loggers, strategies, profilers)
 _NOISE = ("Does not validate", "Subtypes:", "Errors:", "Given value", "Subclass types expect", "a class path", "a dict")
 
@@ -31,10 +32,26 @@ def trainer_problems(options: Mapping[str, Any]) -> list[ConfigError]:
             fix = nearest(key, known) or "see the options of lightning.Trainer"
             problems.append(ConfigError(f"lightning's Trainer has no option {key!r}", where=f"trainer.{key}", fix=fix))
             continue
+        if key == "strategy" and _shards(value):
+            problems.append(
+                ConfigError(
+                    "strategies that split a model's weights are not supported yet",
+                    where="trainer.strategy",
+                    fix="use ddp, or a single device; deepspeed is let through but not tested",
+                )
+            )
+            continue
         for where, part in _items(key, value):
             problem = _problem(key, part, where)
             problems += [problem] if problem else []
     return problems
+
+
+def _shards(strategy: Any) -> bool:
+    """Whether a strategy, by name, by class path or as an object, is one of those that split weights."""
+    name = strategy.get("class_path") if isinstance(strategy, Mapping) else strategy
+    text = str(name if isinstance(name, str) else type(name).__name__).lower().replace("_", "")
+    return any(word in text for word in _SHARDING)
 
 
 def _items(key: str, value: Any) -> Iterator[tuple[str, Any]]:

@@ -7,10 +7,12 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import yaml
+from lightning.pytorch.callbacks import Timer
 
 from anyloom import AnyToAnyModel
 from anyloom.cli.main import main
@@ -18,6 +20,7 @@ from anyloom.config.compose import compose
 from anyloom.conversation import conversation_from_json
 from anyloom.errors import ConfigError
 from anyloom.training.console import without_noise
+from anyloom.training.optimizer import progress
 from anyloom.training.run import run
 from anyloom.training.trainer_options import trainer_problems
 from parts import image_decoder_options
@@ -182,6 +185,27 @@ def test_several_mistakes_are_shown_together(tmp_path: Path) -> None:
     with pytest.raises(ConfigError) as caught:
         run("fit", config)
     assert [p.where for p in caught.value.parts] == ["data.batch_size", "modle", "trainer.max_stps"]
+
+
+@pytest.mark.parametrize("strategy", ["fsdp", "fsdp_cpu_offload", "FSDPStrategy", "ModelParallelStrategy"])
+@pytest.mark.parametrize("form", ["name", "class"])
+def test_strategies_that_split_weights_are_refused_in_one_line(strategy: str, form: str) -> None:
+    value = strategy if form == "name" else {"class_path": f"lightning.pytorch.strategies.{strategy}"}
+    (problem,) = trainer_problems({"strategy": value})
+    assert problem.where == "trainer.strategy"
+    assert "ddp" in problem.fix
+
+
+def test_every_process_follows_the_clock_of_the_first() -> None:
+    timer = Timer(duration={"seconds": 10})
+    timer.time_elapsed = lambda *_: 4.0  # type: ignore[method-assign]
+    strategy = SimpleNamespace(broadcast=lambda share: share / 2)
+    trainer: Any = SimpleNamespace(
+        estimated_stepping_batches=100, global_step=1, callbacks=[timer], world_size=1, strategy=strategy
+    )
+    assert progress(trainer) == pytest.approx(0.4)
+    trainer.world_size = 2
+    assert progress(trainer) == pytest.approx(0.2)
 
 
 @pytest.mark.parametrize(
