@@ -1,0 +1,39 @@
+"""What the README shows works."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import yaml
+from anyloom.config.compose import compose
+from anyloom.config.validation import validate
+from anyloom.model.config import ModelConfig
+
+README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+
+
+def test_the_example_config_composes_and_changes_only_what_it_says() -> None:
+    block = next(b for b in re.findall(r"```yaml\n(.*?)```", README, re.DOTALL) if "defaults: mini" in b)
+    own = yaml.safe_load(block)
+    base = compose(["mini"])
+    changed = compose([base | {"stages": base["stages"]}, {k: v for k, v in own.items() if k != "defaults"}])
+    model = validate(ModelConfig, changed["model"], where="model")
+    assert model.llm["architecture"]["hidden_size"] == 192
+    assert model.llm["architecture"]["num_hidden_layers"] == base["model"]["llm"]["architecture"]["num_hidden_layers"]
+    assert model.llm["lora"] == {"rank": 16}
+    assert model.modalities["image"].feature_weight == 2.0
+    assert model.modalities["image"].encoder == "eye"
+
+
+def test_the_python_examples_are_valid() -> None:
+    for block in re.findall(r"```python\n(.*?)```", README, re.DOTALL):
+        compile(block, "README.md", "exec")
+
+
+def test_every_command_of_the_table_exists() -> None:
+    from anyloom.discovery import get_registry
+
+    names = set(re.findall(r"^\| `anyloom (\w+)", README, re.MULTILINE))
+    assert {"demo", "plugins", "check", "fit", "generate", "validate"} <= names
+    assert names <= set(get_registry().commands)
