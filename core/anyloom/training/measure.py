@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 import torch
@@ -59,14 +59,28 @@ def measure(
     *,
     seed: int = 0,
     batch_size: int = 64,
+    advance: Callable[[float], None] | None = None,
 ) -> dict[str, float]:
-    """Answer the samples that any metric wants, in batches, and return every metric's values as ``metric/value``."""
+    """Answer the samples that any metric wants, in batches, and return every metric's values as ``metric/value``.
+
+    Args:
+        model: The model.
+        samples: What to ask it.
+        metrics: Metrics by key; they start afresh.
+        seed: Of the answers; the same samples in the same order get the same seeds.
+        batch_size: Samples answered together.
+        advance: Told which share of the samples is over.
+    """
+    advance = advance or (lambda share: None)
+    advance(0.0)
     for metric in metrics.values():
+        metric.reset()
         metric.prepare(model)
     wanted = [s for s in samples if any(m.wants(s) for m in metrics.values())]
     for start in range(0, len(wanted), batch_size):
         batch = wanted[start : start + batch_size]
         update(model, batch, metrics, seed=seed + start)
+        advance((start + len(batch)) / len(wanted))
     return values(metrics)
 
 

@@ -6,6 +6,7 @@ import random
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import torch
@@ -16,7 +17,7 @@ from anyloom.config.validation import validate
 from anyloom.data.module import AnyToAnyData
 from anyloom.interfaces import Evaluated, Metric, Sample
 from anyloom.model.config import ModelConfig
-from anyloom.training.measure import answer_samples, update, values
+from anyloom.training.measure import answer_samples, measure
 from anyloom_codi2.plans import Plan
 
 __all__ = ["Evaluation", "evaluate", "pick"]
@@ -65,10 +66,12 @@ def evaluate(plan: Plan, seed: int, advance: Callable[[str, float], None]) -> Ev
         name: sum(p.numel() for p in part.parameters()) for name, part in trained.parts.components().items()
     }
     measured = pick(samples, plan.settings.measured, seed)
-    found.trained = _measure(trained, measured, metrics, plan, lambda s: advance("measuring the trained model", s))
-    found.untrained = _measure(untrained, measured, metrics, plan, lambda s: advance("measuring it untrained", s))
-    chosen = pick(samples, plan.settings.shown, seed + 1, examples=plan.settings.shown_examples)
+    measured.sort(key=lambda s: (s.task, s.provenance.get("k", 0)))
     size = plan.settings.batch_size
+    ask = partial(measure, samples=measured, metrics=metrics, batch_size=size)
+    found.trained = ask(trained, advance=partial(advance, "measuring the trained model"))
+    found.untrained = ask(untrained, advance=partial(advance, "measuring it untrained"))
+    chosen = pick(samples, plan.settings.shown, seed + 1, examples=plan.settings.shown_examples)
     for start in range(0, len(chosen), size):
         advance("answering samples to show", start / len(chosen))
         found.shown += answer_samples(trained, chosen[start : start + size], seed=seed + start, decode=True)
@@ -111,23 +114,3 @@ def _alternating(members: Sequence[Sample], order: Sequence[int]) -> list[int]:
         turns[i] = seen[family]
         seen[family] += 1
     return sorted(order, key=turns.__getitem__)
-
-
-def _measure(
-    model: AnyToAnyModel,
-    samples: Sequence[Sample],
-    metrics: Mapping[str, Metric],
-    plan: Plan,
-    advance: Callable[[float], None],
-) -> dict[str, float]:
-    """Values of all metrics on the answers of one model; every model gets the same seeds."""
-    advance(0.0)
-    for metric in metrics.values():
-        metric.reset()
-        metric.prepare(model)
-    wanted = [s for s in samples if any(m.wants(s) for m in metrics.values())]
-    wanted.sort(key=lambda s: (s.task, s.provenance.get("k", 0)))
-    for start in range(0, len(wanted), plan.settings.batch_size):
-        update(model, wanted[start : start + plan.settings.batch_size], metrics, seed=start)
-        advance((start + plan.settings.batch_size) / len(wanted))
-    return values(metrics)
