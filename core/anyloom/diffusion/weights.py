@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,12 +17,33 @@ from anyloom.model.weights import load_into, read_tensors, write_tensors
 if TYPE_CHECKING:
     from anyloom.diffusion.latent_decoder import LatentDiffusionDecoder
 
-__all__ = ["is_repository", "load_part", "load_saved", "save"]
+__all__ = ["fetch", "is_repository", "load_part", "load_saved", "save"]
 
 
 def is_repository(source: str) -> bool:
     """Whether ``source`` names a hub repository rather than a folder: ``owner/name`` and no such folder."""
     return not Path(source).exists() and re.fullmatch(r"[\w-][\w.-]*/[\w.-]+", source) is not None
+
+
+def fetch(source: str, patterns: Sequence[str], *, download: bool) -> Path:
+    """The folder ``source``, or the local copy of that repository's files of some patterns.
+
+    Raises:
+        anyloom.errors.CheckpointError: The repository is not on this machine and is not to be, or cannot be, fetched.
+    """
+    if not is_repository(source):
+        return Path(source)
+    from huggingface_hub import snapshot_download
+
+    try:
+        local = snapshot_download(
+            source, allow_patterns=list(patterns), ignore_patterns=["*.bin"], local_files_only=not download
+        )
+    except (OSError, ValueError) as error:
+        raise CheckpointError(
+            "the repository is not on this machine", where=source, fix="set download: true, or give a folder"
+        ) from error
+    return Path(local)
 
 
 def save(decoder: LatentDiffusionDecoder, folder: str | Path) -> None:

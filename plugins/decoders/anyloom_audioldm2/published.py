@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -10,8 +9,8 @@ from diffusers import Transformer2DModel
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
-from anyloom.diffusion.weights import is_repository, load_part
-from anyloom.errors import CheckpointError, ConfigError
+from anyloom.diffusion.weights import fetch, load_part
+from anyloom.errors import ConfigError
 from anyloom_audioldm2.vocoder import load_vocoder
 
 if TYPE_CHECKING:
@@ -19,6 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = ["checkpoint_by_name", "load"]
 
+_FILES = ("*.json", "unet/*", "vae/*", "vocoder/*")
 _ATTENTION_ARGUMENTS = (
     "encoder_hidden_states",
     "timestep",
@@ -43,7 +43,7 @@ def load(decoder: AudioLDM2Decoder, source: str) -> None:
             where="mel",
             fix="set mel.centre: 0 and mel.spread: 1",
         )
-    folder = _fetch(source, download=decoder.config.download) if is_repository(source) else Path(source)
+    folder = fetch(source, _FILES, download=decoder.config.download)
     decoder.unet = load_part(decoder.unet, str(folder), "unet", download=False)
     vae = decoder.autoencoder.vae = load_part(decoder.autoencoder.vae, str(folder), "vae", download=False)
     with torch.no_grad():
@@ -52,22 +52,6 @@ def load(decoder: AudioLDM2Decoder, source: str) -> None:
         decoder.autoencoder.latent_std.fill_(1 / vae.config.scaling_factor)
     if (folder / "vocoder").is_dir():
         decoder.vocoder = load_vocoder(folder / "vocoder", mel)
-
-
-def _fetch(repository: str, *, download: bool) -> Path:
-    from huggingface_hub import snapshot_download
-
-    patterns = ["*.json", "unet/*", "vae/*", "vocoder/*"]
-    try:
-        return Path(
-            snapshot_download(
-                repository, allow_patterns=patterns, ignore_patterns=["*.bin"], local_files_only=not download
-            )
-        )
-    except (OSError, ValueError) as error:
-        raise CheckpointError(
-            "the repository is not on this machine", where=repository, fix="set download: true, or give a folder"
-        ) from error
 
 
 def checkpoint_by_name(module: nn.Module, *args: Any) -> Any:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from anyloom.diffusion.weights import is_repository, load_part
+from anyloom.diffusion.weights import fetch, load_part
 from anyloom.errors import CheckpointError
 from anyloom.model.weights import read_tensors
 
@@ -17,6 +17,14 @@ if TYPE_CHECKING:
     from anyloom_sd_unclip.decoder import SDUnCLIPDecoder
 
 __all__ = ["load"]
+
+_FILES = (
+    "*.json",
+    "*/*.json",
+    "*/*.txt",
+    "*/diffusion_pytorch_model.safetensors",
+    "text_encoder/model.safetensors",
+)
 
 
 def load(decoder: SDUnCLIPDecoder, source: str) -> None:
@@ -26,9 +34,7 @@ def load(decoder: SDUnCLIPDecoder, source: str) -> None:
         anyloom.errors.CheckpointError: A part is missing, or does not agree with the decoder's options.
     """
     config = decoder.config
-    folder = Path(source)
-    if is_repository(source):
-        folder = _fetch(source, download=config.download)
+    folder = fetch(source, _FILES, download=config.download)
     _check_prediction(decoder, folder)
     decoder.unet = load_part(decoder.unet, str(folder), "unet", download=False)
     vae = decoder.autoencoder.vae = load_part(decoder.autoencoder.vae, str(folder), "vae", download=False)
@@ -45,24 +51,6 @@ def load(decoder: SDUnCLIPDecoder, source: str) -> None:
         decoder.null.zero_()
         decoder.autoencoder.latent_mean.zero_()
         decoder.autoencoder.latent_std.fill_(1 / vae.config.scaling_factor)
-
-
-def _fetch(repository: str, *, download: bool) -> Path:
-    from huggingface_hub import snapshot_download
-
-    patterns = [
-        "*.json",
-        "*/*.json",
-        "*/*.txt",
-        "*/diffusion_pytorch_model.safetensors",
-        "text_encoder/model.safetensors",
-    ]
-    try:
-        return Path(snapshot_download(repository, allow_patterns=patterns, local_files_only=not download))
-    except (OSError, ValueError) as error:
-        raise CheckpointError(
-            "the repository is not on this machine", where=repository, fix="set download: true, or give a folder"
-        ) from error
 
 
 def _check_prediction(decoder: SDUnCLIPDecoder, folder: Path) -> None:
