@@ -16,7 +16,7 @@ from anyloom.interfaces.feature_space import FeatureSpace
 from anyloom.interfaces.llm import LLM
 from anyloom.model.config import ModelConfig
 
-__all__ = ["Parts", "assemble", "assemble_partly", "feature_spaces", "keyed", "space_problems"]
+__all__ = ["Parts", "assemble", "assemble_partly", "feature_spaces", "keyed", "space_error", "space_problems"]
 
 
 class Parts(nn.Module):
@@ -152,28 +152,44 @@ def space_problems(config: ModelConfig, parts: Parts) -> list[AnyloomError]:
         if modality.encoder not in parts.encoders:
             continue
         try:
-            given = parts.encoder(modality.encoder).feature_space(name)
+            parts.encoder(modality.encoder).feature_space(name)
         except (KeyError, AnyloomError) as error:
             what = f"{_label('encoder', config.encoders, modality.encoder)} does not encode {name!r} ({error})"
             problems.append(ConfigError(what, where=f"{where}.encoder", fix="choose an encoder that does"))
             continue
         if modality.decoder is not None and modality.decoder in parts.decoders:
-            problems += _decoder_problems(config, parts, name, given)
+            problems += _decoder_problems(config, parts, name)
     return problems
 
 
-def _decoder_problems(config: ModelConfig, parts: Parts, name: str, given: FeatureSpace) -> list[AnyloomError]:
+def _decoder_problems(config: ModelConfig, parts: Parts, name: str) -> list[AnyloomError]:
     modality, where = config.modalities[name], f"model.modalities.{name}.decoder"
     assert modality.decoder is not None
     decoder, label = parts.decoder(modality.decoder), _label("decoder", config.decoders, modality.decoder)
     if decoder.modality != name:
         return [ConfigError(f"{label} makes {decoder.modality}, not {name}", where=where)]
-    asked = decoder.feature_space()
-    if asked == given:
-        return []
-    encoder = _label("encoder", config.encoders, modality.encoder)
-    what = f"{label} asks for {asked}, but {encoder} gives {given}: {', '.join(given.mismatch(asked))}"
-    return [FeatureSpaceError(what, where=where, fix="choose an encoder and a decoder of one feature space")]
+    names = (_label("encoder", config.encoders, modality.encoder), label)
+    error = space_error(parts.encoder(modality.encoder), decoder, where=where, names=names)
+    return [] if error is None else [error]
+
+
+def space_error(
+    encoder: Encoder, decoder: Decoder, *, where: str, names: tuple[str, str] | None = None
+) -> FeatureSpaceError | None:
+    """Return the error of a decoder that asks for other features than an encoder gives; None if they agree.
+
+    Args:
+        encoder: The encoder.
+        decoder: The decoder; its modality is what the encoder is asked about.
+        where: YAML key of the decoder.
+        names: Encoder and decoder in words; by default their classes.
+    """
+    given, asked = encoder.feature_space(decoder.modality), decoder.feature_space()
+    if given == asked:
+        return None
+    gives, asks = names or (f"the encoder ({type(encoder).__name__})", f"the decoder ({type(decoder).__name__})")
+    what = f"{asks} asks for {asked}, but {gives} gives {given}: {', '.join(given.mismatch(asked))}"
+    return FeatureSpaceError(what, where=where, fix="choose an encoder and a decoder of one feature space")
 
 
 def _label(kind: str, table: Mapping[str, Mapping[str, object]], key: str) -> str:

@@ -22,10 +22,11 @@ from anyloom.data.loader import ResumableLoader
 from anyloom.data.media_targets import MediaTargets, TargetCollator
 from anyloom.data.preprocess import Preprocess
 from anyloom.diffusion.latent_decoder import LatentDiffusionDecoder, Part
-from anyloom.errors import ConfigError, FeatureSpaceError
+from anyloom.errors import ConfigError
 from anyloom.interfaces.component import ComponentConfig
 from anyloom.interfaces.encoder import Encoder
 from anyloom.interfaces.module import TrainingModule
+from anyloom.model.assembly import space_error
 from anyloom.training.averaging import AveragedWeights
 from anyloom.training.optimizer import clip_gradients, make_optimizer
 
@@ -211,13 +212,9 @@ class DenoiserStage(DecoderStage):
     def __init__(self, config: Config, model: dict[str, Any]) -> None:
         super().__init__(config, model)
         encoder: Encoder = build_named("encoder", config.encoder, where="module.encoder")
-        wrong = encoder.feature_space(self.decoder.modality).mismatch(self.decoder.feature_space())
-        if wrong:
-            raise FeatureSpaceError(
-                f"the encoder's features are not the decoder's ({'; '.join(wrong)})",
-                where="module.encoder",
-                fix="give the decoder the encoder's space, dim, tokens and scale",
-            )
+        error = space_error(encoder, self.decoder, where="module.decoder")
+        if error is not None:
+            raise error
         encoder.load_weights()
         self.encoder = encoder.requires_grad_(False)
         self.cache = FeatureCache() if config.cache else None

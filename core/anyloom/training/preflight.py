@@ -17,10 +17,10 @@ from anyloom.config.compose import compose
 from anyloom.config.schema import ProjectConfig
 from anyloom.config.validation import split_name, validate
 from anyloom.discovery import get_registry
-from anyloom.errors import AnyloomError, ConfigError, FeatureSpaceError
+from anyloom.errors import AnyloomError, ConfigError
 from anyloom.interfaces.decoder import Decoder
 from anyloom.interfaces.encoder import Encoder
-from anyloom.model.assembly import keyed
+from anyloom.model.assembly import keyed, space_error
 from anyloom.model.config import ModelConfig
 from anyloom.model.inspection import ModelInspection, NeededFile, files_of, inspect_model
 from anyloom.training.plugin_checks import plugin_problems
@@ -125,7 +125,8 @@ class _Check:
         built = self._components(options, "module")
         encoder, decoder = built.get("module.encoder"), built.get("module.decoder")
         if isinstance(encoder, Encoder) and isinstance(decoder, Decoder):
-            _check_spaces(encoder, decoder)
+            error = space_error(encoder, decoder, where="module.decoder")
+            self.findings.problems += [] if error is None else [error]
 
     def _module_options(self, name: str, options: Mapping[str, Any]) -> None:
         cls = get_registry().load("module", name, where="module")
@@ -162,18 +163,6 @@ class _Check:
                 self.findings.made += [(file, stage)] if (file, stage) not in self.findings.made else []
             elif file not in self.findings.missing:
                 self.findings.missing.append(file)
-
-
-def _check_spaces(encoder: Encoder, decoder: Decoder) -> None:
-    given, asked = encoder.feature_space(decoder.modality), decoder.feature_space()
-    if given == asked:
-        return
-    asks, gives = f"decoder ({type(decoder).__name__}) asks for {asked}", f"encoder ({type(encoder).__name__}) gives"
-    raise FeatureSpaceError(
-        f"the {asks}, but the {gives} {given}: {', '.join(given.mismatch(asked))}",
-        where="module.decoder",
-        fix="choose an encoder and a decoder of one feature space",
-    )
 
 
 @dataclass

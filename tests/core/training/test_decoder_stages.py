@@ -216,7 +216,7 @@ def test_gradients_are_clipped_under_bfloat16(tmp_path: Path) -> None:
 
 
 def test_an_encoder_of_another_space_is_one_clear_error() -> None:
-    with pytest.raises(FeatureSpaceError, match="name 'colour' is not 'other'"):
+    with pytest.raises(FeatureSpaceError, match=r"\(ColourEncoder\) gives colour .*name 'colour' is not 'other'"):
         stage("feature-decoder", encoder=ENCODER, decoder={**DECODER, "space": "other"})
 
 
