@@ -10,6 +10,7 @@ import lightning
 import yaml
 
 from anyloom.conversation import write_media
+from anyloom.model.weights import load_into, read_tensors
 from parts import PatchEncoder, model_options, picture, save_tokenizer, sound
 
 
@@ -91,6 +92,19 @@ class SampleRecorder(lightning.Callback):
         weights = sum(float(p.detach().double().sum()) for p in module.parameters())
         path = Path(trainer.default_root_dir) / f"seen-{trainer.global_rank}.json"
         path.write_text(json.dumps({"samples": self.samples, "weights": weights}))
+
+
+class FileEncoder(PatchEncoder):
+    """Reads its weights from a file."""
+
+    class Config(PatchEncoder.Config):
+        weights: Path
+
+    def load_weights(self) -> None:
+        load_into(self, read_tensors(self.config.weights), where=str(self.config.weights))
+
+    def weight_files(self) -> list[Path]:
+        return [self.config.weights]
 
 
 class BrokenEncoder(PatchEncoder):

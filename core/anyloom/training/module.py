@@ -14,6 +14,7 @@ from anyloom.config.schema import OptimizerConfig
 from anyloom.config.validation import validate
 from anyloom.data.batch import Batch, Collator
 from anyloom.data.feature_cache import FeatureCache
+from anyloom.errors import combine
 from anyloom.interfaces.component import ComponentConfig
 from anyloom.interfaces.metric import Metric
 from anyloom.interfaces.module import TrainingModule
@@ -21,6 +22,8 @@ from anyloom.model.config import ModelConfig
 from anyloom.model.losses import Losses
 from anyloom.model.model import AnyToAnyModel
 from anyloom.model.weights import load_into, read_tensors
+from anyloom.training.cache_rules import frozen_problems
+from anyloom.training.frozen_state import refilled_keys
 from anyloom.training.measure import Means, answer_samples, update, values
 from anyloom.training.optimizer import clip_gradients, make_optimizer
 
@@ -58,6 +61,8 @@ class AnyToAnyModule(TrainingModule):
         if config.start_from is not None:
             load_into(self.model.parts, read_tensors(config.start_from), where=str(config.start_from))
         if config.cache_features:
+            if problems := frozen_problems(self.model.parts):
+                raise combine(problems)
             self.model.cache = FeatureCache()
         self.metrics = nn.ModuleDict(
             {k: build_named("metric", v, where=f"module.metrics.{k}") for k, v in config.metrics.items()}
@@ -149,3 +154,14 @@ class AnyToAnyModule(TrainingModule):
     def save_result(self, folder: Path) -> None:
         """Write the model as a folder that ``AnyToAnyModel.from_pretrained`` loads."""
         self.model.save_pretrained(folder)
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Leave out what the config's files fill again."""
+        left_out = {f"model.{key}" for key in refilled_keys(self.model)}
+        checkpoint["state_dict"] = {k: v for k, v in checkpoint["state_dict"].items() if k not in left_out}
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Put back what was left out, as it is now; everything else must be in the checkpoint."""
+        own = self.model.state_dict()
+        filled = {f"model.{key}": own[key] for key in refilled_keys(self.model)}
+        checkpoint["state_dict"] = {**filled, **checkpoint["state_dict"]}

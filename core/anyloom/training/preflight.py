@@ -23,6 +23,7 @@ from anyloom.interfaces.encoder import Encoder
 from anyloom.model.assembly import keyed, space_error
 from anyloom.model.config import ModelConfig
 from anyloom.model.inspection import ModelInspection, NeededFile, files_of, inspect_model
+from anyloom.training.cache_rules import frozen_problems, worker_problems
 from anyloom.training.plugin_checks import plugin_problems
 from anyloom.training.trainer_options import trainer_problems
 
@@ -37,6 +38,7 @@ def section_problems(sections: Mapping[str, Any]) -> list[AnyloomError]:
     """What is wrong with the sections themselves and with ``trainer:``, before any component is asked."""
     trainer = sections.get("trainer")
     problems = _attempt(lambda: validate(ProjectConfig, sections, where=""))
+    problems += worker_problems(sections)
     return [*problems, *(trainer_problems(trainer) if isinstance(trainer, Mapping) else [])]
 
 
@@ -106,7 +108,7 @@ class _Check:
 
     def _model(self) -> None:
         section = self.sections.get("model") or {}
-        name, _ = split_name(self.sections.get("module", _DEFAULT_MODULE), where="module")
+        name, options = split_name(self.sections.get("module", _DEFAULT_MODULE), where="module")
         if not section and name != _DEFAULT_MODULE:
             return
         config = validate(ModelConfig, section, where="model")
@@ -118,6 +120,8 @@ class _Check:
         self._files(inspection.files)
         if inspection.model is not None:
             self.findings.problems += plugin_problems(inspection.model, self.sections)
+            if name == _DEFAULT_MODULE and options.get("cache_features"):
+                self.findings.problems += frozen_problems(inspection.model.parts)
 
     def _module(self) -> None:
         name, options = split_name(self.sections.get("module", _DEFAULT_MODULE), where="module")

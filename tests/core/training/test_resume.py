@@ -9,11 +9,14 @@ from typing import Any
 import pytest
 import torch
 from lightning.pytorch.cli import LightningCLI
+from safetensors.torch import save_file
 
 from anyloom import AnyToAnyModel, Conversation, Message
+from anyloom.config.validation import validate
 from anyloom.data.loader import ResumableLoader
 from anyloom.errors import MediaError
 from anyloom.interfaces import Sample
+from anyloom.model.config import ModelConfig
 from anyloom.training.run import run
 from parts import picture
 from projects import sections
@@ -172,3 +175,38 @@ def test_so_is_one_in_the_collator() -> None:
     samples = [Sample(Conversation([Message("user", "x")]), "t")] * 4
     with pytest.raises(MediaError, match=r"^1\.png: not a picture$"):
         list(ResumableLoader(lambda epoch: samples, refuse, 2, workers=1))
+
+
+def from_files(folder: Path) -> dict[str, Any]:
+    """Like :func:`project`, with an encoder and a language model (adapters, rows) that come from files."""
+    made = project(folder)
+    plain = AnyToAnyModel(validate(ModelConfig, made["model"], where="model"))
+    save_file(plain.encoder("image").state_dict(), folder / "eye.safetensors")
+    plain.llm.lm.save_pretrained(folder / "llm")
+    lora = {"rank": 2, "targets": ["q_proj"]}
+    tokenizer = made["model"]["llm"]["tokenizer"]
+    made["model"]["llm"] = {
+        "name": "llama", "weights": str(folder / "llm"), "tokenizer": tokenizer, "lora": lora, "attention": "eager"
+    }  # fmt: skip
+    weights = str(folder / "eye.safetensors")
+    made["model"]["encoders"]["eye"] = {"class_path": "projects.FileEncoder", "weights": weights}
+    return made
+
+
+def test_a_checkpoint_leaves_out_what_files_hold_and_resumes_exactly(tmp_path: Path) -> None:
+    config = from_files(tmp_path / "run")
+    cut = copy.deepcopy(config)
+    cut["trainer"]["callbacks"].append({"class_path": "projects.PowerCut", "init_args": {"step": 3}})
+    whole = copy.deepcopy(config)
+    whole["trainer"] |= {"callbacks": [], "enable_checkpointing": False}
+    expected = run("fit", whole).model.state_dict()
+    with pytest.raises(RuntimeError, match="power cut"):
+        run("fit", cut)
+    kept = torch.load(tmp_path / "run" / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"]
+    assert not [key for key in kept if ".encoders." in key]
+    assert {key.split(".")[-2] for key in kept if ".llm.lm." in key} == {"default"}
+    assert "model.parts.llm.new_input_rows" in kept
+
+    resumed = run("fit", {**config, "ckpt_path": "last"}).model.state_dict()
+    assert resumed.keys() == expected.keys()
+    assert all(torch.equal(resumed[key], tensor) for key, tensor in expected.items())
