@@ -63,7 +63,7 @@ class ProjectConfig(_Section):
         ckpt_path: Checkpoint to resume from; ``last`` continues where the last run stopped, if a ModelCheckpoint
             with a ``dirpath`` and ``save_last`` was among the callbacks.
         result: Folder where the trained part or model is written when fitting ends. ``validate``, ``test`` and
-            ``predict`` read it, unless ``ckpt_path`` or the module's ``start_from`` says otherwise.
+            ``predict`` read it, unless ``ckpt_path`` says otherwise or it is not there yet.
         seed_everything: Seed of all random number generators.
         stages: Further configs by name, run one after another by ``anyloom fit --stage all``; each overrides the
             sections above.

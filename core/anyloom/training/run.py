@@ -15,8 +15,9 @@ from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 
 from anyloom.building import build_named
 from anyloom.config.schema import ProjectConfig
-from anyloom.config.validation import validate
+from anyloom.config.validation import split_name, validate
 from anyloom.data.module import AnyToAnyData
+from anyloom.discovery import get_registry
 from anyloom.errors import AnyloomError, ConfigError, combine
 from anyloom.interfaces.module import TrainingModule
 from anyloom.training.answers import AnswerWriter
@@ -111,7 +112,7 @@ def run(subcommand: str, sections: Mapping[str, Any], *, answers: Path | None = 
                 trainer_defaults={"callbacks": callbacks},
                 load_from_checkpoint_support=False,
             )
-    except ArgumentError as error:
+    except (ArgumentError, MisconfigurationException) as error:
         raise ConfigError(" ".join(str(error).split()), where="trainer") from error
 
 
@@ -134,11 +135,16 @@ def _strategy(trainer: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _trained(project: ProjectConfig) -> dict[str, Any]:
-    """The module's options with what an earlier ``fit`` wrote, unless they name something to start from."""
-    if project.ckpt_path is not None or project.module.get("start_from") or project.result is None:
+    """The module's options with what an earlier ``fit`` wrote; it wins over what that one started from."""
+    if project.ckpt_path is not None or project.result is None:
         return project.module
     if Path(project.result).is_dir():
+        name, _ = split_name(project.module, where="module")
+        if "start_from" not in get_registry().load("module", name, where="module").Config.model_fields:
+            raise ConfigError(f"{name!r} cannot read its result again", where="module", fix="name another --stage")
         return {**project.module, "start_from": project.result}
+    if project.module.get("start_from"):
+        return project.module
     print(f"note: {project.result} is not there yet; parts without weights are random", file=sys.stderr)  # noqa: T201
     return project.module
 

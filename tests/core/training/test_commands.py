@@ -18,9 +18,10 @@ from anyloom import AnyToAnyModel
 from anyloom.cli.main import main
 from anyloom.config.compose import compose
 from anyloom.conversation import conversation_from_json
-from anyloom.errors import ConfigError
+from anyloom.errors import AnyloomError, ConfigError
 from anyloom.training.console import without_noise
 from anyloom.training.optimizer import progress
+from anyloom.training.preflight import look_over
 from anyloom.training.run import run
 from anyloom.training.trainer_options import trainer_problems
 from parts import image_decoder_options
@@ -141,6 +142,70 @@ def test_all_stages_run_in_turn_and_start_from_one_another(tmp_path: Path) -> No
     assert (first / "model.safetensors").is_file()
     assert (second / "model.safetensors").is_file()
     assert not (tmp_path / "result").exists()
+
+
+def staged(folder: Path) -> str:
+    """Two stages, the later of which starts from the earlier one's result."""
+    first, second = folder / "first", folder / "second"
+    stages: dict[str, Any] = {
+        "one": {"result": str(first), "trainer": {"max_steps": 1}},
+        "two": {"result": str(second), "trainer": {"max_steps": 2}, "module": {"start_from": str(first)}},
+    }
+    return write_config(folder, {**sections(folder), "result": None, "stages": stages})
+
+
+@pytest.mark.parametrize("command", ["validate", "test", "predict"])
+@pytest.mark.parametrize("words", [[], ["--stage", "two"]])
+def test_a_recipe_that_is_not_trained_is_one_error(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], command: str, words: list[str]
+) -> None:
+    assert main([command, staged(tmp_path), *words]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("error: stages: ")
+    assert "has been trained yet" in line or "has not been trained yet" in line
+
+
+def test_the_last_trained_stage_is_used_with_what_it_has_written(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    used: list[Any] = []
+    config = staged(tmp_path)
+    monkeypatch.setattr("anyloom.training.run._CommandLine", lambda project, module, **_: used.append(module))
+    for name in ("first", "second"):
+        (tmp_path / name).mkdir()
+        assert main(["test", config]) == 0
+    assert main(["test", config, "--stage", "one"]) == 0
+    assert [Path(module["start_from"]).name for module in used] == ["first", "second", "first"]
+    assert capsys.readouterr().err.splitlines() == ["stage: one", "stage: two"]
+
+
+def test_a_stage_that_cannot_read_its_result_says_so(tmp_path: Path) -> None:
+    config = sections(tmp_path)
+    (tmp_path / "result").mkdir()
+    config["module"] = {"name": "conv-encoder", "encoder": {"name": "conv"}}
+    with pytest.raises(ConfigError, match="cannot read its result"):
+        run("test", config)
+
+
+def test_kept_features_need_frozen_encoders_and_no_workers(tmp_path: Path) -> None:
+    config = sections(tmp_path)
+    config["module"]["cache_features"] = True
+    config["model"]["encoders"]["eye"]["freeze"] = False
+    for problems in (look_over([config]).problems, _raised(config)):
+        (problem,) = problems
+        assert problem.where == "module.cache_features"
+        assert "'eye' is trained" in problem.what
+    config["model"]["encoders"]["eye"]["freeze"] = True
+    config["data"]["workers"] = 1
+    (problem,) = _raised(config)
+    assert problem.where == "module.cache_features"
+    assert "data.workers is 1" in problem.what
+
+
+def _raised(config: dict[str, Any]) -> list[AnyloomError]:
+    with pytest.raises(ConfigError) as caught:
+        run("fit", config)
+    return list(caught.value.parts)
 
 
 def test_a_run_without_a_logger_writes_no_config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
