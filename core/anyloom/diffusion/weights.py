@@ -17,7 +17,7 @@ from anyloom.model.weights import load_into, read_tensors, write_tensors
 if TYPE_CHECKING:
     from anyloom.diffusion.latent_decoder import LatentDiffusionDecoder
 
-__all__ = ["fetch", "is_repository", "load_part", "load_saved", "save"]
+__all__ = ["fetch", "is_repository", "load_networks", "load_saved", "save"]
 
 
 def is_repository(source: str) -> bool:
@@ -91,14 +91,28 @@ def _dotted(options: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     return table
 
 
-def load_part(part: nn.Module, source: str, subfolder: str, *, download: bool) -> Any:
+@torch.no_grad()
+def load_networks(decoder: LatentDiffusionDecoder, folder: Path) -> None:
+    """Load denoiser and autoencoder of a published folder, whose null is zero and whose latents have one scale.
+
+    Raises:
+        anyloom.errors.CheckpointError: One is not there, or its shapes are not those the config describes.
+    """
+    autoencoder = decoder.autoencoder
+    decoder.unet = _load_part(decoder.unet, folder, "unet")
+    autoencoder.vae = _load_part(autoencoder.vae, folder, "vae")
+    decoder.null.zero_()
+    autoencoder.latent_mean.zero_()
+    autoencoder.latent_std.fill_(1 / autoencoder.vae.config.scaling_factor)
+
+
+def _load_part(part: nn.Module, folder: Path, subfolder: str) -> Any:
     """Load one diffusers model of a published folder in place of ``part``.
 
     Args:
         part: A diffusers model of the expected class and sizes; may be on the meta device.
-        source: Folder or repository.
+        folder: The published folder.
         subfolder: Which model of it.
-        download: Ask the hub for what is not on disk.
 
     Raises:
         anyloom.errors.CheckpointError: It is not there, or its shapes are not those the config describes.
@@ -107,17 +121,17 @@ def load_part(part: nn.Module, source: str, subfolder: str, *, download: bool) -
     try:
         with torch.device("cpu"):
             loaded = cls.from_pretrained(
-                source,
+                folder,
                 subfolder=subfolder,
                 use_safetensors=True,
-                local_files_only=not download,
+                local_files_only=True,
                 low_cpu_mem_usage=False,
             )
     except (OSError, ValueError) as error:
         raise CheckpointError(
             f"cannot read {cls.__name__} ({str(error).splitlines()[0]})",
-            where=f"{source}/{subfolder}",
-            fix="check the path, or set download: true for a repository",
+            where=f"{folder}/{subfolder}",
+            fix="check the path",
         ) from error
     here, there = _shapes(part), _shapes(loaded)
     wrong = sorted(k for k in here.keys() | there.keys() if here.get(k) != there.get(k))
@@ -125,7 +139,7 @@ def load_part(part: nn.Module, source: str, subfolder: str, *, download: bool) -
         first = f"{wrong[0]} is {there.get(wrong[0])} there, {here.get(wrong[0])} here"
         raise CheckpointError(
             f"{len(wrong)} tensors differ from the configured sizes ({first})",
-            where=f"{source}/{subfolder}",
+            where=f"{folder}/{subfolder}",
             fix="set the sizes of the config to those of the published model",
         )
     return loaded

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import torch
 from diffusers import Transformer2DModel
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
-from anyloom.diffusion.weights import fetch, load_part
+from anyloom.diffusion.weights import fetch, load_networks
 from anyloom.errors import ConfigError
 from anyloom_audioldm2.vocoder import load_vocoder
 
@@ -44,12 +43,7 @@ def load(decoder: AudioLDM2Decoder, source: str) -> None:
             fix="set mel.centre: 0 and mel.spread: 1",
         )
     folder = fetch(source, _FILES, download=decoder.config.download)
-    decoder.unet = load_part(decoder.unet, str(folder), "unet", download=False)
-    vae = decoder.autoencoder.vae = load_part(decoder.autoencoder.vae, str(folder), "vae", download=False)
-    with torch.no_grad():
-        decoder.null.zero_()
-        decoder.autoencoder.latent_mean.zero_()
-        decoder.autoencoder.latent_std.fill_(1 / vae.config.scaling_factor)
+    load_networks(decoder, folder)
     if (folder / "vocoder").is_dir():
         decoder.vocoder = load_vocoder(folder / "vocoder", mel)
 

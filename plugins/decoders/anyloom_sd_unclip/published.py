@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from anyloom.diffusion.weights import fetch, load_part
+from anyloom.diffusion.weights import fetch, load_networks
 from anyloom.errors import CheckpointError
 from anyloom.model.weights import read_tensors
 
@@ -36,8 +36,7 @@ def load(decoder: SDUnCLIPDecoder, source: str) -> None:
     config = decoder.config
     folder = fetch(source, _FILES, download=config.download)
     _check_prediction(decoder, folder)
-    decoder.unet = load_part(decoder.unet, str(folder), "unet", download=False)
-    vae = decoder.autoencoder.vae = load_part(decoder.autoencoder.vae, str(folder), "vae", download=False)
+    load_networks(decoder, folder)
     normaliser = read_tensors(folder / "image_normalizer" / "diffusion_pytorch_model.safetensors")
     prompt = _empty_prompt(folder, config.empty_prompt)
     if prompt.shape != decoder.context.shape:
@@ -48,9 +47,6 @@ def load(decoder: SDUnCLIPDecoder, source: str) -> None:
         decoder.augmentation.mean.copy_(normaliser["mean"].flatten())
         decoder.augmentation.std.copy_(normaliser["std"].flatten())
         decoder.context.copy_(prompt)
-        decoder.null.zero_()
-        decoder.autoencoder.latent_mean.zero_()
-        decoder.autoencoder.latent_std.fill_(1 / vae.config.scaling_factor)
 
 
 def _check_prediction(decoder: SDUnCLIPDecoder, folder: Path) -> None:

@@ -19,27 +19,14 @@ from anyloom.errors import ConfigError, FeatureSpaceError
 from anyloom.interfaces import Encoder, FeatureSpace, Sample
 from anyloom.training.averaging import AveragedWeights
 from anyloom.training.decoder_stages import AutoencoderStage, DecoderStage, DenoiserStage
+from parts import image_decoder_options
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:.*num_workers.*"),
     pytest.mark.filterwarnings("ignore:.*LeafSpec.*:FutureWarning"),
 ]
 
-DECODER: dict[str, Any] = {
-    "name": "sd-unclip",
-    "space": "colour",
-    "dim": 8,
-    "picture_size": 8,
-    "autoencoder": {"block_out_channels": [8, 8], "layers_per_block": 1, "norm_num_groups": 4},
-    "unet": {
-        "block_out_channels": [8, 8],
-        "layers_per_block": 1,
-        "cross_attention_dim": 8,
-        "attention_head_dim": 2,
-        "norm_num_groups": 4,
-    },
-    "context_tokens": 1,
-}
+DECODER = image_decoder_options(picture_size=8, space="colour")
 
 
 class ColourEncoder(Encoder):

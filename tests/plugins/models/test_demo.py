@@ -26,24 +26,9 @@ from anyloom_codi2.page import measures_of
 from anyloom_codi2.plans import make_plan
 from anyloom_codi2.run_state import RunState, digest_of
 from anyloom_codi2.stages import metric_files
-from parts import DIM, model_options, picture
+from parts import image_decoder_options, model_options, picture
 
-DECODER = {
-    "name": "sd-unclip",
-    "space": "patch-image",
-    "dim": DIM,
-    "picture_size": 8,
-    "steps": 2,
-    "autoencoder": {"block_out_channels": [8, 8], "layers_per_block": 1, "norm_num_groups": 4},
-    "unet": {
-        "block_out_channels": [8, 8],
-        "layers_per_block": 1,
-        "cross_attention_dim": 8,
-        "attention_head_dim": 2,
-        "norm_num_groups": 4,
-    },
-    "context_tokens": 1,
-}
+DECODER = image_decoder_options(picture_size=8)
 METRICS = {
     "feature": {"name": "feature-error"},
     "words": {"name": "caption-words", "attributes": {"hue": "(red|blue)"}},
