@@ -34,7 +34,10 @@ class Decoder(NeuralComponent):
 
     @abstractmethod
     def preprocess(self, media: Media) -> Tensor:
-        """Return one media item as the tensor that :meth:`loss` takes a stack of; runs in data workers."""
+        """Return one media item as the tensor that :meth:`loss` takes a stack of; runs in data workers.
+
+        It may read the config, but neither parameters nor buffers: a worker may have a copy without weights.
+        """
 
     @abstractmethod
     def loss(self, features: Tensor, targets: Tensor) -> Tensor:

@@ -33,6 +33,8 @@ class Encoder(NeuralComponent):
     def preprocess(self, media: Media) -> Tensor:
         """Return one media item as the tensor that :meth:`forward` stacks; runs in data workers, on the CPU.
 
+        It may read the config, but neither parameters nor buffers: a worker may have a copy without weights.
+
         Raises:
             anyloom.errors.MediaError: The media item cannot be brought into the expected form.
         """
