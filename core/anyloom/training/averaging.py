@@ -12,7 +12,9 @@ __all__ = ["AveragedWeights"]
 
 
 class AveragedWeights:
-    """Averages of named parameters. Early on the average follows faster: decay is at most ``(1 + n) / (10 + n)``.
+    """Averages of named parameters, in float32.
+
+    Early on the average follows faster: decay is at most ``(1 + n) / (10 + n)``.
 
     Args:
         parameters: Named parameters; those without ``requires_grad`` are left out.
@@ -31,7 +33,7 @@ class AveragedWeights:
     def __init__(self, parameters: Iterable[tuple[str, nn.Parameter]], decay: float) -> None:
         self.decay, self.steps = decay, 0
         self._live = {name: p for name, p in parameters if p.requires_grad}
-        self._mean = {name: p.detach().clone() for name, p in self._live.items()}
+        self._mean = {name: p.detach().to(torch.float32, copy=True) for name, p in self._live.items()}
 
     @torch.no_grad()
     def update(self) -> None:
@@ -39,7 +41,7 @@ class AveragedWeights:
         self.steps += 1
         share = 1 - min(self.decay, (1 + self.steps) / (10 + self.steps))
         self._follow()
-        torch._foreach_lerp_(list(self._mean.values()), [p.data for p in self._live.values()], share)
+        torch._foreach_lerp_(list(self._mean.values()), [p.data.float() for p in self._live.values()], share)
 
     @contextmanager
     def applied(self) -> Iterator[None]:

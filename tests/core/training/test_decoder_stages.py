@@ -202,6 +202,16 @@ def test_gradients_are_clipped_under_bfloat16(tmp_path: Path) -> None:
     assert max(norms) <= 0.0101
 
 
+def test_both_stages_train_with_everything_in_bfloat16(tmp_path: Path) -> None:
+    sketched = {**DECODER, "sketch": True, "autoencoder": {**DECODER["autoencoder"], "linear": True}}
+    second = stage("feature-decoder", encoder=ENCODER, decoder=sketched, average=0.5)
+    for module in (stage("latent-autoencoder", average=0.5), second):
+        logged = fit(module, 3, tmp_path, precision="bf16-true").callback_metrics
+        assert logged["train/loss"].isfinite()
+        assert logged["val/loss"].isfinite()
+        assert module.decoder.unet.dtype == torch.bfloat16
+
+
 def test_an_encoder_of_another_space_is_one_clear_error() -> None:
     with pytest.raises(FeatureSpaceError, match=r"\(ColourEncoder\) gives colour .*name 'colour' is not 'other'"):
         stage("feature-decoder", encoder=ENCODER, decoder={**DECODER, "space": "other"})
