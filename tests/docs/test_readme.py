@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 import yaml
+
 from anyloom.config.compose import compose
 from anyloom.config.validation import validate
 from anyloom.model.config import ModelConfig

@@ -69,7 +69,7 @@ def _as_json(registry: Registry, kind: str | None) -> dict[str, Any]:
 def _table(registry: Registry, kind: str | None, width: int) -> list[str]:
     """Return a row per component with its summary under it; what is too long for ``width`` characters is wrapped."""
     records = [_component(registry, s) for s in registry.components(kind)]
-    rows = [[",".join(r[c]) or "any" if c == "modalities" else r[c] for c in _COLUMNS] for r in records]
+    rows = [[_few(r[c]) if c == "modalities" else r[c] for c in _COLUMNS] for r in records]
     headings = [c.upper() for c in _COLUMNS]
     widths = [max(len(row[i]) for row in (headings, *rows)) for i in range(len(_COLUMNS) - 1)]
     lines = [_row(headings, widths, width)]
@@ -77,6 +77,12 @@ def _table(registry: Registry, kind: str | None, width: int) -> list[str]:
         lines.append(_row(row, widths, width))
         lines += textwrap.wrap(record["summary"], width, initial_indent="    ", subsequent_indent="    ")
     return lines
+
+
+def _few(names: Sequence[str], most: int = 2) -> str:
+    """The first names and how many more there are; the JSON form has all."""
+    more = f",+{len(names) - most}" if len(names) > most else ""
+    return ",".join(names[:most]) + more or "any"
 
 
 def _row(cells: Sequence[str], widths: Sequence[int], width: int) -> str:
