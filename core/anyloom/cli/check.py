@@ -84,16 +84,29 @@ def _memory(model: ModelInspection) -> MemoryEstimate:
 
 def _as_text(findings: Findings) -> list[str]:
     lines: list[str] = []
-    for stage, model in findings.models.items():
-        if model.parts:
-            lines += [f"Model of stage {stage!r}:" if stage else "Model:", *_parts(model.parts), ""]
+    for stages, model in _distinct_models(findings):
+        named = [repr(s) for s in stages if s]
+        title = f"Model of the stages {', '.join(named)}:" if named and "" not in stages else "Model:"
+        lines += [title, *_parts(model.parts), ""] if model.parts else []
         if model.model is not None:
             lines += _spaces(model) + _memory_lines(model)
-    lines += [f"made: {f.key}: {f.path} is written by stage {stage!r}" for f, stage in findings.made]
+    made: dict[str, list[str]] = {}
+    for file, stage in findings.made:
+        made.setdefault(f"made: {file.path} is written by stage {stage!r}, for", []).append(file.key)
+    lines += [f"{line} {', '.join(dict.fromkeys(keys))}" for line, keys in made.items()]
     lines += [f"missing: {f.key}: there is no {f.path}" for f in findings.missing]
     lines += [f"problem: {p}" for p in findings.problems]
     count = len(findings.problems) + len(findings.missing)
     return [*lines, "ok" if findings.ok else f"{count} problem{'s' if count > 1 else ''}"]
+
+
+def _distinct_models(findings: Findings) -> list[tuple[list[str], ModelInspection]]:
+    """Models with the stages that have them; stages with equal tables are taken together."""
+    found: dict[str, tuple[list[str], ModelInspection]] = {}
+    for stage, model in findings.models.items():
+        table = "\n".join([*_parts(model.parts), *_spaces(model)])
+        found.setdefault(table, ([], model))[0].append(stage or "")
+    return list(found.values())
 
 
 def _parts(parts: Sequence[PartRecord]) -> list[str]:
