@@ -22,7 +22,6 @@ def test_the_example_config_composes_and_changes_only_what_it_says() -> None:
     model = validate(ModelConfig, changed["model"], where="model")
     assert model.llm["architecture"]["hidden_size"] == 192
     assert model.llm["architecture"]["num_hidden_layers"] == base["model"]["llm"]["architecture"]["num_hidden_layers"]
-    assert model.llm["lora"] == {"rank": 16}
     assert model.modalities["image"].feature_weight == 2.0
     assert model.modalities["image"].encoder == "eye"
 
