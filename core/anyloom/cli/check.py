@@ -39,7 +39,7 @@ def main(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="anyloom check", description="Check a config before any weight loads.")
     add_config_arguments(parser)
     parser.add_argument("--json", action="store_true", help="print JSON")
-    options = parser.parse_args(list(arguments))
+    options = parser.parse_intermixed_args(list(arguments))
     configs, overrides = split_sources(options)
 
     from anyloom.training.preflight import look_over

@@ -44,7 +44,7 @@ def _run(subcommand: str, arguments: list[str]) -> int:
     if subcommand == "predict":
         parser.add_argument("--output", type=Path, default=Path("predictions"), help="folder for answers")
     parser.add_argument("--print-config", action="store_true", help="print the composed config and stop")
-    options = parser.parse_args(arguments)
+    options = parser.parse_intermixed_args(arguments)
     configs, overrides = split_sources(options)
     sections = compose(configs, overrides)
     names = [options.stage]

@@ -124,7 +124,7 @@ def test_two_processes_train_on_their_own_shares_and_agree(tmp_path: Path) -> No
 
 def test_print_config_prints_what_would_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     config = write_config(tmp_path, {**sections(tmp_path), "stages": {"a": {"trainer": {"max_steps": 1}}}})
-    assert main(["fit", config, "data.batch_size=7", "--stage", "a", "--print-config"]) == 0
+    assert main(["fit", config, "--stage", "a", "data.batch_size=7", "--print-config"]) == 0
     shown = yaml.safe_load(capsys.readouterr().out)
     assert shown["data"]["batch_size"] == 7
     assert shown["trainer"]["max_steps"] == 1
