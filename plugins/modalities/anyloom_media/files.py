@@ -42,7 +42,7 @@ def unreadable(path: Path, modality: str, cause: object) -> MediaError:
     return MediaError(
         f"not a readable {modality} file: {reason}",
         where=str(path),
-        fix=f"the file is truncated, damaged or not {modality} at all: fetch or write it again",
+        fix=f"the file is truncated, damaged or no {modality} file at all: fetch or write it again",
     )
 
 
