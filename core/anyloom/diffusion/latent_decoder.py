@@ -85,7 +85,7 @@ class LatentDiffusionDecoder(Decoder):
     config: Config
     unet: Any
     autoencoder: LatentAutoencoder
-    latent_shape: tuple[int, int, int]
+    latent_shape: tuple[int, ...]
     feature_std: Tensor
     sketch: Sketch | None
     learning: Part | None = None
@@ -177,18 +177,18 @@ class LatentDiffusionDecoder(Decoder):
 
     @abstractmethod
     def denoise(self, noisy: Tensor, timesteps: Tensor, condition: Tensor) -> Tensor:
-        """Run the network on latents ``(B, Z, h, w)``, timesteps ``(B,)`` and conditions ``(B, ...)``."""
+        """Run the network on latents ``(B, Z, ...)``, timesteps ``(B,)`` and conditions ``(B, ...)``."""
 
     @abstractmethod
     def to_media(self, decoded: Tensor, seeds: Sequence[int], features: Tensor) -> list[Media]:
-        """Make media of the autoencoder's output ``(B, C, H, W)``."""
+        """Make media of the autoencoder's output ``(B, ...)``."""
 
     def fit_features(self, features: Tensor) -> None:
         """Take statistics from training features ``(N, L, D)``."""
         self.feature_std.copy_(features.flatten(1).float().std(0).clamp(min=1e-4))
 
     def fit_sketch(self, features: Tensor, latents: Tensor) -> None:
-        """Fit the drawing to training features ``(N, L, D)`` and their latents ``(N, Z, h, w)``."""
+        """Fit the drawing to training features ``(N, L, D)`` and their latents ``(N, Z, ...)``."""
         if self.sketch is not None:
             self.sketch.fit(features, latents, self.config.feature_noise * self.feature_std)
 
@@ -228,7 +228,7 @@ class LatentDiffusionDecoder(Decoder):
 
     @torch.no_grad()
     def latents(self, targets: Tensor) -> Tensor:
-        """Standardised latents ``(B, Z, h, w)`` of preprocessed targets ``(B, C, H, W)``, without gradient."""
+        """Standardised latents ``(B, Z, ...)`` of preprocessed targets ``(B, ...)``, without gradient."""
         return self.autoencoder.encode(targets)
 
     def latent_loss(self, features: Tensor, latents: Tensor, generator: torch.Generator | None = None) -> Tensor:
@@ -254,7 +254,7 @@ class LatentDiffusionDecoder(Decoder):
         )
 
     def autoencoder_loss(self, targets: Tensor) -> dict[str, Tensor]:
-        """Loss of the autoencoder on targets ``(B, C, H, W)``: ``loss`` and the terms it is made of."""
+        """Loss of the autoencoder on targets ``(B, ...)``: ``loss`` and the terms it is made of."""
         output, kl = self.autoencoder.reconstruct(targets)
         terms = {**self.reconstruction_terms(output, targets), "kl": self.config.autoencoder.kl_weight * kl.mean()}
         return {"loss": torch.stack(list(terms.values())).sum(), **terms}
@@ -276,7 +276,7 @@ class LatentDiffusionDecoder(Decoder):
     def generate_latents(
         self, features: Tensor, *, seeds: Sequence[int], steps: int | None = None, guidance: float | None = None
     ) -> Tensor:
-        """Sample latents ``(B, Z, h, w)``: :meth:`generate` without making media of them."""
+        """Sample latents ``(B, Z, ...)``: :meth:`generate` without making media of them."""
         features = self.checked(features)
         if len(seeds) != len(features):
             raise ConfigError(f"{len(seeds)} seeds for {len(features)} rows", fix="give one seed per row")

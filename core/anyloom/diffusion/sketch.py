@@ -12,6 +12,8 @@ training starts from this denoiser instead of from noise, which saves most of th
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor, nn
 
@@ -25,7 +27,7 @@ class Sketch(nn.Module):
 
     Args:
         dim: Numbers in a feature, ``L * D``.
-        latent_shape: Shape ``(Z, h, w)`` of latents.
+        latent_shape: Shape ``(Z, ...)`` of latents.
     """
 
     weight: Tensor
@@ -33,10 +35,10 @@ class Sketch(nn.Module):
     variance: Tensor
     null: Tensor
 
-    def __init__(self, dim: int, latent_shape: tuple[int, int, int]) -> None:
+    def __init__(self, dim: int, latent_shape: tuple[int, ...]) -> None:
         super().__init__()
         self.latent_shape = latent_shape
-        numbers = latent_shape[0] * latent_shape[1] * latent_shape[2]
+        numbers = math.prod(latent_shape)
         self.register_buffer("weight", torch.zeros(dim, numbers))
         self.register_buffer("bias", torch.zeros(numbers))
         self.register_buffer("variance", torch.ones(numbers))
@@ -48,7 +50,7 @@ class Sketch(nn.Module):
 
         Args:
             features: ``(N, L, D)``.
-            latents: ``(N, Z, h, w)``.
+            latents: ``(N, Z, ...)``.
             noise: Standard deviation ``(L * D,)`` of noise that features will carry in use; it is the ridge.
         """
         x, y = features.flatten(1).double(), latents.flatten(1).double()
@@ -64,12 +66,12 @@ class Sketch(nn.Module):
         self.null.copy_(torch.cat([y_mean, y.var(0).clamp_min(1e-4)]))
 
     def draw(self, features: Tensor) -> Tensor:
-        """Drawing and variance of each row, side by side: ``(B, 2 * Z * h * w)`` for features ``(B, L, D)``."""
+        """Drawing and variance of each row, side by side: ``(B, 2 * Z * ...)`` for features ``(B, L, D)``."""
         drawing = features.flatten(1).float() @ self.weight.float() + self.bias.float()
         return torch.cat([drawing, self.variance.float().expand_as(drawing)], 1)
 
     def split(self, drawn: Tensor) -> tuple[Tensor, Tensor]:
-        """Drawing and variance as latents ``(B, Z, h, w)`` each."""
+        """Drawing and variance as latents ``(B, Z, ...)`` each."""
         drawing, variance = drawn.view(len(drawn), 2, *self.latent_shape).unbind(1)
         return drawing, variance
 
@@ -77,7 +79,7 @@ class Sketch(nn.Module):
     def prediction(
         noisy: Tensor, drawing: Tensor, variance: Tensor, timesteps: Tensor, alphas_cumprod: Tensor, kind: Prediction
     ) -> Tensor:
-        """What the Gaussian denoiser predicts for noisy latents ``(B, Z, h, w)``.
+        """What the Gaussian denoiser predicts for noisy latents ``(B, Z, ...)``.
 
         >>> abar, x = torch.tensor([0.64]), torch.full((1, 1, 1, 1), 0.5)
         >>> noise = Sketch.prediction(0.8 * x, x, torch.ones_like(x), torch.tensor([0]), abar, "epsilon")

@@ -17,7 +17,7 @@ from anyloom.model.weights import load_into, read_tensors, write_tensors
 if TYPE_CHECKING:
     from anyloom.diffusion.latent_decoder import LatentDiffusionDecoder
 
-__all__ = ["fetch", "is_repository", "load_networks", "load_saved", "save"]
+__all__ = ["check_prediction", "fetch", "is_repository", "load_networks", "load_saved", "save"]
 
 
 def is_repository(source: str) -> bool:
@@ -89,6 +89,24 @@ def _dotted(options: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     for key, value in options.items():
         table |= _dotted(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value}
     return table
+
+
+def check_prediction(decoder: LatentDiffusionDecoder, folder: Path) -> None:
+    """Compare a published folder's scheduler, where there is one, with the decoder's ``prediction``.
+
+    Raises:
+        anyloom.errors.CheckpointError: They differ.
+    """
+    file = folder / "scheduler" / "scheduler_config.json"
+    if not file.exists():
+        return
+    there = json.loads(file.read_text()).get("prediction_type", "epsilon")
+    if there != decoder.config.prediction:
+        raise CheckpointError(
+            f"the published model predicts {there!r}, the config says {decoder.config.prediction!r}",
+            where=str(file),
+            fix=f"set prediction: {there}",
+        )
 
 
 @torch.no_grad()

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
-from anyloom.diffusion.weights import fetch, load_networks
+from anyloom.diffusion.weights import check_prediction, fetch, load_networks
 from anyloom.errors import CheckpointError
 from anyloom.model.weights import read_tensors
 
@@ -35,7 +34,7 @@ def load(decoder: SDUnCLIPDecoder, source: str) -> None:
     """
     config = decoder.config
     folder = fetch(source, _FILES, download=config.download)
-    _check_prediction(decoder, folder)
+    check_prediction(decoder, folder)
     load_networks(decoder, folder)
     normaliser = read_tensors(folder / "image_normalizer" / "diffusion_pytorch_model.safetensors")
     prompt = _empty_prompt(folder, config.empty_prompt)
@@ -47,19 +46,6 @@ def load(decoder: SDUnCLIPDecoder, source: str) -> None:
         decoder.augmentation.mean.copy_(normaliser["mean"].flatten())
         decoder.augmentation.std.copy_(normaliser["std"].flatten())
         decoder.context.copy_(prompt)
-
-
-def _check_prediction(decoder: SDUnCLIPDecoder, folder: Path) -> None:
-    file = folder / "scheduler" / "scheduler_config.json"
-    if not file.exists():
-        return
-    there = json.loads(file.read_text()).get("prediction_type", "epsilon")
-    if there != decoder.config.prediction:
-        raise CheckpointError(
-            f"the published model predicts {there!r}, the config says {decoder.config.prediction!r}",
-            where=str(file),
-            fix=f"set prediction: {there}",
-        )
 
 
 def _empty_prompt(folder: Path, file: str | None) -> Tensor:
