@@ -1,0 +1,1 @@
+"""Video from features: the latent diffusion of zeroscope, in any size."""

@@ -1,0 +1,85 @@
+"""Options of the video decoder; the defaults are zeroscope_v2_576w."""
+
+from __future__ import annotations
+
+from pydantic import PositiveFloat, PositiveInt, model_validator
+
+from anyloom.diffusion.latent_decoder import LatentDiffusionDecoder
+from anyloom.diffusion.objective import Prediction
+from anyloom.interfaces.component import ComponentConfig
+
+__all__ = ["ClipOptions", "UNetSizes", "ZeroscopeConfig"]
+
+
+class ClipOptions(ComponentConfig):
+    """The clips that are made, and learned from.
+
+    Args:
+        frames: Frames T of a clip; longer ones are cut, the last frame of shorter ones is held.
+        fps: Frames per second; clips of another rate are resampled to the frame shown at each time.
+        height: Rows of a frame, in pixels.
+        width: Columns of a frame; frames of another shape are scaled to cover it and cropped around the centre.
+    """
+
+    frames: PositiveInt = 24
+    fps: PositiveFloat = 8.0
+    height: PositiveInt = 320
+    width: PositiveInt = 576
+
+
+class UNetSizes(ComponentConfig):
+    """Sizes of ``UNet3DConditionModel``, under diffusers' names.
+
+    Args:
+        block_out_channels: Width of each level.
+        layers_per_block: Residual layers per level.
+        attention_head_dim: Width of an attention head.
+        attention_levels: Which levels have attention; by default all but the last.
+        norm_num_groups: Groups of the group norms.
+    """
+
+    block_out_channels: tuple[PositiveInt, ...] = (320, 640, 1280, 1280)
+    layers_per_block: PositiveInt = 2
+    attention_head_dim: PositiveInt = 64
+    attention_levels: tuple[bool, ...] | None = None
+    norm_num_groups: PositiveInt = 32
+
+    @property
+    def attends(self) -> tuple[bool, ...]:
+        """Whether each level has attention."""
+        levels = len(self.block_out_channels)
+        return self.attention_levels or (True,) * (levels - 1) + (False,)
+
+    @model_validator(mode="after")
+    def _sizes_agree(self) -> UNetSizes:
+        levels = len(self.block_out_channels)
+        if len(self.attends) != levels:
+            raise ValueError(f"attention_levels has {len(self.attends)} entries for {levels} levels")
+        odd = [c for c in self.block_out_channels if c % self.attention_head_dim]
+        if odd:
+            raise ValueError(f"block_out_channels must be multiples of attention_head_dim, {odd[0]} is not")
+        return self
+
+
+class ZeroscopeConfig(LatentDiffusionDecoder.Config):
+    """Options of the video decoder, besides those of every latent diffusion decoder.
+
+    Args:
+        clip: Frames, frame rate and size of clips.
+        unet: Sizes of the network.
+        frames_at_once: Frames that the autoencoder takes at a time where no gradient is needed; fewer take less memory.
+    """
+
+    space: str = "imagebind-huge"
+    dim: PositiveInt = 1024
+    prediction: Prediction = "epsilon"
+    clip: ClipOptions = ClipOptions()
+    unet: UNetSizes = UNetSizes()
+    frames_at_once: PositiveInt = 8
+
+    @model_validator(mode="after")
+    def _divides(self) -> ZeroscopeConfig:
+        reduction = self.autoencoder.reduction
+        if self.clip.height % reduction or self.clip.width % reduction:
+            raise ValueError(f"clip.height and clip.width must be multiples of {reduction}")
+        return self
