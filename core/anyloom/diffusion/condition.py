@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
@@ -38,13 +39,22 @@ def sinusoids(levels: Tensor, dim: int) -> Tensor:
     return nn.functional.pad(torch.cat([angles.cos(), angles.sin()], dim=1), (0, dim - 2 * half))
 
 
-def drop_condition(condition: Tensor, null: Tensor, share: float, generator: torch.Generator | None = None) -> Tensor:
-    """Put the null ``(...)`` in place of a random share of the rows of a condition ``(B, ...)``."""
+def drop_condition(
+    parts: Sequence[Tensor], nulls: Sequence[Tensor], share: float, generator: torch.Generator | None = None
+) -> Sequence[Tensor]:
+    """Put nulls ``(...)`` in place of a random share of the rows of a condition, the same rows of all its parts.
+
+    Args:
+        parts: What the condition is made of, ``(B, ...)`` each.
+        nulls: One per part, of one row's shape.
+        share: Probability of each row; at 0 nothing is drawn.
+        generator: CPU generator; None takes the global state.
+    """
     if share <= 0:
-        return condition
-    device = condition.device if generator is None else torch.device("cpu")
-    drop = torch.rand(len(condition), generator=generator, device=device).to(condition.device) < share
-    return torch.where(drop.view(-1, *[1] * (condition.ndim - 1)), null.to(condition), condition)
+        return parts
+    rows, device = len(parts[0]), parts[0].device if generator is None else torch.device("cpu")
+    drop = torch.rand(rows, generator=generator, device=device).to(parts[0].device) < share
+    return [torch.where(drop.view(-1, *[1] * (part.ndim - 1)), null.to(part), part) for part, null in zip(parts, nulls)]
 
 
 class NoiseAugmentation(nn.Module):

@@ -1,4 +1,4 @@
-"""A sampling loop over any diffusers-like scheduler, with guidance and one seed per row."""
+"""A sampling loop over any diffusers-like scheduler, with one seed per row."""
 
 from __future__ import annotations
 
@@ -47,41 +47,29 @@ def row_noise(shape: Sequence[int], generators: Sequence[torch.Generator], like:
 
 
 def sample(
-    denoise: Callable[[Tensor, Tensor, Tensor], Tensor],
+    predict: Callable[[Tensor, Tensor], Tensor],
     scheduler: Scheduler,
     *,
     noise: Tensor,
-    condition: Tensor,
-    null: Tensor,
     steps: int,
-    guidance: float = 1.0,
     generators: Sequence[torch.Generator] | None = None,
 ) -> Tensor:
-    """Denoise ``noise`` under a condition, by classifier-free guidance (Ho and Salimans, arXiv 2207.12598).
+    """Denoise ``noise`` step by step.
 
     Args:
-        denoise: Network: noisy samples ``(B, ...)``, timesteps ``(B,)``, conditions ``(B, ...)`` to predictions.
+        predict: Noisy samples ``(B, ...)`` and timesteps ``(B,)`` to float32 predictions ``(B, ...)``, guided or not;
+            see :func:`anyloom.diffusion.guidance.guided`.
         scheduler: Left as it is: the loop works on a copy.
         noise: Standard normal start ``(B, ...)``.
-        condition: What ``denoise`` takes, ``(B, ...)``.
-        null: Its unconditional counterpart ``(...)``, the one that dropped conditions had in training.
         steps: Number of denoising steps.
-        guidance: Scale; at exactly 1 only the conditional branch is run.
         generators: One per row, for schedulers that draw noise at each step.
     """
     scheduler = copy.deepcopy(scheduler)
     scheduler.set_timesteps(steps, device=noise.device)
     extra = _generator_argument(scheduler, generators)
-    guided = guidance != 1.0
-    both = torch.cat([null.to(condition).expand_as(condition), condition]) if guided else condition
     x: Tensor = noise * scheduler.init_noise_sigma
     for step in scheduler.timesteps:
-        inputs = scheduler.scale_model_input(x, step)
-        inputs = torch.cat([inputs, inputs]) if guided else inputs
-        output = denoise(inputs, step.to(x.device).expand(len(inputs)), both).float()
-        if guided:
-            without, given = output.chunk(2)
-            output = without + guidance * (given - without)
+        output = predict(scheduler.scale_model_input(x, step), step.to(x.device).expand(len(x)))
         x = scheduler.step(output, step, x, **extra).prev_sample
     return x
 

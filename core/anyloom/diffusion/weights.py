@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
+from anyloom.diffusion.widening import widen_input, widened
 from anyloom.errors import CheckpointError
 from anyloom.model.weights import load_into, read_tensors, write_tensors
 
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from anyloom.diffusion.latent_decoder import LatentDiffusionDecoder
 
 __all__ = ["check_prediction", "fetch", "is_repository", "load_networks", "load_saved", "save"]
+
+_INPUT = "unet.conv_in.weight"
 
 
 def is_repository(source: str) -> bool:
@@ -66,6 +69,8 @@ def load_saved(decoder: LatentDiffusionDecoder, source: str) -> bool:
     tensors = read_tensors(folder)
     if (folder / "config.json").exists():
         _check_options(decoder, json.loads((folder / "config.json").read_text()), folder)
+    if decoder.uses_source and _INPUT in tensors:
+        tensors[_INPUT] = widened(tensors[_INPUT], decoder.denoiser_channels + decoder.source_channels)
     load_into(decoder, tensors, where=str(folder))
     return True
 
@@ -74,6 +79,7 @@ def _check_options(decoder: LatentDiffusionDecoder, saved: dict[str, Any], folde
     """Refuse weights whose meaning differs in what tensor shapes do not show."""
     there, here = _dotted(saved), _dotted(decoder.config.model_dump(mode="json"))
     keys = [k for k in here if k.startswith(decoder.fixed_options) and not k.startswith(decoder.free_options)]
+    keys += ["source"] if there.get("source") else []  # weights without a source get zeros for it
     wrong = [f"{k} is {there[k]!r} there, {here[k]!r} here" for k in keys if k in there and there[k] != here[k]]
     if wrong:
         raise CheckpointError(
@@ -117,20 +123,22 @@ def load_networks(decoder: LatentDiffusionDecoder, folder: Path) -> None:
         anyloom.errors.CheckpointError: One is not there, or its shapes are not those the config describes.
     """
     autoencoder = decoder.autoencoder
-    decoder.unet = _load_part(decoder.unet, folder, "unet")
+    channels = decoder.denoiser_channels + decoder.source_channels if decoder.uses_source else None
+    decoder.unet = _load_part(decoder.unet, folder, "unet", channels)
     autoencoder.vae = _load_part(autoencoder.vae, folder, "vae")
     decoder.null.zero_()
     autoencoder.latent_mean.zero_()
     autoencoder.latent_std.fill_(1 / autoencoder.vae.config.scaling_factor)
 
 
-def _load_part(part: nn.Module, folder: Path, subfolder: str) -> Any:
+def _load_part(part: nn.Module, folder: Path, subfolder: str, channels: int | None = None) -> Any:
     """Load one diffusers model of a published folder in place of ``part``.
 
     Args:
         part: A diffusers model of the expected class and sizes; may be on the meta device.
         folder: The published folder.
         subfolder: Which model of it.
+        channels: Widen its input to so many channels if it has fewer, with weights of zero.
 
     Raises:
         anyloom.errors.CheckpointError: It is not there, or its shapes are not those the config describes.
@@ -151,6 +159,8 @@ def _load_part(part: nn.Module, folder: Path, subfolder: str) -> Any:
             where=f"{folder}/{subfolder}",
             fix="check the path",
         ) from error
+    if channels is not None:
+        widen_input(loaded, channels)
     here, there = _shapes(part), _shapes(loaded)
     wrong = sorted(k for k in here.keys() | there.keys() if here.get(k) != there.get(k))
     if wrong:

@@ -27,6 +27,9 @@ class Decoder(NeuralComponent):
         freeze: bool = True
 
     modality: str
+    uses_source: bool = False
+    """Whether :meth:`loss` and :meth:`generate` want ``source``: the medium of the same modality that came before the
+    target in its conversation, the one an edit starts from. Decoders that do not are never given one."""
 
     @abstractmethod
     def feature_space(self) -> FeatureSpace:
@@ -40,7 +43,7 @@ class Decoder(NeuralComponent):
         """
 
     @abstractmethod
-    def loss(self, features: Tensor, targets: Tensor) -> Tensor:
+    def loss(self, features: Tensor, targets: Tensor, source: Sequence[Tensor | None] | None = None) -> Tensor:
         """Diffusion loss of each sample, with gradient to ``features``.
 
         Where the condition is dropped, the null of :meth:`null_features` stands in, the one sampling uses.
@@ -48,6 +51,7 @@ class Decoder(NeuralComponent):
         Args:
             features: Conditions ``(B, L, D)``.
             targets: Stack ``(B, ...)`` from :meth:`preprocess`.
+            source: Given if :attr:`uses_source`: for each row the medium before it, from :meth:`preprocess`, or None.
 
         Returns:
             Losses ``(B,)``.
@@ -59,7 +63,14 @@ class Decoder(NeuralComponent):
 
     @abstractmethod
     def generate(
-        self, features: Tensor, *, seeds: Sequence[int], steps: int | None = None, guidance: float | None = None
+        self,
+        features: Tensor,
+        *,
+        seeds: Sequence[int],
+        steps: int | None = None,
+        guidance: float | None = None,
+        source: Sequence[Tensor | None] | None = None,
+        source_guidance: float | None = None,
     ) -> list[Media]:
         """Sample one media item per row of ``features``.
 
@@ -68,4 +79,6 @@ class Decoder(NeuralComponent):
             seeds: One seed per row: a row's result does not depend on the others in the batch.
             steps: Denoising steps; None takes the config's.
             guidance: Classifier-free guidance scale; 1 turns it off; None takes the config's.
+            source: As in :meth:`loss`.
+            source_guidance: Scale of the source's own guidance, given with ``source``; None takes the config's.
         """

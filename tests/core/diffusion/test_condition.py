@@ -38,11 +38,14 @@ def test_the_highest_level_leaves_noise_of_the_features_own_statistics() -> None
 
 def test_share_of_dropped_rows_and_gradient_to_the_null() -> None:
     condition, null = torch.ones(4000, 2, 3), torch.zeros(2, 3, requires_grad=True)
-    out = drop_condition(condition, null, 0.25, torch.Generator().manual_seed(0))
+    level = torch.arange(4000.0)
+    parts, nulls = [condition, level], [null, torch.tensor(-1.0)]
+    out, levels = drop_condition(parts, nulls, 0.25, torch.Generator().manual_seed(0))
     dropped = (out == 0).flatten(1)
     assert bool((dropped.all(1) == dropped.any(1)).all())
     assert abs(float(dropped.all(1).float().mean()) - 0.25) < 0.03
     out.sum().backward()
     assert null.grad is not None
     assert null.grad.eq(dropped.all(1).sum()).all()
-    assert drop_condition(condition, null, 0.0) is condition
+    assert torch.equal(levels, torch.where(dropped.all(1), -1.0, level))
+    assert drop_condition(parts, nulls, 0.0) is parts

@@ -20,63 +20,22 @@ def test_ddim_with_the_true_noise_recovers_the_sample(prediction: Any, spacing: 
     scheduler = build_scheduler(Schedule(timestep_spacing=spacing, set_alpha_to_one=True), prediction)
     clean, noise = torch.randn(2, 2, 4, 5, 5)
 
-    def oracle(noisy: Tensor, steps: Tensor, condition: Tensor) -> Tensor:
+    def oracle(noisy: Tensor, steps: Tensor) -> Tensor:
         return target(clean, noise, *coefficients(scheduler.alphas_cumprod, steps, 4), prediction)
 
     probe = build_scheduler(Schedule(timestep_spacing=spacing), prediction)
     probe.set_timesteps(10)
     first = probe.timesteps[:1].expand(2)
     start = add_noise(clean, noise, *coefficients(scheduler.alphas_cumprod, first, 4))
-    found = sample(oracle, scheduler, noise=start, condition=NOTHING, null=NOTHING[0], steps=10)
+    found = sample(oracle, scheduler, noise=start, steps=10)
     torch.testing.assert_close(found, clean, atol=1e-3, rtol=0)
-
-
-def _record(calls: list[Tensor]) -> Any:
-    def denoise(noisy: Tensor, steps: Tensor, condition: Tensor) -> Tensor:
-        calls.append(condition)
-        return condition.view(-1, 1, 1).expand_as(noisy) * 0.1
-
-    return denoise
-
-
-def test_guidance_of_one_runs_the_conditional_branch_only() -> None:
-    calls: list[Tensor] = []
-    condition = torch.ones(2, 1)
-    sample(
-        _record(calls),
-        build_scheduler(Schedule(), "epsilon"),
-        noise=torch.randn(2, 3, 3),
-        condition=condition,
-        null=torch.zeros(1),
-        steps=3,
-    )
-    assert len(calls) == 3
-    assert all(c is condition for c in calls)
-
-
-def test_guidance_extrapolates_from_the_null() -> None:
-    noise = torch.randn(2, 3, 3)
-
-    def run(value: float, guidance: float) -> Tensor:
-        return sample(
-            _record([]),
-            build_scheduler(Schedule(), "epsilon"),
-            noise=noise,
-            condition=torch.full((2, 1), value),
-            null=torch.full((1,), 0.5),
-            steps=3,
-            guidance=guidance,
-        )
-
-    torch.testing.assert_close(run(1.0, 3.0), run(0.5 + 3.0 * 0.5, 1.0))
-    torch.testing.assert_close(run(1.0, 0.0), run(0.5, 1.0))
 
 
 @pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 def test_the_scheduler_is_left_as_it_was() -> None:
     scheduler = build_scheduler(Schedule(scheduler="DPMSolverMultistepScheduler"), "epsilon")
     before = scheduler.timesteps.clone()
-    sample(_record([]), scheduler, noise=torch.randn(2, 3, 3), condition=NOTHING, null=NOTHING[0], steps=3)
+    sample(lambda noisy, steps: 0.1 * noisy, scheduler, noise=torch.randn(2, 3, 3), steps=3)
     assert torch.equal(scheduler.timesteps, before)
 
 
