@@ -70,3 +70,12 @@ class NeuralComponent(Component, nn.Module):
     def frozen(self) -> bool:
         """Whether the config keeps this part's parameters fixed (``freeze: true``)."""
         return bool(getattr(self.config, "freeze", False))
+
+    @property
+    def portable(self) -> bool:
+        """Whether a saved model can hold this part's tensors; if not, it refers to the files they came from."""
+        return True
+
+    def stored_bytes(self) -> int:
+        """Bytes of all tensors once they are loaded; also right on the meta device, for memory estimates."""
+        return sum(t.numel() * t.element_size() for t in (*self.parameters(), *self.buffers()))

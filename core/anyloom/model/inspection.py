@@ -130,6 +130,7 @@ def inspect_model(config: ModelConfig) -> ModelInspection:
             problems += keyed(error, "model")
     found.spaces = feature_spaces(config, parts) if not problems else {}
     for key, part in parts.components().items():
+        assert isinstance(part, NeuralComponent)
         options = _options(config, key)
         found.parts.append(_record(key, part, options, fixed=_is_fixed(parts, part)))
         found.files += files_of(part, key)
@@ -160,7 +161,7 @@ def _options(config: ModelConfig, key: str) -> Mapping[str, Any]:
     return options
 
 
-def _record(key: str, part: nn.Module, options: Mapping[str, Any], *, fixed: bool) -> PartRecord:
+def _record(key: str, part: NeuralComponent, options: Mapping[str, Any], *, fixed: bool) -> PartRecord:
     component, _ = split_name(options, where=key)
     kinds = {"llm": "llm", "encoders": "encoder", "decoders": "decoder", "modalities": "projector"}
     specs = [s for s in get_registry().components(kinds[key.split(".")[1]]) if s.name == component]
@@ -173,6 +174,6 @@ def _record(key: str, part: nn.Module, options: Mapping[str, Any], *, fixed: boo
         specs[0].licence if specs else "",
         sum(p.numel() for p in parameters),
         sum(p.numel() for p in trainable),
-        sum(t.numel() * t.element_size() for t in (*parameters, *part.buffers())),
+        part.stored_bytes(),
         sum(p.numel() * p.element_size() for p in trainable),
     )

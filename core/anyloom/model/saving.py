@@ -32,7 +32,7 @@ def save_model(model: AnyToAnyModel, folder: Path, *, include_frozen: bool) -> N
     left_out: list[str] = []
     for prefix, options, part in _named_parts(model, sections):
         files = [f for path in part.weight_files() for f in _files(path)]
-        if files and part.frozen and not include_frozen:
+        if files and part.frozen and not (include_frozen and part.portable):
             references[prefix] = {str(f.resolve()): sha256(f) for f in files}
             left_out.append(prefix + ".")
         else:

@@ -163,5 +163,5 @@ class AnyToAnyModule(TrainingModule):
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Put back what was left out, as it is now; everything else must be in the checkpoint."""
         own = self.model.state_dict()
-        filled = {f"model.{key}": own[key] for key in refilled_keys(self.model)}
+        filled = {f"model.{key}": own[key] for key in refilled_keys(self.model) & own.keys()}
         checkpoint["state_dict"] = {**filled, **checkpoint["state_dict"]}

@@ -5,34 +5,20 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
-from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 from torch import Tensor, nn
-from transformers import CONFIG_MAPPING, AutoConfig, AutoModelForCausalLM, AutoTokenizer, PretrainedConfig
 
-from anyloom.errors import CheckpointError, ConfigError, nearest
-from anyloom.interfaces import LLM, ComponentConfig, LLMOutput
+from anyloom.errors import ConfigError
+from anyloom.interfaces import LLM, LLMOutput
+from anyloom_llama.adapters import inject
+from anyloom_llama.config import CausalLMConfig
+from anyloom_llama.four_bit import leave_base_out, refuse_cpu, stored_bytes
+from anyloom_llama.loading import build, may_be_missing, read_config, read_tokenizer, read_weights
 from anyloom_llama.tokenizer import ChatTokenizer
 
 __all__ = ["CausalLM"]
-
-
-class LoraOptions(ComponentConfig):
-    """Low-rank adapters through peft.
-
-    Args:
-        rank: Rank r.
-        alpha: Scale numerator.
-        dropout: On the adapters' input.
-        targets: Names of the linear layers; by default peft's choice for the architecture.
-    """
-
-    rank: PositiveInt = 16
-    alpha: PositiveFloat = 32.0
-    dropout: float = Field(0.0, ge=0, lt=1)
-    targets: tuple[str, ...] | None = None
 
 
 class CausalLM(LLM):
@@ -42,53 +28,19 @@ class CausalLM(LLM):
     separate parameters. So old rows cannot move, tied or not, and no text can spell an added token.
     """
 
-    class Config(LLM.Config):
-        """Options.
+    Config = CausalLMConfig
 
-        Args:
-            weights: Folder or hub name of a published checkpoint.
-            architecture: Configuration of a model to train from scratch, with its ``model_type``.
-            tokenizer: Folder of the tokenizer; by default that of ``weights``.
-            chat_template: Jinja template that replaces the tokenizer's own.
-            lora: Train low-rank adapters; the pretrained parameters stay fixed.
-            attention: Attention implementation; ``eager`` is the fastest to train on CPU at tiny sizes.
-            dtype: Precision of the parameters.
-            gradient_checkpointing: Recompute activations in the backward pass.
-            download: Allow the hub to be asked for ``weights``; otherwise only local files are read.
-        """
-
-        weights: str | None = None
-        architecture: dict[str, Any] | None = None
-        tokenizer: str | None = None
-        chat_template: str | None = None
-        lora: LoraOptions | None = None
-        attention: Literal["eager", "sdpa", "flash_attention_2"] = "sdpa"
-        dtype: Literal["float32", "bfloat16", "float16"] = "float32"
-        gradient_checkpointing: bool = False
-        download: bool = False
-
-        @model_validator(mode="after")
-        def _source(self) -> Any:
-            if (self.weights is None) == (self.architecture is None):
-                raise ValueError("give either 'weights' or 'architecture'")
-            if self.weights is None and self.tokenizer is None:
-                raise ValueError("'architecture' needs a 'tokenizer'")
-            return self
-
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: CausalLMConfig) -> None:
         super().__init__(config)
-        backend = _local(config, AutoTokenizer.from_pretrained, config.tokenizer or config.weights)
-        self.tokenizer = ChatTokenizer(backend, config.chat_template)
-        hf_config = self._hf_config()
+        self._tokenizer = None if may_be_missing(config) and config.tokenizer is None else read_tokenizer(config)
+        architecture = read_config(config, None if self._tokenizer is None else self._tokenizer.size)
         with torch.device("meta") if config.weights is not None else contextlib.nullcontext():
-            self.lm = AutoModelForCausalLM.from_config(
-                hf_config, attn_implementation=config.attention, dtype=getattr(torch, config.dtype)
-            )
-        self.vocab_size: int = hf_config.vocab_size
-        self.hidden_size: int = hf_config.hidden_size
-        if self.tokenizer.size > self.vocab_size:
+            self.lm = build(config, architecture)
+        self.vocab_size: int = architecture.vocab_size
+        self.hidden_size: int = architecture.hidden_size
+        if self._tokenizer is not None and self._tokenizer.size > self.vocab_size:
             raise ConfigError(
-                f"the tokenizer has {self.tokenizer.size} entries, the model only {self.vocab_size} rows",
+                f"the tokenizer has {self._tokenizer.size} entries, the model only {self.vocab_size} rows",
                 where="tokenizer",
                 fix="use the model's own tokenizer, without added entries",
             )
@@ -96,55 +48,57 @@ class CausalLM(LLM):
         self.new_output_rows = nn.Parameter(torch.empty(0, self.hidden_size))
         self._set_trainable()
 
-    def _hf_config(self) -> PretrainedConfig:
-        if self.config.architecture is None:
-            return _local(self.config, AutoConfig.from_pretrained, self.config.weights)
-        options = dict(self.config.architecture)
-        kind = options.pop("model_type", None)
-        if kind is None:
-            raise ConfigError("'architecture' needs a 'model_type'", where="architecture", fix="for example llama")
-        try:
-            return AutoConfig.for_model(kind, **{"vocab_size": self.tokenizer.size, **options})
-        except ValueError as error:
-            fix = nearest(kind, CONFIG_MAPPING) or "use a model type of transformers, such as llama"
-            raise ConfigError(
-                f"no architecture is called {kind!r}", where="architecture.model_type", fix=fix
-            ) from error
+    @property
+    def tokenizer(self) -> ChatTokenizer:  # type: ignore[override]
+        """The tokenizer; read when it is asked for where the checkpoint was not there before.
+
+        Raises:
+            anyloom.errors.CheckpointError: It still is not.
+        """
+        if self._tokenizer is None:
+            self._tokenizer = read_tokenizer(self.config)
+        return self._tokenizer
+
+    @property
+    def frozen(self) -> bool:
+        """Whether the pretrained parameters stay fixed; adapters and rows of added tokens are trained all the same."""
+        return bool(self.config.fixed)
+
+    @property
+    def portable(self) -> bool:
+        """Whether a saved model can hold the pretrained parameters: not in 4 bits."""
+        return not self.config.load_in_4bit
+
+    def stored_bytes(self) -> int:
+        """Bytes of all tensors once they are loaded."""
+        if not self.config.load_in_4bit:
+            return super().stored_bytes()
+        rows = (self.new_input_rows, self.new_output_rows)
+        return stored_bytes(self.lm, self.lm.get_output_embeddings()) + sum(r.numel() * r.element_size() for r in rows)
 
     def _set_trainable(self) -> None:
         config = self.config
-        if config.freeze or config.lora is not None:
+        if config.fixed:
             self.lm.requires_grad_(False)
         if config.lora is not None:
-            from peft import LoraConfig, inject_adapter_in_model
-            from transformers.pytorch_utils import Conv1D
-
-            lora = LoraConfig(
-                r=config.lora.rank,
-                lora_alpha=config.lora.alpha,
-                lora_dropout=config.lora.dropout,
-                target_modules=list(config.lora.targets) if config.lora.targets else None,
-                task_type="CAUSAL_LM",
-                fan_in_fan_out=any(isinstance(m, Conv1D) for m in self.lm.modules()),
-            )
-            self.lm = inject_adapter_in_model(lora, self.lm)
+            self.lm = inject(self.lm, config.lora)
         if config.gradient_checkpointing:
             new_name = getattr(self.lm, "activation_checkpointing_enable", None)
             (new_name or self.lm.gradient_checkpointing_enable)()
 
     def load_weights(self) -> None:
-        """Read the published checkpoint, if the config names one."""
+        """Read the published checkpoint, if the config names one.
+
+        Raises:
+            anyloom.errors.CheckpointError: It is missing, truncated, or has other tensors than the model.
+            anyloom.errors.ConfigError: 4 bits are asked for and there is no GPU, or no bitsandbytes.
+        """
         if self.config.weights is None:
             return
-        self.lm = _local(
-            self.config,
-            AutoModelForCausalLM.from_pretrained,
-            self.config.weights,
-            use_safetensors=True,
-            attn_implementation=self.config.attention,
-            dtype=getattr(torch, self.config.dtype),
-        )
+        self.lm = read_weights(self.config)
         self._set_trainable()
+        if self.config.load_in_4bit:
+            leave_base_out(self.lm)
         self._init_rows()
 
     def weight_files(self) -> list[Path]:
@@ -175,7 +129,8 @@ class CausalLM(LLM):
         head = self.lm.get_output_embeddings().weight
         for rows, old in ((self.new_input_rows, self._table()), (self.new_output_rows, head)):
             if rows.numel() and not (rows.is_meta or old.is_meta):
-                rows.copy_(old.float().mean(0) + old.float().std() * torch.randn_like(rows))
+                mean, std = old.float().mean(0).to(rows.device), old.float().std().to(rows.device)
+                rows.copy_(mean + std * torch.randn_like(rows))
 
     def embed(self, ids: Tensor) -> Tensor:
         """Embeddings of old and added tokens."""
@@ -194,6 +149,8 @@ class CausalLM(LLM):
         use_cache: bool = False,
     ) -> LLMOutput:
         """One pass through the transformer without its head."""
+        if self.config.load_in_4bit:
+            refuse_cpu(embeddings.device.type)
         output = self.lm.base_model(
             inputs_embeds=embeddings,
             attention_mask=attention_mask,
@@ -207,15 +164,3 @@ class CausalLM(LLM):
         """Scores over vocabulary and added tokens."""
         old = self.lm.get_output_embeddings()(hidden)
         return torch.cat([old, nn.functional.linear(hidden, self.new_output_rows.to(hidden.dtype))], -1)
-
-
-def _local(config: CausalLM.Config, load: Any, source: str | None, **options: Any) -> Any:
-    """Call a ``from_pretrained`` with local files only, unless the config allows a download."""
-    try:
-        return load(source, local_files_only=not config.download, **options)
-    except (OSError, ValueError) as error:
-        raise CheckpointError(
-            f"cannot be read ({str(error).splitlines()[0]})",
-            where=str(source),
-            fix="give the folder of the files, or set 'download: true' to fetch them",
-        ) from error

@@ -158,7 +158,7 @@ def test_templates_that_move_messages_are_refused(tokenizer_folder: Path) -> Non
 
 
 def test_wrong_sources_give_one_clear_error(tokenizer_folder: Path, tmp_path: Path) -> None:
-    with pytest.raises(CheckpointError, match=r"nowhere: cannot be read.*download: true"):
+    with pytest.raises(CheckpointError, match=r"nowhere: there is no such folder.*download: true"):
         model_from(tmp_path / "nowhere")
     options = model_options(tokenizer_folder, ("image",))
     options["llm"] = llm_options(tokenizer_folder)
@@ -166,5 +166,5 @@ def test_wrong_sources_give_one_clear_error(tokenizer_folder: Path, tmp_path: Pa
     with pytest.raises(ConfigError, match="the tokenizer has 320 entries, the model only 100 rows"):
         AnyToAnyModel.from_config({"model": options})
     options["llm"] = {"name": "llama"}
-    with pytest.raises(ConfigError, match="either 'weights' or 'architecture'"):
+    with pytest.raises(ConfigError, match="give 'weights', or an 'architecture'"):
         AnyToAnyModel.from_config({"model": options})

@@ -1,0 +1,85 @@
+"""Options of the causal LM."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import Field, PositiveFloat, PositiveInt, model_validator
+
+from anyloom.config.validation import WrongOptionsError
+from anyloom.interfaces import LLM, ComponentConfig
+
+__all__ = ["CausalLMConfig", "LoraOptions"]
+
+
+class LoraOptions(ComponentConfig):
+    """Low-rank adapters through peft, kept in float32 whatever the precision of the model.
+
+    Args:
+        rank: Rank r.
+        alpha: Scale numerator.
+        dropout: On the adapters' input.
+        targets: Names of the linear layers; by default peft's choice for the architecture.
+    """
+
+    rank: PositiveInt = 16
+    alpha: PositiveFloat = 32.0
+    dropout: float = Field(0.0, ge=0, lt=1)
+    targets: tuple[str, ...] | None = None
+
+
+class CausalLMConfig(LLM.Config):
+    """Options.
+
+    Args:
+        weights: Folder or hub name of a published checkpoint.
+        architecture: Configuration with its ``model_type``. Alone it describes a model to train from scratch. Beside
+            ``weights`` it says what the checkpoint is, so that ``anyloom check`` can do without the files; once they
+            are there, their own ``config.json`` counts.
+        tokenizer: Folder of the tokenizer; by default that of ``weights``.
+        chat_template: Jinja template that replaces the tokenizer's own.
+        lora: Train low-rank adapters; the pretrained parameters stay fixed.
+        load_in_4bit: Hold the pretrained linear layers in 4 bits (NF4, QLoRA, arXiv 2305.14314) through
+            bitsandbytes. Needs a GPU, and ``lora`` or ``freeze``.
+        attention: Attention implementation; ``eager`` is the fastest to train on CPU at tiny sizes.
+        dtype: Precision of the parameters; with 4 bits, that of the arithmetic.
+        gradient_checkpointing: Recompute activations in the backward pass.
+        download: Allow the hub to be asked for ``weights``; otherwise only local files are read.
+    """
+
+    weights: str | None = None
+    architecture: dict[str, Any] | None = None
+    tokenizer: str | None = None
+    chat_template: str | None = None
+    lora: LoraOptions | None = None
+    load_in_4bit: bool = False
+    attention: Literal["eager", "sdpa", "flash_attention_2"] = "sdpa"
+    dtype: Literal["float32", "bfloat16", "float16"] = "float32"
+    gradient_checkpointing: bool = False
+    download: bool = False
+
+    @property
+    def fixed(self) -> bool:
+        """Whether the pretrained parameters stay as they are."""
+        return self.freeze or self.lora is not None
+
+    @model_validator(mode="after")
+    def _source(self) -> Any:
+        if self.weights is None and self.architecture is None:
+            raise ValueError("give 'weights', or an 'architecture' to train from scratch")
+        if self.weights is None and self.tokenizer is None:
+            raise ValueError("'architecture' needs a 'tokenizer'")
+        return self
+
+    @model_validator(mode="after")
+    def _possible(self) -> Any:
+        problems = {}
+        if self.load_in_4bit and self.weights is None:
+            problems["load_in_4bit"] = "only pretrained 'weights' can be held in 4 bits"
+        elif self.load_in_4bit and not self.fixed:
+            problems["load_in_4bit"] = "weights in 4 bits cannot be trained; add 'lora', or set 'freeze: true'"
+        if self.attention == "flash_attention_2" and self.dtype == "float32":
+            problems["attention"] = "flash attention computes in half precision; set 'dtype: bfloat16'"
+        if problems:
+            raise WrongOptionsError(problems)
+        return self

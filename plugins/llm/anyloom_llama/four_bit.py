@@ -1,0 +1,79 @@
+"""Pretrained linear layers in 4 bits (QLoRA, arXiv 2305.14314) through bitsandbytes."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+from typing import Any, Final
+
+import torch
+from torch import nn
+
+from anyloom.errors import ConfigError
+
+__all__ = ["leave_base_out", "loading_options", "refuse_cpu", "stored_bytes"]
+
+_REASON: Final = "4-bit weights need a GPU: on a CPU, gradients after a pass in evaluation mode are silently wrong"
+_BLOCK: Final = 64
+_NESTED_BLOCK: Final = 256
+_BYTES_PER_WEIGHT: Final = 1 / 2 + 1 / _BLOCK + 4 / (_BLOCK * _NESTED_BLOCK)
+"""The weight; the 8-bit scale of its block; the float32 scale of that scale's block."""
+
+
+def loading_options() -> dict[str, Any]:
+    """Options of ``from_pretrained`` for NF4 with quantised scales, on this process's GPU.
+
+    Raises:
+        anyloom.errors.ConfigError: There is no GPU, or bitsandbytes is not installed.
+    """
+    refuse_cpu("cuda" if torch.cuda.is_available() else "cpu")
+    if importlib.util.find_spec("bitsandbytes") is None:
+        raise ConfigError(
+            "4-bit weights need bitsandbytes", where="load_in_4bit", fix="pip install bitsandbytes accelerate"
+        )
+    from transformers import BitsAndBytesConfig
+
+    kind = BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True)
+    return {"quantization_config": kind, "device_map": {"": int(os.environ.get("LOCAL_RANK", "0"))}}
+
+
+def refuse_cpu(device_type: str) -> None:
+    """Raise an error if 4-bit weights would be used on a CPU.
+
+    Raises:
+        anyloom.errors.ConfigError: The device is a CPU.
+    """
+    if device_type == "cpu":
+        raise ConfigError(_REASON, where="load_in_4bit", fix="run on a GPU, or set 'load_in_4bit: false'")
+
+
+def stored_bytes(model: nn.Module, head: nn.Module) -> int:
+    """Bytes that a model with float parameters takes once its linear layers are in 4 bits.
+
+    Args:
+        model: The causal LM, adapters included.
+        head: Its output layer, which keeps its precision, as adapters do.
+    """
+    packed = {
+        id(layer.weight)
+        for name, layer in model.named_modules()
+        if isinstance(layer, nn.Linear) and layer is not head and "lora_" not in name
+    }
+    tensors = [*model.parameters(), *model.buffers()]
+    return round(sum(t.numel() * (_BYTES_PER_WEIGHT if id(t) in packed else t.element_size()) for t in tensors))
+
+
+def leave_base_out(model: nn.Module) -> None:
+    """Keep fixed parameters out of state dicts, both ways: only the files they came from can fill them again."""
+    trained = {name for name, parameter in model.named_parameters() if parameter.requires_grad}
+    fixed = tuple(name for name, parameter in model.named_parameters() if not parameter.requires_grad)
+
+    def drop(module: nn.Module, state: dict[str, Any], prefix: str, _: Any) -> None:
+        for key in [k for k in state if k.startswith(prefix) and k[len(prefix) :] not in trained]:
+            del state[key]
+
+    def excuse(module: nn.Module, keys: Any) -> None:
+        keys.missing_keys[:] = [k for k in keys.missing_keys if not k.endswith(fixed)]
+
+    model.register_state_dict_post_hook(drop)
+    model.register_load_state_dict_post_hook(excuse)
