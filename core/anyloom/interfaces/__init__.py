@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from anyloom.interfaces.encoder import Encoder
     from anyloom.interfaces.feature_space import FeatureSpace
     from anyloom.interfaces.llm import LLM, LLMOutput, Tokenizer
-    from anyloom.interfaces.metric import Evaluated, Metric
+    from anyloom.interfaces.metric import Evaluated, Metric, Score, ValueInfo
     from anyloom.interfaces.modality import ModalityIO
     from anyloom.interfaces.module import TrainingModule
     from anyloom.interfaces.projector import Projector
@@ -33,8 +33,10 @@ __all__ = [
     "Projector",
     "Sample",
     "Samples",
+    "Score",
     "Tokenizer",
     "TrainingModule",
+    "ValueInfo",
     "interface",
 ]
 
@@ -53,6 +55,8 @@ _HOMES = {
     "Tokenizer": "llm",
     "Evaluated": "metric",
     "Metric": "metric",
+    "Score": "metric",
+    "ValueInfo": "metric",
     "ModalityIO": "modality",
     "TrainingModule": "module",
     "Projector": "projector",

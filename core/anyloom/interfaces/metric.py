@@ -1,10 +1,11 @@
-"""A torchmetrics Metric that declares what it wants to see."""
+"""A torchmetrics Metric that declares what it wants to see and what its values mean."""
 
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from torch import Tensor
 from torchmetrics import Metric as TorchMetric
@@ -16,7 +17,7 @@ from anyloom.interfaces.dataset import Sample
 if TYPE_CHECKING:
     from anyloom.model.model import AnyToAnyModel
 
-__all__ = ["Evaluated", "Metric"]
+__all__ = ["Evaluated", "Metric", "Score", "ValueInfo"]
 
 
 @dataclass(frozen=True)
@@ -32,15 +33,52 @@ class Evaluated:
     answer: Message
 
 
+@dataclass(frozen=True)
+class ValueInfo:
+    """What a value is, for reports.
+
+    Args:
+        title: Its name, in plain words.
+        explanation: How it is taken and how to read it.
+        better: Which direction is better.
+        form: ``percent`` shows 0.5 as 50 %, ``number`` as it is.
+    """
+
+    title: str
+    explanation: str
+    better: Literal["higher", "lower"] = "higher"
+    form: Literal["percent", "number"] = "percent"
+
+
+@dataclass(frozen=True)
+class Score:
+    """What one sample got.
+
+    Args:
+        query: The same for samples that ask the same thing in different ways (with more or fewer examples), so that
+            these can be compared pairwise.
+        groups: Groups whose means the sample enters.
+        values: Its values by name; those that are not defined for it are left out.
+    """
+
+    query: int
+    groups: tuple[str, ...]
+    values: Mapping[str, float]
+
+
 class Metric(Component, TorchMetric):
     """A metric over evaluated samples. State lives in torchmetrics states, so it reduces over processes."""
+
+    measures: Mapping[str, ValueInfo] = {}
+    """What the values ``<group>/<value>`` of :meth:`compute` are, by ``<value>``. Values that are not named here are
+    no measures of their own (counts, parts of others). A value ``x`` stands beside its baselines ``x_<baseline>``."""
+
+    needs_media: bool = False
+    """Whether the decoders must run; metrics of features or text do without."""
 
     def __init__(self, config: Any) -> None:
         TorchMetric.__init__(self)
         self.config = config
-
-    needs_media: bool = False
-    """Whether the decoders must run; metrics of features or text do without."""
 
     def prepare(self, model: AnyToAnyModel) -> None:
         """Called once before the first update, with the model whose answers are measured."""
@@ -56,3 +94,11 @@ class Metric(Component, TorchMetric):
     @abstractmethod
     def compute(self) -> dict[str, Tensor]:
         """Return the measured values by name, counts included."""
+
+    def standard_errors(self) -> dict[str, float]:
+        """Return standard errors of what :meth:`compute` returns, by the same names, as far as they are known."""
+        return {}
+
+    def scores(self) -> list[Score]:
+        """Return what every sample got, in the order of the updates; empty if the metric has no values per sample."""
+        return []

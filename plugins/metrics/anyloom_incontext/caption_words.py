@@ -8,9 +8,8 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from anyloom.interfaces import ComponentConfig, Evaluated, Sample
+from anyloom.interfaces import ComponentConfig, Evaluated, Sample, ValueInfo
 from anyloom_incontext.grouping import GroupedMeans
-from anyloom_incontext.provenance import groups_of
 
 __all__ = ["CaptionWords", "word_recall", "words_of"]
 
@@ -58,25 +57,15 @@ class CaptionWords(GroupedMeans):
 
     config: Config
     columns: ClassVar[tuple[str, ...]] = ("exact", "recall", "named")
-    measures: Mapping[str, Mapping[str, str]] = {
-        "exact": {
-            "title": "Text equal to the target",
-            "explanation": "Share of answers with the same words in the same order.",
-            "better": "higher",
-            "form": "percent",
-        },
-        "recall": {
-            "title": "Words of the target that are in the answer",
-            "explanation": "Share of the target's distinct words that the answer has.",
-            "better": "higher",
-            "form": "percent",
-        },
-        "named": {
-            "title": "Attributes named in the text",
-            "explanation": "Share of answers with the word of the attribute that the picture or sound really has.",
-            "better": "higher",
-            "form": "percent",
-        },
+    measures: Mapping[str, ValueInfo] = {
+        "exact": ValueInfo("Text equal to the target", "Share of answers with the same words in the same order."),
+        "recall": ValueInfo(
+            "Words of the target that are in the answer", "Share of the target's distinct words that the answer has."
+        ),
+        "named": ValueInfo(
+            "Attributes named in the text",
+            "Share of answers with the word of the attribute that the picture or sound really has.",
+        ),
     }
 
     def wants(self, sample: Sample) -> bool:
@@ -89,9 +78,9 @@ class CaptionWords(GroupedMeans):
         for one in evaluated:
             answer, target = one.answer.text, one.sample.conversation.messages[-1].text
             exact = float(words_of(answer) == words_of(target))
-            self.record(groups_of(one.sample), {"exact": exact, "recall": word_recall(answer, target)})
+            self.record(one.sample, {"exact": exact, "recall": word_recall(answer, target)})
             for attribute, named in self._named(one.sample, answer, target).items():
-                self.record([f"{one.sample.task}/{attribute}"], {"named": float(named)})
+                self.record(one.sample, {"named": float(named)}, [f"{one.sample.task}/{attribute}"])
 
     def _named(self, sample: Sample, answer: str, target: str) -> dict[str, bool]:
         words: Mapping[str, str] = sample.provenance.get("words", {})

@@ -8,10 +8,10 @@ from torch import Tensor
 from torch.nn import functional
 
 from anyloom import AnyToAnyModel
-from anyloom.interfaces import ComponentConfig, Evaluated, Sample
+from anyloom.interfaces import ComponentConfig, Evaluated, Sample, ValueInfo
 from anyloom_incontext.features import FeatureTable
-from anyloom_incontext.grouping import GroupedMeans
-from anyloom_incontext.provenance import edit_of, groups_of, wants_media
+from anyloom_incontext.grouping import GroupedMeans, ratio
+from anyloom_incontext.provenance import edit_of, wants_media
 
 __all__ = ["FeatureError"]
 
@@ -44,8 +44,7 @@ class FeatureError(GroupedMeans):
 
     def prepare(self, model: AnyToAnyModel) -> None:
         """Take the encoder of the model."""
-        if self._table is None or not self._table.serves(model):
-            self._table = FeatureTable(model, self.config.modality)
+        self._table = FeatureTable(model, self.config.modality)
 
     def wants(self, sample: Sample) -> bool:
         """Samples whose target is of the modality."""
@@ -65,14 +64,14 @@ class FeatureError(GroupedMeans):
             values: dict[str, float | None] = _compared(predicted, target, "")
             if edit.source is not None:
                 values |= _compared(self._table.get([edit.source])[0], target, "_copying")
-            self.record(groups_of(one.sample), values)
+            self.record(one.sample, values)
 
     def derived(self, means: dict[str, Tensor]) -> dict[str, Tensor]:
         """The ratio of the mean errors, and 1 for copying, which it is by definition."""
-        if "error_copying" not in means or not bool(means["error_copying"] > 0):
+        if "error_copying" not in means:
             return {}
-        relative = means["error"] / means["error_copying"]
-        return {"relative": relative, "relative_copying": relative.new_ones(())}
+        relative = ratio(means["error"], means["error_copying"])
+        return {"relative": relative, "relative_copying": relative / relative}
 
 
 def _compared(given: Tensor, target: Tensor, suffix: str) -> dict[str, float | None]:
@@ -82,20 +81,17 @@ def _compared(given: Tensor, target: Tensor, suffix: str) -> dict[str, float | N
     }
 
 
-def _explained(modality: str) -> dict[str, dict[str, str]]:
-    """Title and explanation of each value."""
+def _explained(modality: str) -> dict[str, ValueInfo]:
+    """What the values are."""
     return {
-        "relative": {
-            "title": f"Feature error relative to copying the input ({modality})",
-            "explanation": "Squared error of the predicted feature, divided by that of the input's own feature. "
-            "Below 1 the model is nearer to the target than its input is.",
-            "better": "lower",
-            "form": "number",
-        },
-        "cosine": {
-            "title": f"Cosine of predicted and wanted feature ({modality})",
-            "explanation": "1 would be the same direction.",
-            "better": "higher",
-            "form": "number",
-        },
+        "relative": ValueInfo(
+            f"Feature error relative to copying the input ({modality})",
+            "Squared error of the predicted feature, divided by that of the input's own feature. Below 1 the model is "
+            "nearer to the target than its input is.",
+            better="lower",
+            form="number",
+        ),
+        "cosine": ValueInfo(
+            f"Cosine of predicted and wanted feature ({modality})", "1 would be the same direction.", form="number"
+        ),
     }

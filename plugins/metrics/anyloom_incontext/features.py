@@ -1,17 +1,18 @@
-"""Features of media, encoded once per content key."""
+"""Features of media, encoded once per content key and shared by all metrics of one model."""
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Sequence
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor
 
 from anyloom import AnyToAnyModel
 from anyloom.conversation import Media
+from anyloom.interfaces import Encoder
 
-__all__ = ["FeatureTable", "identity", "number_of"]
+__all__ = ["FeatureTable", "identity"]
 
 _AT_ONCE = 256
 
@@ -21,17 +22,10 @@ def identity(media: Media) -> str:
     return media.key or f"object {id(media)}"
 
 
-def number_of(name: str) -> int:
-    """A number of 63 bits that stands for a name in a tensor.
-
-    >>> number_of("a") == number_of("a") != number_of("b")
-    True
-    """
-    return int.from_bytes(hashlib.blake2b(name.encode(), digest_size=8).digest(), "big") >> 1
-
-
 class FeatureTable:
     """Encodes media of one modality with the model's encoder, each content key once.
+
+    As long as the encoder is frozen, all tables of one encoder have the same rows.
 
     Args:
         model: Whose encoder is used.
@@ -41,25 +35,31 @@ class FeatureTable:
     def __init__(self, model: AnyToAnyModel, modality: str) -> None:
         self.encoder, self.modality, self.device = model.encoder(modality), modality, model.device
         self._rows: dict[str, Tensor] = {}
+        if self.encoder.frozen:
+            kept = _SHARED.setdefault(self.encoder, {})
+            self._rows = kept.setdefault((modality, str(self.device)), self._rows)
 
-    def serves(self, model: AnyToAnyModel) -> bool:
-        """Whether what is kept here holds for another model: it has the same encoder, and that does not train."""
-        return self.encoder is model.encoder(self.modality) and self.encoder.frozen and self.device == model.device
-
-    @torch.no_grad()
     def add(self, media: Iterable[Media]) -> None:
         """Encode those that are not here yet."""
         new = {identity(m): m for m in media if not m.key or m.key not in self._rows}
-        items = list(new.items())
+        names, items = list(new), list(new.values())
+        for start in range(0, len(items), _AT_ONCE):
+            rows = self.encode(items[start : start + _AT_ONCE])
+            self._rows.update(zip(names[start : start + _AT_ONCE], rows))
+
+    @torch.no_grad()
+    def encode(self, media: Sequence[Media]) -> Tensor:
+        """Features ``(N, L*D)`` of media that are not kept."""
         training = self.encoder.training
         self.encoder.eval()
-        for start in range(0, len(items), _AT_ONCE):
-            part = items[start : start + _AT_ONCE]
-            inputs = torch.stack([self.encoder.preprocess(m) for _, m in part]).to(self.device)
-            features = self.encoder(inputs, self.modality).float().cpu().flatten(1)
-            self._rows.update({name: row for (name, _), row in zip(part, features)})
+        inputs = torch.stack([self.encoder.preprocess(m) for m in media]).to(self.device)
+        features: Tensor = self.encoder(inputs, self.modality).float().cpu().flatten(1)
         self.encoder.train(training)
+        return features
 
     def get(self, media: Sequence[Media]) -> Tensor:
         """Features ``(N, L*D)`` of media that were added."""
         return torch.stack([self._rows[identity(m)] for m in media])
+
+
+_SHARED: WeakKeyDictionary[Encoder, dict[tuple[str, str], dict[str, Tensor]]] = WeakKeyDictionary()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -9,7 +10,9 @@ from anyloom.conversation import Media
 from anyloom.errors import ConfigError
 from anyloom.interfaces import Sample
 
-__all__ = ["Edit", "Find", "edit_of", "groups_of", "wants_media"]
+__all__ = ["Edit", "Find", "edit_of", "groups_of", "number_of", "query_of", "wants_media"]
+
+_ASKED = ("split", "query", "subjects", "family", "operation", "source", "target")
 
 Find = Callable[[str], Media]
 """From a content key to the media item."""
@@ -82,19 +85,31 @@ def _pairs(prompt: Sequence[Media], k: object) -> tuple[tuple[Media, Media], ...
 
 
 def groups_of(sample: Sample) -> list[str]:
-    """Names of the groups whose means a sample enters: its task, then task and family, then task and k.
+    """Names of the groups whose means a sample enters: its task, and task with family, with k and with both.
 
     >>> from anyloom.conversation import Conversation, Message
     >>> groups_of(Sample(Conversation([Message("assistant", "hi")]), "edit", {"family": "tone", "k": 1}))
-    ['edit', 'edit/tone', 'edit/k1']
+    ['edit', 'edit/tone', 'edit/k1', 'edit/tone/k1']
     """
-    family, k = sample.provenance.get("family"), sample.provenance.get("k", -1)
-    groups = [sample.task]
-    if family:
-        groups.append(f"{sample.task}/{family}")
+    family, k = sample.provenance.get("family"), sample.provenance.get("k")
+    parts = [f"/{family}"] if family else []
     if isinstance(k, int) and k >= 0:
-        groups.append(f"{sample.task}/k{k}")
-    return groups
+        parts += [f"/k{k}", *(f"{part}/k{k}" for part in parts)]
+    return [sample.task, *(sample.task + part for part in parts)]
+
+
+def query_of(sample: Sample) -> int:
+    """A number that samples share which ask for the same answer about the same thing, with whatever examples."""
+    return number_of(repr([sample.provenance.get(name) for name in _ASKED]))
+
+
+def number_of(name: str) -> int:
+    """A number of 63 bits that stands for a name in a tensor.
+
+    >>> number_of("a") == number_of("a") != number_of("b")
+    True
+    """
+    return int.from_bytes(hashlib.blake2b(name.encode(), digest_size=8).digest(), "big") >> 1
 
 
 def wants_media(sample: Sample, modality: str, tasks: Sequence[str] | None) -> bool:

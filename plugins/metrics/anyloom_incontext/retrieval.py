@@ -1,16 +1,17 @@
-"""Is the predicted feature nearest to the target's, among candidates that differ from it in one respect or another?
+"""Is the answer nearest to the target, among candidates that differ from it in one respect or another?
 
-The prediction is free-running. Two galleries: ``hard``, the candidates that the sample names (all variants of its
-subject), and ``full``, these, the targets of all other measured samples, and everything in the data set's own gallery
-if it has one. Both with the input among the candidates
-and, as ``..._no_input``, without it. Two baselines answer the same questions: copying the input's feature, and vector
-arithmetic c(B) + c(A') - c(A) where the prompt has exactly one example pair (A, A').
+The answer is free-running: the predicted feature, or what the encoder sees in the decoded answer; or, to know what the
+decoder alone loses, in what the decoder makes of the target's own feature. Two galleries: ``hard``, the candidates
+that the sample names (all variants of its subject), and ``full``, these, the targets of all other measured samples,
+and everything in the data set's own gallery if it has one. Both with the input among the candidates and, as
+``..._no_input``, without it. Two baselines answer the same questions: copying the input's feature, and vector
+arithmetic c(B) + mean of c(A') - c(A) over the prompt's example pairs (A, A').
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -18,25 +19,18 @@ from torch import Tensor
 from anyloom import AnyToAnyModel
 from anyloom.building import build_named
 from anyloom.conversation import Media
-from anyloom.interfaces import ComponentConfig, Evaluated, Sample
-from anyloom_incontext.features import FeatureTable, identity, number_of
+from anyloom.interfaces import ComponentConfig, Decoder, Evaluated, Sample
+from anyloom_incontext.features import FeatureTable, identity
+from anyloom_incontext.gallery import closer_in_pool, gallery_of, media_of, pool_of
 from anyloom_incontext.grouping import GroupedMeans, joined
-from anyloom_incontext.provenance import Edit, Find, edit_of, groups_of, wants_media
+from anyloom_incontext.provenance import Edit, Find, edit_of, number_of, query_of, wants_media
 from anyloom_incontext.ranking import chance_of_hit, squared_distances, standing
+from anyloom_incontext.retrieval_values import GALLERIES, values_of
 
 __all__ = ["Retrieval"]
 
 _QUERIES = ("", "_copying", "_arithmetic")
-_GALLERIES = ("hard", "hard_no_input", "full", "full_no_input")
-
-
-@dataclass(frozen=True)
-class _Gallery:
-    """The candidates of one sample, without its target: features ``(C, D)``, numbers, and which one is the input."""
-
-    features: Tensor
-    numbers: Tensor
-    is_input: Tensor
+_STATES = ("queries", "targets", "target_numbers", "own_numbers", "own_counts", "standings")
 
 
 class Retrieval(GroupedMeans):
@@ -48,6 +42,8 @@ class Retrieval(GroupedMeans):
         Args:
             modality: Modality of the target.
             tasks: Tasks that count; None takes every sample with candidates.
+            examples: Numbers of example pairs that count; None takes all.
+            answer: ``predicted``, ``decoded`` or ``reconstructed``: what is compared, see above.
             top: The k of top-k.
             dataset: Data set component with a method ``media(key)`` that gives candidates by key, and perhaps
                 ``gallery(modality)`` that lists media for the full gallery.
@@ -55,6 +51,8 @@ class Retrieval(GroupedMeans):
 
         modality: str = "image"
         tasks: tuple[str, ...] | None = None
+        examples: tuple[int, ...] | None = None
+        answer: Literal["predicted", "decoded", "reconstructed"] = "predicted"
         top: tuple[int, ...] = (1, 5)
         dataset: dict[str, Any] | None = None
 
@@ -68,24 +66,33 @@ class Retrieval(GroupedMeans):
 
     def __init__(self, config: Config) -> None:
         super().__init__(config)
-        for state in ("queries", "targets", "target_numbers", "own_numbers", "own_counts", "standings"):
+        for state in _STATES:
             self.add_state(state, [], dist_reduce_fx="cat")
-        hard = [f"{g}_top{k}{q}" for g in _GALLERIES for k in config.top for q in _QUERIES]
-        self.columns = (*hard, "copy_rate", "candidates")  # type: ignore[misc]
-        self.measures = {f"{g}_top{k}": _explained(g, k) for g in _GALLERIES for k in config.top} | _COPY_RATE
+        tops = [f"{g}_top{k}{q}" for g in GALLERIES for k in config.top for q in _QUERIES]
+        self.columns = (*tops, "copy_rate", "candidates")  # type: ignore[misc]
+        self.measures = values_of(config.answer, config.top)
+        self.needs_media = config.answer == "decoded"
         self._table: FeatureTable | None = None
+        self._decoder: Decoder | None = None
+        self._filled: Tensor | None = None
         self._dataset = build_named("dataset", config.dataset, where="metric.dataset") if config.dataset else None
         self._find: Find | None = getattr(self._dataset, "media", None)
 
     def __getstate__(self) -> dict[str, Any]:
-        """Leave the encoder behind."""
-        return {**super().__getstate__(), "_table": None}
+        """Leave the model's parts behind."""
+        return {**super().__getstate__(), "_table": None, "_decoder": None}
 
     def prepare(self, model: AnyToAnyModel) -> None:
-        """Take the encoder of the model; what was encoded by the same frozen encoder before is kept."""
-        if self._table is None or not self._table.serves(model):
-            self._table = FeatureTable(model, self.config.modality)
-            self._table.add(self._listed())
+        """Take the encoder of the model, and the decoder if it is to be judged."""
+        self._table = FeatureTable(model, self.config.modality)
+        self._table.add(self._listed())
+        if self.config.answer == "reconstructed":
+            self._decoder = model.decoder(self.config.modality)
+
+    def reset(self) -> None:
+        """Forget all samples."""
+        super().reset()
+        self._filled = None
 
     def _listed(self) -> list[Media]:
         """What the data set lists for the full gallery."""
@@ -94,7 +101,9 @@ class Retrieval(GroupedMeans):
 
     def wants(self, sample: Sample) -> bool:
         """Samples with candidates whose target is of the modality."""
-        chosen = wants_media(sample, self.config.modality, self.config.tasks)
+        examples = self.config.examples
+        chosen = examples is None or sample.provenance.get("k") in examples
+        chosen = chosen and wants_media(sample, self.config.modality, self.config.tasks)
         return chosen and bool(sample.provenance.get("candidates"))
 
     def update(self, evaluated: list[Evaluated]) -> None:
@@ -102,65 +111,63 @@ class Retrieval(GroupedMeans):
         assert self._table is not None, "prepare() comes first"
         edits = [edit_of(e.sample, self.config.modality, self._find) for e in evaluated]
         known = [(e, edit) for e, edit in zip(evaluated, edits) if edit is not None]
-        self._table.add(m for _, edit in known for m in _all_media(edit))
-        for one, edit in known:
-            self._rank(self._table, one, edit)
+        self._table.add(m for _, edit in known for m in media_of(edit))
+        for (one, edit), answer in zip(known, self._answers(self._table, known)):
+            self._rank(self._table, one, edit, answer)
+        self._filled = None
 
-    def _rank(self, table: FeatureTable, evaluated: Evaluated, edit: Edit) -> None:
+    def _answers(self, table: FeatureTable, known: Sequence[tuple[Evaluated, Edit]]) -> list[Tensor | None]:
+        """The feature ``(D,)`` that stands for each answer; None where there is none."""
+        answered = [[m for m in e.answer.media if m.modality == self.config.modality] for e, _ in known]
+        if self.config.answer == "predicted":
+            features = [next((m.features for m in media if m.features is not None), None) for media in answered]
+            return [None if f is None else f.float().cpu().flatten() for f in features]
+        if self.config.answer == "decoded":
+            made = [next((m for m in media if m.data is not None), None) for media in answered]
+        else:
+            made = list(self._reconstructed(table, known))
+        present = [m for m in made if m is not None]
+        seen = iter(table.encode(present) if present else ())
+        return [None if m is None else next(seen) for m in made]
+
+    def _reconstructed(self, table: FeatureTable, known: Sequence[tuple[Evaluated, Edit]]) -> Sequence[Media | None]:
+        """What the decoder makes of the targets' own features."""
+        if self._decoder is None:
+            return [None] * len(known)
+        space = table.encoder.feature_space(self.config.modality)
+        features = table.get([edit.target for _, edit in known]).unflatten(1, (space.tokens, space.dim))
+        seeds = [query_of(one.sample) % 2**31 for one, _ in known]
+        return self._decoder.generate(features.to(table.device), seeds=seeds)
+
+    def _rank(self, table: FeatureTable, evaluated: Evaluated, edit: Edit, answer: Tensor | None) -> None:
         target = table.get([edit.target])
-        gallery, queries = self._gallery(table, edit), self._queries(table, evaluated, edit)
+        gallery, queries = gallery_of(table, edit), _queries(table, edit, answer)
         own, aim = squared_distances(queries, gallery.features), squared_distances(queries, target)[:, 0]
         standings = torch.stack([*standing(own, aim), *standing(own, aim, ~gallery.is_input)], -1)
         values: dict[str, float | None] = {"candidates": len(gallery.numbers) + 1.0}
         if bool(gallery.is_input.any()) and not bool(queries[0].isnan().any()):
             rest = torch.cat([own[:1, ~gallery.is_input], aim[:1, None]], 1)
             values["copy_rate"] = float(chance_of_hit(*standing(rest, own[:1, gallery.is_input][:, 0]), 1))
-        self.record(groups_of(evaluated.sample), values)
-        rows = {
-            "queries": queries[None],
-            "targets": target,
-            "target_numbers": torch.tensor([number_of(identity(edit.target))]),
-            "own_numbers": gallery.numbers,
-            "own_counts": torch.tensor([len(gallery.numbers)]),
-            "standings": standings[None],
-        }
-        for state, row in rows.items():
+        self.record(evaluated.sample, values)
+        number = torch.tensor([number_of(identity(edit.target))])
+        count = torch.tensor([len(gallery.numbers)])
+        for state, row in zip(_STATES, (queries[None], target, number, gallery.numbers, count, standings[None])):
             getattr(self, state).append(row.to(self.device))
-
-    @staticmethod
-    def _gallery(table: FeatureTable, edit: Edit) -> _Gallery:
-        aim, source = identity(edit.target), None if edit.source is None else identity(edit.source)
-        media = {identity(m): m for m in _all_media(edit, examples=False)}
-        media.pop(aim)
-        features = table.get(list(media.values())) if media else table.get([edit.target])[:0]
-        return _Gallery(
-            features,
-            torch.tensor([number_of(n) for n in media], dtype=torch.long),
-            torch.tensor([n == source for n in media], dtype=torch.bool),
-        )
-
-    def _queries(self, table: FeatureTable, evaluated: Evaluated, edit: Edit) -> Tensor:
-        """Features ``(3, D)``: predicted, the input's, arithmetic; NaN where there is none."""
-        width = table.get([edit.target]).shape[1]
-        nothing = torch.full((width,), torch.nan)
-        answered = [m for m in evaluated.answer.media if m.modality == self.config.modality and m.features is not None]
-        predicted = answered[0].features if answered else None
-        source = nothing if edit.source is None else table.get([edit.source])[0]
-        arithmetic = nothing
-        if len(edit.examples) == 1:
-            before, after = table.get(list(edit.examples[0]))
-            arithmetic = source + after - before
-        return torch.stack([nothing if predicted is None else predicted.float().cpu().flatten(), source, arithmetic])
 
     def table(self) -> Tensor:
         """Per-sample values; those of the full gallery need all samples and are filled in here."""
-        rows = super().table().clone()
+        rows = super().table()
+        if self._filled is None or len(self._filled) != len(rows):
+            self._filled = self._fill(rows.clone())
+        return self._filled
+
+    def _fill(self, rows: Tensor) -> Tensor:
         queries, standings = joined(self.queries), joined(self.standings)
         more = self._closer_in_pool(queries)
         undefined = queries.isnan().any(-1)
         undefined[:, 0] = False
         missing = queries[:, 0].isnan().any(-1)
-        for gallery in _GALLERIES:
+        for gallery in GALLERIES:
             first = 2 if gallery.endswith("no_input") else 0
             closer, ties = standings[..., first], standings[..., first + 1]
             if gallery.startswith("full"):
@@ -173,61 +180,20 @@ class Retrieval(GroupedMeans):
                     rows[:, self.columns.index(f"{gallery}_top{k}{query}")] = hits[:, n]
         return rows
 
-    def _pool(self, targets: Tensor, numbers: Tensor) -> tuple[Tensor, Tensor]:
-        """Features and numbers of everything in the full gallery, each content key once."""
-        listed = self._listed() if self._table is not None else []
-        if self._table is not None and listed:
-            numbers = torch.cat([numbers, torch.tensor([number_of(identity(m)) for m in listed])])
-            targets = torch.cat([targets, self._table.get(listed)])
-        first = {n: i for i, n in reversed(list(enumerate(numbers.tolist())))}
-        return targets[list(first.values())], torch.tensor(list(first))
-
     def _closer_in_pool(self, queries: Tensor) -> Tensor:
-        """Counts ``(N, 3, 2)`` of other samples' targets that are closer than, or as close as, the own target."""
-        numbers, targets = joined(self.target_numbers), joined(self.targets)
-        pool, pool_numbers = self._pool(targets, numbers)
-        own, counts = joined(self.own_numbers), joined(self.own_counts).tolist()
-        result = []
-        for mine, asked, aim, number in zip(torch.split(own, counts), queries, targets, numbers):
-            others = ~torch.isin(pool_numbers, torch.cat([mine, number[None]]))
-            distances = squared_distances(asked, pool[others])
-            result.append(torch.stack(standing(distances, squared_distances(asked, aim[None])[:, 0]), -1))
-        return torch.stack(result)
+        targets, numbers = joined(self.targets), joined(self.target_numbers)
+        own = torch.split(joined(self.own_numbers), joined(self.own_counts).tolist())
+        listed = self._listed() if self._table is not None else []
+        features = self._table.get(listed) if self._table is not None and listed else targets[:0]
+        return closer_in_pool(queries, targets, numbers, own, pool_of(targets, numbers, listed, features))
 
 
-def _all_media(edit: Edit, *, examples: bool = True) -> list[Media]:
-    """Target, input and candidates of an edit; with ``examples`` also a lone example pair."""
-    pair = edit.examples[0] if examples and len(edit.examples) == 1 else ()
-    return [edit.target, *([] if edit.source is None else [edit.source]), *edit.candidates, *pair]
-
-
-def _explained(gallery: str, k: int) -> dict[str, str]:
-    """Title and explanation of a top-k value."""
-    hard, without = gallery.startswith("hard"), gallery.endswith("no_input")
-    where = "its own variants" if hard else "everything"
-    place = "" if k == 1 else f", first {k}"
-    nearest = f"{'the nearest candidate' if k == 1 else f'among the {k} nearest candidates'} to the predicted feature"
-    among = "The candidates are variants of the same subject" + (
-        "" if hard else ", the targets of all other samples, and all plain media of the data set"
-    )
-    rule = (
-        "the input is not one of them, so an answer that stays too near to it may still be right"
-        if without
-        else "the input is one of them, so an answer that copies it is wrong"
-    )
-    return {
-        "title": f"Target recognised among {where}{place}{' (input left out)' if without else ''}",
-        "explanation": f"Share of answers for which the target is {nearest}. {among}; {rule}.",
-        "better": "higher",
-        "form": "percent",
-    }
-
-
-_COPY_RATE: dict[str, dict[str, str]] = {
-    "copy_rate": {
-        "title": "Answers that copy the input",
-        "explanation": "Share of answers whose nearest candidate is the unchanged input.",
-        "better": "lower",
-        "form": "percent",
-    }
-}
+def _queries(table: FeatureTable, edit: Edit, answer: Tensor | None) -> Tensor:
+    """Features ``(3, D)``: the answer's, the input's, arithmetic; NaN where there is none."""
+    nothing = torch.full((table.get([edit.target]).shape[1],), torch.nan)
+    source = nothing if edit.source is None else table.get([edit.source])[0]
+    arithmetic = nothing
+    if edit.examples:
+        before, after = zip(*edit.examples)
+        arithmetic = source + (table.get(after) - table.get(before)).mean(0)
+    return torch.stack([nothing if answer is None else answer, source, arithmetic])

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 
 from anyloom.conversation import Media
-from anyloom.interfaces import ComponentConfig, Evaluated, Sample
-from anyloom_incontext.grouping import GroupedMeans
-from anyloom_incontext.provenance import edit_of, groups_of, wants_media
+from anyloom.interfaces import ComponentConfig, Evaluated, Sample, ValueInfo
+from anyloom_incontext.grouping import GroupedMeans, ratio
+from anyloom_incontext.provenance import edit_of, wants_media
 
 __all__ = ["SpectralDistance", "log_spectral_distance"]
 
@@ -69,15 +69,26 @@ class SpectralDistance(GroupedMeans):
 
     config: Config
     needs_media = True
-    columns: ClassVar[tuple[str, ...]] = ("distance", "distance_copying")
-    measures: Mapping[str, Mapping[str, str]] = {
-        "distance": {
-            "title": "Log-spectral distance of the sound",
-            "explanation": "Root mean square difference of the log10 power spectra of the generated sound and the "
-            "target, averaged over time; 1 is 10 dB at every frequency.",
-            "better": "lower",
-            "form": "number",
-        },
+    columns: ClassVar[tuple[str, ...]] = ("distance", "distance_copying", "copy_rate")
+    measures: Mapping[str, ValueInfo] = {
+        "distance": ValueInfo(
+            "Log-spectral distance of the sound",
+            "Root mean square difference of the log10 power spectra of the generated sound and the target, averaged "
+            "over time; 1 is 10 dB at every frequency.",
+            better="lower",
+            form="number",
+        ),
+        "relative": ValueInfo(
+            "Log-spectral distance of the sound relative to copying the input",
+            "Below 1 the generated sound is nearer to the target than the input is.",
+            better="lower",
+            form="number",
+        ),
+        "copy_rate": ValueInfo(
+            "Sounds that copy the input",
+            "Share of generated sounds whose log-spectral distance to the input is smaller than to the target.",
+            better="lower",
+        ),
     }
 
     def wants(self, sample: Sample) -> bool:
@@ -93,21 +104,23 @@ class SpectralDistance(GroupedMeans):
             rate = edit.target.meta.get("sample_rate", 16000.0)
             target = edit.target.tensor().float()[0]
             answered = [m for m in one.answer.media if m.modality == self.config.modality and m.data is not None]
-            values: dict[str, float | None] = {
-                "distance": self._distance(_at(answered[0], rate) if answered else target * 0, target)
-            }
+            made = _at(answered[0], rate) if answered else target * 0
+            values: dict[str, float | None] = {"distance": self._distance(made, target)}
             if edit.source is not None:
-                values["distance_copying"] = self._distance(_at(edit.source, rate), target)
-            self.record(groups_of(one.sample), values)
+                source = _at(edit.source, rate)
+                values["distance_copying"] = self._distance(source, target)
+                values["copy_rate"] = float(self._distance(made, source) < values["distance"])
+            self.record(one.sample, values)
 
     def _distance(self, estimate: Tensor, target: Tensor) -> float:
         return float(log_spectral_distance(estimate, target, floor=self.config.floor))
 
     def derived(self, means: dict[str, Tensor]) -> dict[str, Tensor]:
         """The ratio of the mean distances."""
-        if "distance_copying" not in means or not bool(means["distance_copying"] > 0):
+        if "distance_copying" not in means:
             return {}
-        return {"relative": means["distance"] / means["distance_copying"]}
+        relative = ratio(means["distance"], means["distance_copying"])
+        return {"relative": relative, "relative_copying": relative / relative}
 
 
 def _at(media: Media, rate: float) -> Tensor:

@@ -15,7 +15,7 @@ from anyloom import AnyToAnyModel
 from anyloom.building import build_named
 from anyloom.config.validation import validate
 from anyloom.data.module import AnyToAnyData
-from anyloom.interfaces import Evaluated, Metric, Sample
+from anyloom.interfaces import Evaluated, Metric, Sample, ValueInfo
 from anyloom.model.config import ModelConfig
 from anyloom.training.measure import answer_samples, measure
 from anyloom_codi2.plans import Plan
@@ -37,7 +37,7 @@ class Evaluation:
 
     trained: dict[str, float] = field(default_factory=dict)
     untrained: dict[str, float] = field(default_factory=dict)
-    measures: dict[str, Mapping[str, Mapping[str, str]]] = field(default_factory=dict)
+    measures: dict[str, Mapping[str, ValueInfo]] = field(default_factory=dict)
     shown: list[Evaluated] = field(default_factory=list)
     parameters: dict[str, int] = field(default_factory=dict)
 
@@ -61,7 +61,7 @@ def evaluate(plan: Plan, seed: int, advance: Callable[[str, float], None]) -> Ev
     metrics: dict[str, Metric] = {
         k: build_named("metric", v, where=f"variables.demo.metrics.{k}") for k, v in plan.settings.metrics.items()
     }
-    found = Evaluation(measures={k: getattr(m, "measures", {}) for k, m in metrics.items()})
+    found = Evaluation(measures={k: m.measures for k, m in metrics.items()})
     found.parameters = {
         name: sum(p.numel() for p in part.parameters()) for name, part in trained.parts.components().items()
     }

@@ -83,12 +83,12 @@ def _measure(evaluation: Evaluation, name: str, tasks: Sequence[str], *, folded:
     groups = sorted(_groups(evaluation.trained, metric, value), key=lambda g: _place(g, tasks))
     rows, columns = _rows(evaluation, metric, value, groups)
     return Measure(
-        title=facts["title"],
-        explanation=facts["explanation"],
+        title=facts.title,
+        explanation=facts.explanation,
         columns=columns,
         rows=rows,
-        better="lower" if facts.get("better") == "lower" else "higher",
-        form="number" if facts.get("form") == "number" else "percent",
+        better=facts.better,
+        form=facts.form,
         folded=folded,
     )
 
@@ -147,7 +147,8 @@ def _headlines(plan: Plan, evaluation: Evaluation) -> list[Headline]:
             continue
         metric, _, rest = name.partition("/")
         group, _, value = rest.rpartition("/")
-        form = evaluation.measures.get(metric, {}).get(value, {}).get("form", "percent")
+        facts = evaluation.measures.get(metric, {}).get(value)
+        form = facts.form if facts else "percent"
         others = [("untrained", evaluation.untrained.get(name))]
         others += [(words, evaluation.trained.get(name + suffix)) for suffix, words in _BASELINES]
         count = evaluation.trained.get(f"{metric}/{group}/count", 0)

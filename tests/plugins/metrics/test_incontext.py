@@ -142,12 +142,16 @@ def test_right_copied_and_missing_answers() -> None:
     assert measured(retrieval(), right, copied)["exemplar/copy_rate"] == pytest.approx(0.5)
 
 
-def test_arithmetic_needs_exactly_one_pair_in_every_sample_of_a_group() -> None:
+def test_arithmetic_takes_the_mean_of_the_pairs_and_needs_one_in_every_sample_of_a_group() -> None:
     found = measured(retrieval(), answer(edit(k=1), 5, 1), answer(edit(k=2), 5, 1), answer(edit(k=0), 5, 1))
     assert "exemplar/hard_top1_arithmetic" not in found
-    assert "exemplar/k2/hard_top1_arithmetic" not in found
-    assert found["exemplar/k1/hard_top1_arithmetic"] == 1
+    assert found["exemplar/k1/hard_top1_arithmetic"] == found["exemplar/k2/hard_top1_arithmetic"] == 1
     assert found["exemplar/k0/hard_top1"] == 1
+    assert found["exemplar/up/k0/count"] == 1
+    pairs = (("A", "A2"), ("far", "A2"))  # (0, 1) and (-5, -8): B + mean is (2.5, -3.5), nearest to B
+    spread = edit(k=2, examples=pairs, candidates=("B", "B2", "C", "far", "A", "A2"))
+    found = measured(retrieval(), answer(spread, 5, 1))
+    assert found["exemplar/hard_top1_arithmetic"] == 0
 
 
 def test_full_gallery_adds_other_targets_and_the_data_sets_own() -> None:
@@ -167,6 +171,9 @@ def test_media_are_encoded_once_and_kept_for_the_same_frozen_encoder() -> None:
     metric.reset()
     metric.prepare(SimpleNamespace(encoder=shared.encoder, device=shared.device))  # type: ignore[arg-type]
     metric.update([answer(edit(), 5, 1)])
+    other = FeatureError(FeatureError.Config())
+    other.prepare(shared)
+    other.update([answer(edit(), 5, 1)])
     assert PointEncoder.seen == len({"A", "A2", "B", "B2", "C", "far"})
     metric.prepare(model())
     metric.update([answer(edit(), 5, 1)])
@@ -256,6 +263,9 @@ def test_spectral_distance_of_answers() -> None:
     assert found["louder/distance_copying"] == pytest.approx(2.0, abs=1e-3)
     assert found["louder/relative"] == pytest.approx(0.5, abs=1e-3)
     metric.reset()
+    metric.update([Evaluated(sample, Message("assistant", [sound(gain * wave)])) for gain in (1.5, 2.0, 8.0)])
+    assert float(metric.compute()["louder/copy_rate"]) == pytest.approx(2 / 3)
+    metric.reset()
     metric.update([Evaluated(sample, Message("assistant", "no sound"))])
     assert float(metric.compute()["louder/distance"]) > 2
 
@@ -304,5 +314,60 @@ def test_components_build_and_explain_their_values(name: str) -> None:
     assert get_registry().find("metric", name).package == "anyloom"
     metric = build("metric", name)
     assert metric.measures
-    for facts in metric.measures.values():
-        assert {"title", "explanation", "better", "form"} == set(facts)
+    for value in metric.measures.values():
+        assert value.title
+        assert value.explanation.endswith(".")
+        assert value.better in ("higher", "lower")
+
+
+def test_standard_errors_are_those_of_the_mean_and_of_a_ratio() -> None:
+    metric, numbers = FeatureError(FeatureError.Config()), torch.tensor([0.2, 0.5, 0.9, 1.6])
+    measured(metric, *(answer(edit(query=i), 5.0, float(x)) for i, x in enumerate(numbers)))
+    errors, found = (1 - numbers).square() / 2, metric.standard_errors()
+    assert found["exemplar/error"] == pytest.approx(float(errors.std()) / 2, rel=1e-4)
+    assert found["exemplar/relative"] == pytest.approx(float(errors.std()) / 2 / 0.5, rel=1e-4), "always the same input"
+    assert found["exemplar/relative_copying"] == 0
+    single = FeatureError(FeatureError.Config())
+    measured(single, answer(edit(), 5.0, 0.2))
+    assert single.standard_errors() == {}
+
+
+def test_scores_are_paired_by_query() -> None:
+    metric = retrieval()
+    asked = [edit(query=n, k=k) for n in range(2) for k in (0, 1)]
+    measured(metric, *(answer(s, 5.0, 0.9 if s.provenance["k"] else 0.1) for s in asked))
+    first, second, third, fourth = metric.scores()
+    assert first.query == second.query != third.query == fourth.query
+    assert [s.values["hard_top1"] for s in (first, second, third, fourth)] == [0, 1, 0, 1]
+    assert "hard_top1_arithmetic" not in first.values
+    assert second.groups == ("exemplar", "exemplar/up", "exemplar/k1", "exemplar/up/k1")
+
+
+class Painter:
+    """Makes of every feature the same media, the place C, or of far ones itself."""
+
+    def generate(self, features: Tensor, *, seeds: list[int]) -> list[Media]:
+        assert features.shape[1:] == (1, 2)
+        assert len(set(seeds)) == len(seeds)
+        return [Media("image", torch.tensor(PLACES["C"]) if f[0, 1] < 5 else f[0]) for f in features]
+
+
+def test_what_the_decoder_makes_is_encoded_again() -> None:
+    right = Evaluated(edit(query=0), Message("assistant", [Media("image", torch.tensor([5.0, 0.9]))]))
+    wrong = Evaluated(edit(query=1), Message("assistant", [Media("image", torch.tensor([5.0, 0.1]))]))
+    metric = retrieval(answer="decoded")
+    assert metric.needs_media
+    found = measured(metric, right, wrong)
+    assert (found["exemplar/hard_top1"], found["exemplar/copy_rate"]) == (0.5, 0.5)
+
+    alone = retrieval(answer="reconstructed")
+    assert not alone.needs_media
+    whole = SimpleNamespace(**vars(model()), decoder=lambda modality: Painter())
+    alone.prepare(whole)  # type: ignore[arg-type]
+    alone.update([answer(edit(query=n, target=t)) for n, t in enumerate(("B2", "far", "C"))])
+    hits = [s.values["hard_top1"] for s in alone.scores()]
+    assert hits == [0, 1, 1]
+
+
+def test_numbers_of_examples_can_be_chosen() -> None:
+    assert [retrieval(examples=(1,)).wants(edit(k=k)) for k in (0, 1, 2)] == [False, True, False]

@@ -18,7 +18,7 @@ import yaml
 
 from anyloom.conversation import Conversation, Message, write_media
 from anyloom.errors import CheckpointError, ConfigError
-from anyloom.interfaces import Sample
+from anyloom.interfaces import Sample, ValueInfo
 from anyloom.report import read_metrics
 from anyloom_codi2 import demo
 from anyloom_codi2.evaluation import Evaluation, pick
@@ -260,7 +260,7 @@ def edit_about(query: int, k: int) -> Sample:
 
 
 def test_tables_stand_beside_their_baselines() -> None:
-    explained = {"hit": {"title": "Hits", "explanation": "How many.", "better": "higher", "form": "percent"}}
+    explained = {"hit": ValueInfo("Hits", "How many.")}
     trained = {"r/edit/k1/hit": 0.5, "r/edit/k1/hit_copying": 0.1, "r/edit/k1/count": 7.0, "r/edit/hit": 0.4}
     found = Evaluation(trained=trained, untrained={"r/edit/k1/hit": 0.0}, measures={"r": explained, "s": explained})
     (table,) = measures_of(found)
