@@ -40,7 +40,7 @@ def anyloom_components() -> list[ComponentSpec]:
         ComponentSpec(
             kind="module",
             name="feature-decoder",
-            target="anyloom.training.decoder_stages:DenoiserStage",
+            target="anyloom.training.denoiser_stage:DenoiserStage",
             licence="Apache-2.0",
             summary="Trains the denoiser of a latent diffusion decoder on features of a frozen encoder",
         ),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -18,17 +18,21 @@ __all__ = ["MediaTargets", "TargetCollator"]
 
 @dataclass
 class MediaTargets:
-    """Distinct media of one modality.
+    """Distinct media of one modality, and which of them are targets.
 
     Args:
-        keys: Content keys of the N media, ``""`` where there is none.
+        keys: Content keys of the U media, ``""`` where there is none.
         fresh: Indices ``(F,)`` of the media that the tensors below hold; the others are in the cache.
+        target: Which of the U media each of the N targets is ``(N,)``.
+        source: Which of the U media each target is an edit of ``(N,)``, -1 where it is none.
         targets: Decoder targets ``(F, ...)``; None if F is 0.
         inputs: Encoder inputs ``(F, ...)``; None if F is 0 or no encoder takes part.
     """
 
     keys: list[str]
     fresh: Tensor
+    target: Tensor
+    source: Tensor
     targets: Tensor | None = None
     inputs: Tensor | None = None
 
@@ -41,7 +45,9 @@ class TargetCollator:
         target: Decoder preprocessing.
         encode: Encoder preprocessing, where features are needed.
         roles: Take media of all messages, or of the assistant's only.
-        limit: At most so many media per batch, evenly spread over it; None for all.
+        limit: At most so many targets per batch, evenly spread over it; None for all.
+        edits: Take what the assistant makes together with its source: the medium before it in the conversation.
+            Media of other roles have no source, for nobody asks for them.
         cache: Media that need no preprocessing again. Only a loader in the stage's own process sees it fill.
     """
 
@@ -53,30 +59,52 @@ class TargetCollator:
         *,
         roles: Literal["all", "assistant"] = "all",
         limit: int | None = None,
+        edits: bool = False,
         cache: FeatureCache | None = None,
     ) -> None:
         self.modality, self.target, self.encode = modality, target, encode
-        self.roles, self.limit, self.cache = roles, limit, cache
+        self.roles, self.limit, self.edits, self.cache = roles, limit, edits, cache
 
     def __call__(self, samples: Sequence[Sample]) -> MediaTargets:
         """Gather and preprocess; media of equal key are taken once."""
-        media = self._media(samples)
+        pairs = self._pairs(samples)
+        place: dict[str | int, int] = {}
+        media: list[Media] = []
+        for medium in (m for pair in pairs for m in reversed(pair) if m is not None):
+            if place.setdefault(_identity(medium), len(media)) == len(media):
+                media.append(medium)
         keys = [m.key for m in media]
         fresh = [n for n, key in enumerate(keys) if self.cache is None or not self.cache.has("targets", key)]
-        batch = MediaTargets(keys, torch.tensor(fresh, dtype=torch.long))
+        batch = MediaTargets(
+            keys,
+            torch.tensor(fresh, dtype=torch.long),
+            target=torch.tensor([place[_identity(m)] for m, _ in pairs], dtype=torch.long),
+            source=torch.tensor([-1 if s is None else place[_identity(s)] for _, s in pairs], dtype=torch.long),
+        )
         if fresh:
             batch.targets = torch.stack([self.target(media[n]) for n in fresh])
             if self.encode is not None:
                 batch.inputs = torch.stack([self.encode(media[n]) for n in fresh])
         return batch
 
-    def _media(self, samples: Sequence[Sample]) -> list[Media]:
-        distinct: dict[str | int, Media] = {}
-        for sample in samples:
-            for message in sample.conversation.messages:
+    def _pairs(self, samples: Sequence[Sample]) -> list[tuple[Media, Media | None]]:
+        """Distinct targets with their sources."""
+        distinct: dict[tuple[str | int, str | int], tuple[Media, Media | None]] = {}
+        for target, source in (pair for sample in samples for pair in self._in_order(sample)):
+            distinct[_identity(target), "" if source is None else _identity(source)] = target, source
+        pairs = list(distinct.values())
+        if self.limit is None or len(pairs) <= self.limit:
+            return pairs
+        return [pairs[n * len(pairs) // self.limit] for n in range(self.limit)]
+
+    def _in_order(self, sample: Sample) -> Iterator[tuple[Media, Media | None]]:
+        before: Media | None = None
+        for message in sample.conversation.messages:
+            for medium in (m for m in message.media if m.modality == self.modality):
                 if self.roles == "all" or message.role == "assistant":
-                    distinct |= {m.key or id(m): m for m in message.media if m.modality == self.modality}
-        media = list(distinct.values())
-        if self.limit is None or len(media) <= self.limit:
-            return media
-        return [media[n * len(media) // self.limit] for n in range(self.limit)]
+                    yield medium, before if self.edits and message.role == "assistant" else None
+                before = medium
+
+
+def _identity(media: Media) -> str | int:
+    return media.key or id(media)

@@ -1,6 +1,7 @@
-"""Stages that train a latent diffusion decoder from scratch: first its autoencoder, then its denoiser.
+"""Training a latent diffusion decoder from scratch: what its stages share, and the first, its autoencoder.
 
-Both take their media out of any data set's conversations and write a folder that the decoder's ``weights`` reads.
+The second is :mod:`anyloom.training.denoiser_stage`. Both take their media out of any data set's conversations and
+write a folder that the decoder's ``weights`` reads.
 """
 
 from __future__ import annotations
@@ -17,20 +18,17 @@ from torch import Tensor
 
 from anyloom.building import build_named
 from anyloom.config.schema import OptimizerConfig
-from anyloom.data.feature_cache import FeatureCache
 from anyloom.data.loader import ResumableLoader
 from anyloom.data.media_targets import MediaTargets, TargetCollator
 from anyloom.data.preprocess import Preprocess
 from anyloom.diffusion.latent_decoder import LatentDiffusionDecoder, Part
 from anyloom.errors import ConfigError
 from anyloom.interfaces.component import ComponentConfig
-from anyloom.interfaces.encoder import Encoder
 from anyloom.interfaces.module import TrainingModule
-from anyloom.model.assembly import space_error
 from anyloom.training.averaging import AveragedWeights
 from anyloom.training.optimizer import clip_gradients, make_optimizer
 
-__all__ = ["AutoencoderStage", "DecoderStage", "DenoiserStage"]
+__all__ = ["AutoencoderStage", "DecoderStage"]
 
 
 class DecoderStage(TrainingModule):
@@ -185,104 +183,3 @@ class AutoencoderStage(DecoderStage):
         self.decoder.autoencoder.fit_latents(torch.cat(targets))
         if self.average is not None:
             self.average.swap()
-
-
-class DenoiserStage(DecoderStage):
-    """Trains a decoder's denoiser and its null on features of a frozen encoder, by the decoder's own loss.
-
-    Logs ``train/loss`` and ``val/loss``. The latter uses the same noise and steps at every validation.
-    """
-
-    class Config(DecoderStage.Config):
-        """Options.
-
-        Args:
-            encoder: The encoder component whose features are the conditions; kept frozen.
-            cache: Compute features and latents once per media key and keep them in memory.
-            fit_features: Take feature statistics for the decoder before the first step.
-        """
-
-        encoder: dict[str, Any]
-        cache: bool = True
-        fit_features: bool = True
-
-    config: Config
-    part = "denoiser"
-
-    def __init__(self, config: Config, model: dict[str, Any]) -> None:
-        super().__init__(config, model)
-        encoder: Encoder = build_named("encoder", config.encoder, where="module.encoder")
-        error = space_error(encoder, self.decoder, where="module.decoder")
-        if error is not None:
-            raise error
-        encoder.load_weights()
-        self.encoder = encoder.requires_grad_(False)
-        self.cache = FeatureCache() if config.cache else None
-
-    def train(self, mode: bool = True) -> DenoiserStage:
-        """Switch to training mode; the encoder stays in evaluation mode."""
-        super().train(mode)
-        if hasattr(self, "encoder"):
-            self.encoder.eval()
-        return self
-
-    def collator(self) -> TargetCollator:
-        """Takes the decoder's media out of samples, for encoder and decoder."""
-        collator = super().collator()
-        collator.encode, collator.cache = Preprocess(self.encoder), self.cache
-        return collator
-
-    @torch.no_grad()
-    def prepare(self, batch: MediaTargets) -> tuple[Tensor, Tensor]:
-        """Features ``(N, L, D)`` and latents ``(N, ...)`` of a batch; new ones go into the cache if there is one."""
-        features, latents = None, None
-        if batch.targets is not None and batch.inputs is not None:
-            features = self.encoder(batch.inputs, self.decoder.modality).float()
-            latents = self.decoder.latents(batch.targets)
-        if self.cache is None:
-            assert features is not None
-            assert latents is not None
-            return features, latents
-        return self._through_cache(self.cache, batch, features, latents)
-
-    def _through_cache(
-        self, cache: FeatureCache, batch: MediaTargets, features: Tensor | None, latents: Tensor | None
-    ) -> tuple[Tensor, Tensor]:
-        fresh = batch.fresh.tolist()
-        known = [n for n, key in enumerate(batch.keys) if n not in set(fresh)]
-        both: list[Tensor] = []
-        for table, new in (("features", features), ("targets", None if latents is None else latents.half())):
-            rows: list[Any] = [None] * len(batch.keys)
-            if known:
-                for n, row in zip(known, cache.get(table, [batch.keys[n] for n in known])):
-                    rows[n] = row.to(self.device)
-            if new is not None:
-                cache.put(table, [batch.keys[n] for n in fresh], new)
-                for n, row in zip(fresh, new):
-                    rows[n] = row
-            both.append(torch.stack(rows).float())
-        return both[0], both[1]
-
-    def on_train_start(self) -> None:
-        """Take feature statistics and fit the drawing, unless training is resumed."""
-        if self.config.fit_features and self.trainer.global_step == 0:
-            pairs = [self.prepare(batch) for batch in self.sample_batches()]
-            if pairs:
-                features, latents = (torch.cat(side) for side in zip(*pairs))
-                self.decoder.fit_features(features)
-                self.decoder.fit_sketch(features, latents)
-
-    def training_step(self, batch: MediaTargets, batch_idx: int) -> Tensor | None:
-        """Denoising error of one batch."""
-        if not batch.keys:
-            return self.nothing_to_learn()
-        loss = self.decoder.latent_loss(*self.prepare(batch)).mean()
-        self.log("train/loss", loss, prog_bar=True, batch_size=len(batch.keys))
-        return loss
-
-    def validation_step(self, batch: MediaTargets, batch_idx: int) -> None:
-        """Denoising error on held-out media, at noise and steps that depend on the batch's number only."""
-        if batch.keys:
-            generator = torch.Generator().manual_seed(batch_idx)
-            loss = self.decoder.latent_loss(*self.prepare(batch), generator=generator).mean()
-            self.log("val/loss", loss, prog_bar=True, batch_size=len(batch.keys), sync_dist=True)

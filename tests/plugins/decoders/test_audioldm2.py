@@ -15,7 +15,7 @@ from anyloom.signal.mel import griffin_lim, mel_filters, mel_to_magnitude, spect
 from anyloom_audioldm2.config import MelOptions
 from anyloom_audioldm2.decoder import AudioLDM2Decoder
 from anyloom_audioldm2.sound import filters, log_mel, to_wave
-from latent_decoder_contract import LatentDecoderContract
+from latent_source_contract import LatentSourceContract
 
 TINY: dict[str, Any] = {
     "space": "tiny",
@@ -36,7 +36,7 @@ def tone(hz: float, seconds: float = 0.5, level: float = 0.3) -> torch.Tensor:
     return level * torch.sin(2 * math.pi * hz * torch.arange(int(RATE * seconds)) / RATE)
 
 
-class TestAudioLDM2(LatentDecoderContract):
+class TestAudioLDM2(LatentSourceContract):
     decoder_class = AudioLDM2Decoder
     options = TINY
 

@@ -12,7 +12,7 @@ from anyloom.errors import CheckpointError, ConfigError, MediaError
 from anyloom.model.weights import write_tensors
 from anyloom_sd_unclip.decoder import SDUnCLIPDecoder
 from anyloom_sd_unclip.pictures import OPPONENT, to_network, to_picture
-from latent_decoder_contract import LatentDecoderContract
+from latent_source_contract import LatentSourceContract
 
 TINY: dict[str, Any] = {
     "space": "tiny",
@@ -31,7 +31,7 @@ TINY: dict[str, Any] = {
 }
 
 
-class TestSDUnCLIP(LatentDecoderContract):
+class TestSDUnCLIP(LatentSourceContract):
     decoder_class = SDUnCLIPDecoder
     options = TINY
 

@@ -1,0 +1,134 @@
+"""Training a decoder's denoiser on features of a frozen encoder, and on the sources of edits if it reads them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from anyloom.building import build_named
+from anyloom.data.feature_cache import FeatureCache
+from anyloom.data.media_targets import MediaTargets, TargetCollator
+from anyloom.data.preprocess import Preprocess
+from anyloom.interfaces.encoder import Encoder
+from anyloom.model.assembly import space_error
+from anyloom.training.decoder_stages import DecoderStage
+
+__all__ = ["DenoiserStage"]
+
+
+class DenoiserStage(DecoderStage):
+    """Trains a decoder's denoiser and its null on features of a frozen encoder, by the decoder's own loss.
+
+    Logs ``train/loss`` and ``val/loss``. The latter uses the same noise and steps at every validation.
+    """
+
+    class Config(DecoderStage.Config):
+        """Options.
+
+        Args:
+            encoder: The encoder component whose features are the conditions; kept frozen.
+            cache: Compute features and latents once per media key and keep them in memory.
+            fit_features: Take feature statistics for the decoder before the first step.
+        """
+
+        encoder: dict[str, Any]
+        cache: bool = True
+        fit_features: bool = True
+
+    config: Config
+    part = "denoiser"
+
+    def __init__(self, config: Config, model: dict[str, Any]) -> None:
+        super().__init__(config, model)
+        encoder: Encoder = build_named("encoder", config.encoder, where="module.encoder")
+        error = space_error(encoder, self.decoder, where="module.decoder")
+        if error is not None:
+            raise error
+        encoder.load_weights()
+        self.encoder = encoder.requires_grad_(False)
+        self.cache = FeatureCache() if config.cache else None
+
+    def train(self, mode: bool = True) -> DenoiserStage:
+        """Switch to training mode; the encoder stays in evaluation mode."""
+        super().train(mode)
+        if hasattr(self, "encoder"):
+            self.encoder.eval()
+        return self
+
+    def collator(self) -> TargetCollator:
+        """Takes the decoder's media out of samples, for encoder and decoder, with their sources if it uses them."""
+        collator = super().collator()
+        collator.encode, collator.cache, collator.edits = Preprocess(self.encoder), self.cache, self.decoder.uses_source
+        return collator
+
+    @torch.no_grad()
+    def prepare(self, batch: MediaTargets) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Features ``(N, L, D)`` and latents ``(N, ...)`` of a batch's targets, and their sources' latents.
+
+        The latter are zeros where there is no source, and None if the decoder uses none. What is new goes into the
+        cache if there is one.
+        """
+        features, latents = self._of_media(batch)
+        targets = features[batch.target], latents[batch.target]
+        if not self.decoder.uses_source:
+            return *targets, None
+        with_null = torch.cat([latents, torch.zeros_like(latents[:1])])  # a source of -1 is the last row
+        return *targets, with_null[batch.source]
+
+    def _of_media(self, batch: MediaTargets) -> tuple[Tensor, Tensor]:
+        """Features ``(U, L, D)`` and latents ``(U, ...)`` of a batch's media."""
+        features, latents = None, None
+        if batch.targets is not None and batch.inputs is not None:
+            features = self.encoder(batch.inputs, self.decoder.modality).float()
+            latents = self.decoder.latents(batch.targets)
+        if self.cache is None:
+            assert features is not None
+            assert latents is not None
+            return features, latents
+        return self._through_cache(self.cache, batch, features, latents)
+
+    def _through_cache(
+        self, cache: FeatureCache, batch: MediaTargets, features: Tensor | None, latents: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
+        fresh = batch.fresh.tolist()
+        known = [n for n, key in enumerate(batch.keys) if n not in set(fresh)]
+        both: list[Tensor] = []
+        for table, new in (("features", features), ("targets", None if latents is None else latents.half())):
+            rows: list[Any] = [None] * len(batch.keys)
+            if known:
+                for n, row in zip(known, cache.get(table, [batch.keys[n] for n in known])):
+                    rows[n] = row.to(self.device)
+            if new is not None:
+                cache.put(table, [batch.keys[n] for n in fresh], new)
+                for n, row in zip(fresh, new):
+                    rows[n] = row
+            both.append(torch.stack(rows).float())
+        return both[0], both[1]
+
+    def on_train_start(self) -> None:
+        """Take feature statistics and fit the drawing, unless training is resumed."""
+        if self.config.fit_features and self.trainer.global_step == 0:
+            pairs = [self.prepare(batch) for batch in self.sample_batches()]
+            if pairs:
+                features, latents = (torch.cat(side) for side in zip(*(pair[:2] for pair in pairs)))
+                self.decoder.fit_features(features)
+                self.decoder.fit_sketch(features, latents)
+
+    def training_step(self, batch: MediaTargets, batch_idx: int) -> Tensor | None:
+        """Denoising error of one batch."""
+        if not batch.keys:
+            return self.nothing_to_learn()
+        features, latents, source = self.prepare(batch)
+        loss = self.decoder.latent_loss(features, latents, source=source).mean()
+        self.log("train/loss", loss, prog_bar=True, batch_size=len(latents))
+        return loss
+
+    def validation_step(self, batch: MediaTargets, batch_idx: int) -> None:
+        """Denoising error on held-out media, at noise and steps that depend on the batch's number only."""
+        if batch.keys:
+            generator = torch.Generator().manual_seed(batch_idx)
+            features, latents, source = self.prepare(batch)
+            loss = self.decoder.latent_loss(features, latents, generator, source).mean()
+            self.log("val/loss", loss, prog_bar=True, batch_size=len(latents), sync_dist=True)
