@@ -15,6 +15,7 @@ from anyloom.errors import CheckpointError, ConfigError
 from anyloom.interfaces import Sample
 from anyloom.model.config import ModelConfig
 from anyloom.model.inspection import inspect_model
+from anyloom.training.preflight import look_over
 from anyloom_llama.llm import CausalLM
 from parts import model_options, picture
 
@@ -134,7 +135,7 @@ def test_broken_folders_are_refused(checkpoint: Path, tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match="cannot be read"):
         model_from(checkpoint)
     (tmp_path / "other").mkdir()
-    with pytest.raises(CheckpointError, match="other.* cannot be read"):
+    with pytest.raises(CheckpointError, match=r"other.* cannot be read"):
         model_from(tmp_path / "other", architecture=architecture)
 
 
@@ -152,7 +153,7 @@ def test_options_that_contradict_each_other_are_named(checkpoint: Path, llm: dic
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="says what is missing without a GPU")
 def test_four_bits_without_a_gpu_are_refused_with_the_reason(checkpoint: Path) -> None:
-    with pytest.raises(ConfigError, match="4-bit weights need a GPU: on a CPU, gradients .* silently wrong"):
+    with pytest.raises(ConfigError, match=r"4-bit weights need a GPU: on a CPU, gradients .* silently wrong"):
         model_from(checkpoint, load_in_4bit=True, lora={"rank": 2})
 
 
@@ -203,3 +204,13 @@ def test_added_rows_train_alone_with_an_untied_head(checkpoint: Path) -> None:
     optimizer.step()
     moved = {n for n, p in model.llm.named_parameters() if not torch.equal(p, before[n])}
     assert moved == {"new_input_rows", "new_output_rows"}
+
+
+def test_check_refuses_four_bits_on_a_cpu(tmp_path: Path) -> None:
+    llm = {"architecture": LLAMA_2_7B, "lora": {}, "load_in_4bit": True}
+    section = {"model": options(tmp_path / "nowhere", **llm)}
+    wrong = look_over([{**section, "trainer": {"accelerator": "cpu"}}]).problems
+    assert [p.what for p in wrong if "4bit" in p.what] == [
+        "llm.load_in_4bit needs a GPU: on a CPU its gradients can be silently wrong; set it to false"
+    ]
+    assert not any("4bit" in p.what for p in look_over([section]).problems)
