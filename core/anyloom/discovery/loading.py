@@ -101,7 +101,8 @@ def _records(module: Any, plugin: Plugin, manager: pluggy.PluginManager) -> Reco
             "the module implements no hook of anyloom", fix="decorate its functions with anyloom.discovery.hookimpl"
         )
     components = _answers(module, manager, "anyloom_components", ComponentSpec, plugin)
-    owned = tuple(replace(spec, package=plugin.package, version=plugin.version) for spec in components)
+    owner = {"package": plugin.package, "version": plugin.version, "plugin": plugin.name}
+    owned = tuple(replace(spec, **owner) for spec in components)
     return Records(
         owned,
         _answers(module, manager, "anyloom_recipes", RecipeSpec, plugin),

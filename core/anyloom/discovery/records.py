@@ -20,7 +20,7 @@ _NAME: Final = re.compile(r"[a-z0-9]+([._-][a-z0-9]+)*")
 _TARGET: Final = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
 
 
-def _check(record: str, name: str, target: str) -> None:
+def _check(record: str, name: str, target: str, field: str = "target") -> None:
     if not _NAME.fullmatch(name):
         raise PluginError(
             f"the name {name!r} is not lower-case letters, digits and single '-', '_' or '.' between them",
@@ -28,7 +28,7 @@ def _check(record: str, name: str, target: str) -> None:
             fix="use a name such as 'my-encoder'",
         )
     if not _TARGET.fullmatch(target):
-        raise PluginError(f"target {target!r} of {name!r} is not 'package.module:Name'", where=record)
+        raise PluginError(f"{field} {target!r} of {name!r} is not 'package.module:Name'", where=record)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,9 +43,12 @@ class ComponentSpec:
         requires: Top-level modules that must be importable (extras of the plugin's package).
         licence: SPDX identifier of the component, and of published weights where they differ.
         summary: One line for listings.
+        tiny: ``"package.module:function"`` of its tiny form for ``anyloom plugins check``: called with an empty folder
+            that it may write to, it returns a case of :mod:`anyloom.testing`.
         api: The :data:`API` number the plugin was written for.
         package: Distribution that provides it; filled in by discovery.
         version: Version of that distribution; filled in by discovery.
+        plugin: Entry point that provides it; filled in by discovery.
 
     >>> ComponentSpec(kind="encoder", name="tiny", target="anyloom_tiny.encoder:TinyEncoder").api
     1
@@ -58,9 +61,11 @@ class ComponentSpec:
     requires: tuple[str, ...] = ()
     licence: str = ""
     summary: str = ""
+    tiny: str = ""
     api: int = API
     package: str = ""
     version: str = ""
+    plugin: str = ""
 
     def __post_init__(self) -> None:
         for key in ("modalities", "requires"):
@@ -73,6 +78,7 @@ class ComponentSpec:
         if self.api != API:  # discovery lists it as incompatible; what its other fields may be is not known here
             return
         _check("ComponentSpec", self.name, self.target)
+        _check("ComponentSpec", self.name, self.tiny or self.target, "tiny")
         if self.kind not in KINDS:
             fix = nearest(self.kind, KINDS) or f"the kinds are {', '.join(KINDS)}"
             raise PluginError(f"{self.name!r} is of the unknown kind {self.kind!r}", where="ComponentSpec", fix=fix)
@@ -93,12 +99,16 @@ class RecipeSpec:
         package: Importable package that holds the file.
         path: Path of the YAML file inside that package, with forward slashes.
         summary: One line for listings.
+        command: What runs it, where that is not ``anyloom fit NAME``.
+        weights: Folder of a saved model inside that package, if the recipe ships with one.
     """
 
     name: str
     package: str
     path: str
     summary: str = ""
+    command: str = ""
+    weights: str = ""
     api: int = API
 
     def __post_init__(self) -> None:

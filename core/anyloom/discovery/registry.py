@@ -91,7 +91,7 @@ class Registry:
 
     def _duplicate(self, specs: Sequence[ComponentSpec], where: str) -> PluginError:
         claims = " and ".join(f"{s.package} {s.version} ({s.target})" for s in specs)
-        points = [p.name for p in self.plugins if p.package in {s.package for s in specs}]
+        points = [s.plugin for s in specs]
         return PluginError(
             f"{len(specs)} plugins provide the {specs[0].kind} {specs[0].name!r}: {claims}",
             where=where,

@@ -1,0 +1,190 @@
+"""What the kit needs to know about one component: its name, tiny options and inputs to try it with."""
+
+from __future__ import annotations
+
+import unittest
+from collections.abc import Mapping, Sequence
+from dataclasses import KW_ONLY, dataclass, field
+from typing import Any
+
+from anyloom.building import build
+from anyloom.conversation.segments import Media
+from anyloom.discovery import ComponentSpec, get_registry
+from anyloom.discovery.targets import is_class_path
+from anyloom.interfaces.dataset import Sample
+from anyloom.interfaces.metric import Evaluated
+
+__all__ = [
+    "Case",
+    "DatasetCase",
+    "DecoderCase",
+    "EncoderCase",
+    "LLMCase",
+    "MetricCase",
+    "ModalityCase",
+    "ModuleCase",
+    "ProjectorCase",
+]
+
+
+@dataclass(frozen=True)
+class Case:
+    """One component under test. Use the class of its kind.
+
+    Args:
+        name: Registered name, or a dotted class path; what a record says is checked for registered names only.
+        kind: Kind of component.
+        options: Options that make it tiny: a few thousand parameters, built and run in well under a second.
+        expected_failures: Checks that this component fails on purpose, by name, with the reason.
+    """
+
+    name: str
+    _: KW_ONLY
+    kind: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+    expected_failures: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def cls(self) -> type[Any]:
+        """The component's class."""
+        return get_registry().load(self.kind, self.name, where="case")
+
+    @property
+    def spec(self) -> ComponentSpec:
+        """The component's record.
+
+        Raises:
+            unittest.SkipTest: The case names a class, which has no record.
+        """
+        if is_class_path(self.name):
+            raise unittest.SkipTest("only for components that a plugin registers")
+        return get_registry().find(self.kind, self.name, where="case")
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """Constructor arguments beside the options."""
+        return {}
+
+    def build(self, **more: Any) -> Any:
+        """Build the component, with more options."""
+        return build(self.kind, self.name, {**self.options, **more}, where="case", **self.arguments)
+
+
+@dataclass(frozen=True)
+class EncoderCase(Case):
+    """An encoder.
+
+    Args:
+        media: At least two different media of each modality to try.
+    """
+
+    kind: str = field(default="encoder", init=False)
+    media: Sequence[Media]
+
+
+@dataclass(frozen=True)
+class DecoderCase(Case):
+    """A decoder.
+
+    Args:
+        media: At least two different targets of its modality.
+        learning_rate: AdamW's, for learning one sample by heart.
+        learning_steps: Steps of it.
+    """
+
+    kind: str = field(default="decoder", init=False)
+    media: Sequence[Media]
+    learning_rate: float = 1e-2
+    learning_steps: int = 40
+
+
+@dataclass(frozen=True)
+class ProjectorCase(Case):
+    """A projector.
+
+    Args:
+        in_dim: Width to try.
+        out_dim: Width to try.
+    """
+
+    kind: str = field(default="projector", init=False)
+    in_dim: int = 8
+    out_dim: int = 6
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """Both widths."""
+        return {"in_dim": self.in_dim, "out_dim": self.out_dim}
+
+
+@dataclass(frozen=True)
+class LLMCase(Case):
+    """A language model.
+
+    Args:
+        words: A plain text whose tokens exist in the tokenizer.
+    """
+
+    kind: str = field(default="llm", init=False)
+    words: str = "make it blue, then tell me what it is"
+
+
+@dataclass(frozen=True)
+class DatasetCase(Case):
+    """A dataset builder.
+
+    Args:
+        splits: Splits that it has.
+        look_at: So many samples of a split are looked at.
+    """
+
+    kind: str = field(default="dataset", init=False)
+    splits: Sequence[str] = ("train",)
+    look_at: int = 8
+
+
+@dataclass(frozen=True)
+class MetricCase(Case):
+    """A metric.
+
+    Args:
+        evaluated: At least two evaluated samples that the metric wants.
+        model: What :meth:`anyloom.interfaces.Metric.prepare` is given, if the metric asks something of it.
+    """
+
+    kind: str = field(default="metric", init=False)
+    evaluated: Sequence[Evaluated]
+    model: Any = None
+
+
+@dataclass(frozen=True)
+class ModalityCase(Case):
+    """A modality.
+
+    Args:
+        media: Media to write and read again.
+        tolerance: Largest difference of a value that was written and read again, 0 for a format without loss.
+    """
+
+    kind: str = field(default="modality", init=False)
+    media: Sequence[Media]
+    tolerance: float = 0.0
+
+
+@dataclass(frozen=True)
+class ModuleCase(Case):
+    """A training module.
+
+    Args:
+        samples: Enough samples for two batches of two.
+        model: The ``model:`` section of a config.
+    """
+
+    kind: str = field(default="module", init=False)
+    samples: Sequence[Sample]
+    model: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """The model section."""
+        return {"model": dict(self.model)}

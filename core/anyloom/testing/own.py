@@ -1,0 +1,25 @@
+"""Tiny forms of the core's own components."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from anyloom.testing.case import DatasetCase, ProjectorCase
+
+__all__ = ["conversations", "projector"]
+
+
+def projector(folder: Path) -> ProjectorCase:
+    """The MLP projector with every option on."""
+    del folder
+    return ProjectorCase("mlp", options={"hidden_dim": 5, "skip": True})
+
+
+def conversations(folder: Path) -> DatasetCase:
+    """Two conversations in a file."""
+    path = folder / "train.jsonl"
+    question = {"role": "user", "content": "what is this?"}
+    answers = [{"role": "assistant", "content": text} for text in ("a heart", "a bell")]
+    path.write_text("".join(json.dumps({"messages": [question, a], "task": "name"}) + "\n" for a in answers))
+    return DatasetCase("conversations", options={"train": str(path)})
