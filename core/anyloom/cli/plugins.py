@@ -24,16 +24,25 @@ from collections.abc import Sequence
 from typing import Any
 
 from anyloom.discovery import API, KINDS, ComponentSpec, Registry, get_registry
+from anyloom.discovery.targets import import_function
 
 __all__ = ["main"]
 
 _COLUMNS = ("name", "kind", "modalities", "package", "version", "status", "licence")
 _PIPED_WIDTH = 100
+_SUBCOMMANDS = {"check": "anyloom.cli.check_plugin:main", "new": "anyloom.cli.new_plugin:main"}
 
 
 def main(args: Sequence[str]) -> int:
     """Run ``anyloom plugins`` with the words after it."""
-    parser = argparse.ArgumentParser(prog="anyloom plugins", description="List the installed components.")
+    if args and args[0] in _SUBCOMMANDS:
+        status: int = import_function(_SUBCOMMANDS[args[0]], label=f"plugins {args[0]}")(args[1:])
+        return status
+    parser = argparse.ArgumentParser(
+        prog="anyloom plugins",
+        description="List the installed components.",
+        epilog="'anyloom plugins new --help' explains how to begin a plugin of your own.",
+    )
     parser.add_argument("--kind", choices=KINDS, help="only components of this kind")
     parser.add_argument("--json", action="store_true", help="print JSON with everything that is known")
     options = parser.parse_args(list(args))
