@@ -7,7 +7,7 @@ A subclass builds ``unet`` and ``autoencoder`` and says how features become what
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -18,9 +18,9 @@ from anyloom.conversation.segments import Media
 from anyloom.diffusion.autoencoder import LatentAutoencoder
 from anyloom.diffusion.conditioned import ConditionedDenoiser
 from anyloom.diffusion.guidance import guided
-from anyloom.diffusion.objective import denoising_loss
+from anyloom.diffusion.objective import Noised
 from anyloom.diffusion.options import LatentDiffusionConfig
-from anyloom.diffusion.sampling import row_generators, row_noise, sample
+from anyloom.diffusion.sampling import Trajectory, row_generators, row_noise
 from anyloom.diffusion.sketch import Sketch
 from anyloom.diffusion.weights import is_repository, load_saved, save
 from anyloom.diffusion.widening import widen_input
@@ -146,19 +146,17 @@ class LatentDiffusionDecoder(ConditionedDenoiser):
         Raises:
             anyloom.errors.FeatureSpaceError: The features are not ``(B, L, D)`` of this decoder's space.
         """
+        return self.errors(features, Noised.draw(latents, self.scheduler.alphas_cumprod, generator), source)
+
+    def errors(self, features: Tensor, latents: Noised, source: Tensor | None = None) -> Tensor:
+        """Weighted error ``(B,)`` of the prediction for noised latents; see :meth:`latent_loss`."""
         source = self.no_source(features) if source is None else source
         shown = self.shown(self.noised(self.checked(features)), source)
         if self.training:
             shown = self.dropped(shown)
-        return denoising_loss(
-            lambda noisy, steps: self.predict(noisy, steps, shown),
-            latents,
-            self.scheduler.alphas_cumprod,
-            prediction=self.config.prediction,
-            weighting=self.config.weighting,
-            gamma=self.config.min_snr_gamma,
-            generator=generator,
-        )
+        output = self.predict(latents.noisy, latents.steps, shown)
+        c = self.config
+        return latents.errors(output, prediction=c.prediction, weighting=c.weighting, gamma=c.min_snr_gamma)
 
     def autoencoder_loss(self, targets: Tensor) -> dict[str, Tensor]:
         """Loss of the autoencoder on targets ``(B, ...)``: ``loss`` and the terms it is made of."""
@@ -204,19 +202,38 @@ class LatentDiffusionDecoder(ConditionedDenoiser):
         if len(seeds) != len(features):
             raise ConfigError(f"{len(seeds)} seeds for {len(features)} rows", fix="give one seed per row")
         generators = row_generators(seeds)
-        noise = self.config.start_noise * row_noise(self.latent_shape, generators, features)
-        shown = self.shown(features, self.source_latents(source, features), generators)
+        latents = None if source is None else self.source_latents(source, features)
+        trajectory = self.start(generators, features, steps)
+        return trajectory.run(self.guided_prediction(features, latents, generators, guidance, source_guidance))
+
+    def start(self, generators: Sequence[torch.Generator], like: Tensor, steps: int | None = None) -> Trajectory:
+        """Noise of one row per generator, on the device of ``like``, and the way from there."""
+        noise = self.config.start_noise * row_noise(self.latent_shape, generators, like)
+        return Trajectory(self.scheduler, noise=noise, steps=steps or self.config.steps, generators=generators)
+
+    def guided_prediction(
+        self,
+        features: Tensor,
+        source: Tensor | None,
+        generators: Sequence[torch.Generator],
+        guidance: float | None = None,
+        source_guidance: float | None = None,
+    ) -> Callable[[Tensor, Tensor], Tensor]:
+        """The guided prediction under features ``(B, L, D)``, for noisy latents and timesteps; see :meth:`generate`.
+
+        Args:
+            features: Conditions ``(B, L, D)``.
+            source: From :meth:`source_latents`; None for no guidance by it.
+            generators: One per row.
+            guidance: Scale of the features; None takes the config's.
+            source_guidance: Scale of the source; None takes the config's.
+        """
+        shown = self.shown(features, self.no_source(features) if source is None else source, generators)
         branches, scales = [self.without_features(shown), shown], [_chosen(guidance, self.config.guidance)]
         if source is not None:
             branches.insert(0, self.without_source(branches[0]))
             scales.insert(0, _chosen(source_guidance, self.config.source_guidance))
-        return sample(
-            guided(self.predict, branches, scales),
-            self.scheduler,
-            noise=noise,
-            steps=steps or self.config.steps,
-            generators=generators,
-        )
+        return guided(self.predict, branches, scales)
 
     def load_weights(self) -> None:
         """Load what ``weights`` names: a folder written by :meth:`save`, or the published layout."""

@@ -7,18 +7,18 @@ Ho, arXiv 2202.00512).
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Literal
 
 import torch
 from torch import Tensor
 
 __all__ = [
+    "Noised",
     "Prediction",
     "Weighting",
     "add_noise",
     "coefficients",
-    "denoising_loss",
     "loss_weight",
     "target",
 ]
@@ -68,32 +68,64 @@ def loss_weight(abar: Tensor, prediction: Prediction, weighting: Weighting, gamm
     return capped / (snr + 1) if prediction == "v_prediction" else capped / snr.clamp(min=1e-8)
 
 
-def denoising_loss(
-    denoise: Callable[[Tensor, Tensor], Tensor],
-    clean: Tensor,
-    alphas_cumprod: Tensor,
-    *,
-    prediction: Prediction,
-    weighting: Weighting = "none",
-    gamma: float = 5.0,
-    generator: torch.Generator | None = None,
-) -> Tensor:
-    """Noise each row at a random step and return its weighted squared error, ``(B,)`` in float32.
+@dataclass(frozen=True)
+class Noised:
+    """Samples with noise of known steps, on which a network's prediction is asked for.
 
     Args:
-        denoise: Network: noisy samples ``(B, ...)`` and timesteps ``(B,)`` to predictions ``(B, ...)``.
-        clean: Samples ``(B, ...)``.
-        alphas_cumprod: Schedule ``(T,)``.
-        prediction: What ``denoise`` predicts.
-        weighting: See :func:`loss_weight`.
-        gamma: See :func:`loss_weight`.
-        generator: CPU generator for repeatable noise and steps; None takes the global state.
+        clean: Samples ``(B, ...)``, float32.
+        noise: ``(B, ...)``.
+        steps: ``(B,)``.
+        alpha: Share of the sample, ``(B, 1, ...)``.
+        sigma: Share of the noise, ``(B, 1, ...)``.
     """
-    clean = clean.float()
-    device = clean.device if generator is None else torch.device("cpu")
-    steps = torch.randint(len(alphas_cumprod), (len(clean),), generator=generator, device=device).to(clean.device)
-    noise = torch.randn(clean.shape, generator=generator, device=device, dtype=torch.float32).to(clean.device)
-    alpha, sigma = coefficients(alphas_cumprod, steps, clean.ndim)
-    output = denoise(add_noise(clean, noise, alpha, sigma), steps).float()
-    errors = (output - target(clean, noise, alpha, sigma, prediction)).square().flatten(1).mean(1)
-    return errors * loss_weight(alpha.flatten().square(), prediction, weighting, gamma)
+
+    clean: Tensor
+    noise: Tensor
+    steps: Tensor
+    alpha: Tensor
+    sigma: Tensor
+
+    @classmethod
+    def draw(
+        cls,
+        clean: Tensor,
+        alphas_cumprod: Tensor,
+        generator: torch.Generator | None = None,
+        steps: Tensor | None = None,
+    ) -> Noised:
+        """Noise each row.
+
+        Args:
+            clean: Samples ``(B, ...)``.
+            alphas_cumprod: Schedule ``(T,)``.
+            generator: CPU generator for repeatable noise and steps; None takes the global state.
+            steps: ``(B,)``; random by default.
+        """
+        clean = clean.float()
+        device = clean.device if generator is None else torch.device("cpu")
+        if steps is None:
+            steps = torch.randint(len(alphas_cumprod), (len(clean),), generator=generator, device=device)
+        noise = torch.randn(clean.shape, generator=generator, device=device, dtype=torch.float32).to(clean.device)
+        steps = steps.to(clean.device)
+        return cls(clean, noise, steps, *coefficients(alphas_cumprod, steps, clean.ndim))
+
+    @property
+    def noisy(self) -> Tensor:
+        """What the network sees, ``(B, ...)``."""
+        return add_noise(self.clean, self.noise, self.alpha, self.sigma)
+
+    def errors(
+        self, output: Tensor, *, prediction: Prediction, weighting: Weighting = "none", gamma: float = 5.0
+    ) -> Tensor:
+        """Weighted squared error ``(B,)`` of a network's output ``(B, ...)``, float32.
+
+        Args:
+            output: What the network gave.
+            prediction: What it predicts.
+            weighting: See :func:`loss_weight`.
+            gamma: See :func:`loss_weight`.
+        """
+        wanted = target(self.clean, self.noise, self.alpha, self.sigma, prediction)
+        errors = (output.float() - wanted).square().flatten(1).mean(1)
+        return errors * loss_weight(self.alpha.flatten().square(), prediction, weighting, gamma)

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-__all__ = ["Scheduler", "row_generators", "row_noise", "sample"]
+__all__ = ["Scheduler", "Trajectory", "row_generators", "row_noise"]
 
 
 class Scheduler(Protocol):
@@ -46,32 +46,56 @@ def row_noise(shape: Sequence[int], generators: Sequence[torch.Generator], like:
     )
 
 
-def sample(
-    predict: Callable[[Tensor, Tensor], Tensor],
-    scheduler: Scheduler,
-    *,
-    noise: Tensor,
-    steps: int,
-    generators: Sequence[torch.Generator] | None = None,
-) -> Tensor:
-    """Denoise ``noise`` step by step.
+class Trajectory:
+    """Noisy samples on their way to clean ones; a loop calls :meth:`seen` and :meth:`follow` for each of the timesteps.
 
     Args:
-        predict: Noisy samples ``(B, ...)`` and timesteps ``(B,)`` to float32 predictions ``(B, ...)``, guided or not;
-            see :func:`anyloom.diffusion.guidance.guided`.
-        scheduler: Left as it is: the loop works on a copy.
+        scheduler: Left as it is: a copy is worked on.
         noise: Standard normal start ``(B, ...)``.
         steps: Number of denoising steps.
         generators: One per row, for schedulers that draw noise at each step.
+
+    Attributes:
+        samples: Where they are, ``(B, ...)``.
     """
-    scheduler = copy.deepcopy(scheduler)
-    scheduler.set_timesteps(steps, device=noise.device)
-    extra = _generator_argument(scheduler, generators)
-    x: Tensor = noise * scheduler.init_noise_sigma
-    for step in scheduler.timesteps:
-        output = predict(scheduler.scale_model_input(x, step), step.to(x.device).expand(len(x)))
-        x = scheduler.step(output, step, x, **extra).prev_sample
-    return x
+
+    def __init__(
+        self,
+        scheduler: Scheduler,
+        *,
+        noise: Tensor,
+        steps: int,
+        generators: Sequence[torch.Generator] | None = None,
+    ) -> None:
+        self._scheduler = copy.deepcopy(scheduler)
+        self._scheduler.set_timesteps(steps, device=noise.device)
+        self._extra = _generator_argument(self._scheduler, generators)
+        self.samples: Tensor = noise * self._scheduler.init_noise_sigma
+
+    @property
+    def timesteps(self) -> Tensor:
+        """The steps, from noise to clean."""
+        return self._scheduler.timesteps
+
+    def seen(self, step: Tensor) -> tuple[Tensor, Tensor]:
+        """What the network reads at a step: samples ``(B, ...)`` and timesteps ``(B,)``."""
+        x = self._scheduler.scale_model_input(self.samples, step)
+        return x, step.to(x.device).expand(len(x))
+
+    def follow(self, prediction: Tensor, step: Tensor) -> None:
+        """Take one step along a float32 prediction ``(B, ...)``."""
+        self.samples = self._scheduler.step(prediction, step, self.samples, **self._extra).prev_sample
+
+    def run(self, predict: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
+        """Go all the way, and return clean samples ``(B, ...)``.
+
+        Args:
+            predict: Noisy samples ``(B, ...)`` and timesteps ``(B,)`` to float32 predictions ``(B, ...)``, guided or
+                not; see :func:`anyloom.diffusion.guidance.guided`.
+        """
+        for step in self.timesteps:
+            self.follow(predict(*self.seen(step)), step)
+        return self.samples
 
 
 def _generator_argument(scheduler: Scheduler, generators: Sequence[torch.Generator] | None) -> dict[str, Any]:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from anyloom.diffusion.guidance import Condition, guided
-from anyloom.diffusion.sampling import sample
+from anyloom.diffusion.sampling import Trajectory
 from anyloom.diffusion.schedule import Schedule, build_scheduler
 
 X, STEPS = torch.randn(2, 3, 4, generator=torch.Generator().manual_seed(0)), torch.tensor([7, 7])
@@ -67,6 +67,6 @@ def test_without_guidance_the_network_gets_the_condition_as_it_is() -> None:
         return 0.1 * noisy
 
     scheduler = build_scheduler(Schedule(), "epsilon")
-    sample(guided(denoise, [NEITHER, BOTH], [1.0]), scheduler, noise=X, steps=3)
+    Trajectory(scheduler, noise=X, steps=3).run(guided(denoise, [NEITHER, BOTH], [1.0]))
     assert len(seen) == 3
     assert all(c is BOTH for c in seen)

@@ -8,9 +8,9 @@ from diffusers import DDIMScheduler
 from torch import Tensor
 
 from anyloom.diffusion.objective import (
+    Noised,
     add_noise,
     coefficients,
-    denoising_loss,
     loss_weight,
     target,
 )
@@ -70,28 +70,24 @@ def test_min_snr_weights_are_those_of_the_paper() -> None:
     torch.testing.assert_close(loss_weight(abar, "v_prediction", "min_snr"), capped / (snr + 1))
 
 
-def test_loss_of_a_zero_output_is_the_mean_square_of_the_target() -> None:
+def test_error_of_a_zero_output_is_the_mean_square_of_the_target() -> None:
     clean = torch.randn(2000, 2)
-    generator = torch.Generator().manual_seed(0)
-    losses = denoising_loss(
-        lambda noisy, steps: torch.zeros_like(noisy),
-        clean,
-        REFERENCE.alphas_cumprod,
-        prediction="epsilon",
-        generator=generator,
-    )
-    assert losses.shape == (2000,)
-    assert float(losses.mean()) == pytest.approx(1.0, abs=0.1)
+    noised = Noised.draw(clean, REFERENCE.alphas_cumprod, torch.Generator().manual_seed(0))
+    errors = noised.errors(torch.zeros_like(clean), prediction="epsilon")
+    assert errors.shape == (2000,)
+    assert float(errors.mean()) == pytest.approx(1.0, abs=0.1)
 
 
-def test_a_generator_makes_the_loss_repeatable() -> None:
-    def loss() -> torch.Tensor:
-        return denoising_loss(
-            lambda noisy, steps: noisy,
-            torch.ones(3, 2),
-            REFERENCE.alphas_cumprod,
-            prediction="v_prediction",
-            generator=torch.Generator().manual_seed(1),
-        )
+def test_a_generator_makes_noise_and_steps_repeatable() -> None:
+    def draw() -> Noised:
+        return Noised.draw(torch.ones(3, 2), REFERENCE.alphas_cumprod, torch.Generator().manual_seed(1))
 
-    assert torch.equal(loss(), loss())
+    assert torch.equal(draw().noisy, draw().noisy)
+    assert torch.equal(draw().steps, draw().steps)
+
+
+def test_noise_at_given_steps_is_that_of_the_reference() -> None:
+    steps = torch.tensor([0, 400, 999])
+    noised = Noised.draw(torch.randn(3, 2), REFERENCE.alphas_cumprod, steps=steps)
+    expected = REFERENCE.add_noise(noised.clean, noised.noise, steps)
+    torch.testing.assert_close(noised.noisy, expected)

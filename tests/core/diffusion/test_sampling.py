@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from anyloom.diffusion.objective import add_noise, coefficients, target
-from anyloom.diffusion.sampling import row_generators, row_noise, sample
+from anyloom.diffusion.sampling import Trajectory, row_generators, row_noise
 from anyloom.diffusion.schedule import Schedule, build_scheduler
 from anyloom.errors import ConfigError
 
@@ -27,7 +27,7 @@ def test_ddim_with_the_true_noise_recovers_the_sample(prediction: Any, spacing: 
     probe.set_timesteps(10)
     first = probe.timesteps[:1].expand(2)
     start = add_noise(clean, noise, *coefficients(scheduler.alphas_cumprod, first, 4))
-    found = sample(oracle, scheduler, noise=start, steps=10)
+    found = Trajectory(scheduler, noise=start, steps=10).run(oracle)
     torch.testing.assert_close(found, clean, atol=1e-3, rtol=0)
 
 
@@ -35,7 +35,7 @@ def test_ddim_with_the_true_noise_recovers_the_sample(prediction: Any, spacing: 
 def test_the_scheduler_is_left_as_it_was() -> None:
     scheduler = build_scheduler(Schedule(scheduler="DPMSolverMultistepScheduler"), "epsilon")
     before = scheduler.timesteps.clone()
-    sample(lambda noisy, steps: 0.1 * noisy, scheduler, noise=torch.randn(2, 3, 3), steps=3)
+    Trajectory(scheduler, noise=torch.randn(2, 3, 3), steps=3).run(lambda noisy, steps: 0.1 * noisy)
     assert torch.equal(scheduler.timesteps, before)
 
 
