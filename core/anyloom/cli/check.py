@@ -9,10 +9,12 @@
      "models": [{"stage",
                  "parts": [{"key", "component", "package", "licence", "parameters", "trainable", "bytes"}, ...],
                  "feature_spaces": {modality: {"name", "dim", "tokens", "scale"}},
-                 "memory": {"inference", "training", "weights", "gradients", "optimizer"}}, ...]}
+                 "memory": {"inference", "training", "weights", "gradients", "optimizer"}}, ...],
+     "files": [{"key", "path", "licence", "get", "present"}, ...]}
 
 ``models`` has one entry, with an empty ``stage``, unless stages change the ``model:`` section. Sizes are in bytes,
-without activations. ``made_files`` are not there yet, but a stage of the config writes them.
+without activations. ``made_files`` are not there yet, but a stage of the config writes them. ``files`` are those the
+config's own ``files:`` section says how to get.
 """
 
 from __future__ import annotations
@@ -25,7 +27,8 @@ from typing import TYPE_CHECKING, Any
 from anyloom.cli.arguments import add_config_arguments, split_sources
 
 if TYPE_CHECKING:
-    from anyloom.model.inspection import MemoryEstimate, ModelInspection, PartRecord
+    from anyloom.config.schema import FileSource
+    from anyloom.model.inspection import MemoryEstimate, ModelInspection, NeededFile, PartRecord
     from anyloom.training.preflight import Findings
 
 __all__ = ["main"]
@@ -56,6 +59,10 @@ def _as_json(findings: Findings) -> dict[str, Any]:
         "missing_files": [{"key": f.key, "path": str(f.path)} for f in findings.missing],
         "made_files": [{"key": f.key, "path": str(f.path), "stage": stage} for f, stage in findings.made],
         "models": [_model_json(stage, model) for stage, model in findings.models.items()],
+        "files": [
+            {"key": key, "path": str(f.path), "licence": f.licence, "get": f.get, "present": f.path.exists()}
+            for key, f in findings.sources.items()
+        ],
     }
 
 
@@ -90,14 +97,28 @@ def _as_text(findings: Findings) -> list[str]:
         lines += [title, *_parts(model.parts), ""] if model.parts else []
         if model.model is not None:
             lines += _spaces(model) + _memory_lines(model)
+    lines += _sources(findings)
     made: dict[str, list[str]] = {}
     for file, stage in findings.made:
         made.setdefault(f"made: {file.path} is written by stage {stage!r}, for", []).append(file.key)
     lines += [f"{line} {', '.join(dict.fromkeys(keys))}" for line, keys in made.items()]
-    lines += [f"missing: {f.key}: there is no {f.path}" for f in findings.missing]
+    lines += [_missing(f, findings.source_of(f.path)) for f in findings.missing]
     lines += [f"problem: {p}" for p in findings.problems]
     count = len(findings.problems) + len(findings.missing)
     return [*lines, "ok" if findings.ok else f"{count} problem{'s' if count > 1 else ''}"]
+
+
+def _sources(findings: Findings) -> list[str]:
+    if not findings.sources:
+        return []
+    rows = [("FILE", "LICENCE", "")]
+    rows += [(str(f.path), f.licence, "" if f.path.exists() else "missing") for f in findings.sources.values()]
+    return ["Files from elsewhere:", *_aligned(rows), ""]
+
+
+def _missing(file: NeededFile, source: FileSource | None) -> str:
+    line = f"missing: {file.key}: there is no {file.path}"
+    return line if source is None else f"{line}. To get it: {source.get}"
 
 
 def _distinct_models(findings: Findings) -> list[tuple[list[str], ModelInspection]]:
@@ -110,10 +131,15 @@ def _distinct_models(findings: Findings) -> list[tuple[list[str], ModelInspectio
 
 
 def _parts(parts: Sequence[PartRecord]) -> list[str]:
-    rows = [("KEY", "COMPONENT", "PACKAGE", "PARAMETERS", "TRAINABLE", "LICENCE")]
-    rows += [(p.key, p.component, p.package, _count(p.parameters), _count(p.trainable), p.licence) for p in parts]
-    total = ("total", "", "", _count(sum(p.parameters for p in parts)), _count(sum(p.trainable for p in parts)), "")
-    return _aligned([*rows, total])
+    rows = [("KEY", "COMPONENT", "PACKAGE", "PARAMETERS", "TRAINABLE", "MEMORY", "LICENCE")]
+    rows += [(p.key, p.component, p.package, *_numbers([p]), p.licence) for p in parts]
+    return _aligned([*rows, ("total", "", "", *_numbers(parts), "")])
+
+
+def _numbers(parts: Sequence[PartRecord]) -> tuple[str, str, str]:
+    """Parameters, trainable parameters and bytes."""
+    sums = (sum(p.parameters for p in parts), sum(p.trainable for p in parts))
+    return _count(sums[0]), _count(sums[1]), _size(sum(p.size for p in parts))
 
 
 def _spaces(model: ModelInspection) -> list[str]:

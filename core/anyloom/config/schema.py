@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveInt
 
-__all__ = ["DataConfig", "OptimizerConfig", "ProjectConfig"]
+__all__ = ["DataConfig", "FileSource", "OptimizerConfig", "ProjectConfig"]
 
 
 class _Section(BaseModel):
@@ -52,6 +53,20 @@ class DataConfig(_Section):
     seed: int = 0
 
 
+class FileSource(_Section):
+    """A file or folder that comes from elsewhere.
+
+    Args:
+        path: Where the config expects it.
+        get: How to get it: a command, or a sentence.
+        licence: Of what is in it.
+    """
+
+    path: Path
+    get: str
+    licence: str = ""
+
+
 class ProjectConfig(_Section):
     """One configuration: what to build, what to train it on, how.
 
@@ -67,6 +82,8 @@ class ProjectConfig(_Section):
         seed_everything: Seed of all random number generators.
         stages: Further configs by name, run one after another by ``anyloom fit --stage all``; each overrides the
             sections above.
+        files: What the sections above read and the config does not ship, by a key of the user's choice. Named when it
+            is missing.
         variables: Values of the user's own for interpolation, ``${variables.x}``.
     """
 
@@ -78,4 +95,5 @@ class ProjectConfig(_Section):
     result: str | None = None
     seed_everything: int = 0
     stages: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    files: dict[str, FileSource] = Field(default_factory=dict)
     variables: dict[str, Any] = Field(default_factory=dict)

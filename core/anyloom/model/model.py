@@ -76,10 +76,13 @@ class AnyToAnyModel(nn.Module):
 
         Raises:
             anyloom.errors.ConfigError: Something in the config is wrong; names the YAML key.
+            anyloom.errors.CheckpointError: Files that the config names are missing; says how to get them.
         """
         from anyloom.config.compose import compose
+        from anyloom.config.files import require_files
 
         sections = compose([config], overrides)
+        require_files(sections)
         return cls(validate(ModelConfig, sections.get("model", {}), where="model"))
 
     @classmethod
@@ -155,9 +158,9 @@ class AnyToAnyModel(nn.Module):
             decoder = self.decoder(name)
             if diffusion and decoder is not None and modality.diffusion_weight:
                 decode[name] = Preprocess(decoder)
-        return Collator(
-            self.interleaver(), encode, decode, decode_limit=self.config.loss.diffusion_limit, cache=self.cache
-        )
+        edits = [m for m in decode if (decoder := self.decoder(m)) is not None and decoder.uses_source]
+        limit = self.config.loss.diffusion_limit
+        return Collator(self.interleaver(), encode, decode, decode_limit=limit, edits=edits, cache=self.cache)
 
     def encode(self, modality: str, media: MediaBatch) -> Tensor:
         """Features ``(N, L, D)`` of every place of a modality; new ones go into the cache if there is one."""
@@ -256,7 +259,8 @@ class AnyToAnyModel(nn.Module):
         losses.add(f"feature/{name}", term, options.feature_weight)
         decoder = self.decoder(name)
         if decoder is not None and media.decoder_targets is not None:
-            term = decoder.loss(predicted[media.decoder_place], media.decoder_targets).mean()
+            source = {"source": media.decoder_sources} if decoder.uses_source else {}
+            term = decoder.loss(predicted[media.decoder_place], media.decoder_targets, **source).mean()
             losses.add(f"diffusion/{name}", term, options.diffusion_weight)
 
     def generate(

@@ -14,7 +14,8 @@ from pydantic import BaseModel
 
 from anyloom.building import build_named
 from anyloom.config.compose import compose
-from anyloom.config.schema import ProjectConfig
+from anyloom.config.files import used_files
+from anyloom.config.schema import FileSource, ProjectConfig
 from anyloom.config.validation import split_name, validate
 from anyloom.discovery import get_registry
 from anyloom.errors import AnyloomError, ConfigError
@@ -51,17 +52,23 @@ class Findings:
         missing: Files that are not there, and that no stage of the config writes.
         made: Files that a stage will write, with its name.
         models: The models, by stage; ``""`` without one. Equal ``model:`` sections are listed once.
+        sources: The used entries of ``files:``, by their keys.
     """
 
     problems: list[AnyloomError] = field(default_factory=list)
     missing: list[NeededFile] = field(default_factory=list)
     made: list[tuple[NeededFile, str]] = field(default_factory=list)
     models: dict[str, ModelInspection] = field(default_factory=dict)
+    sources: dict[str, FileSource] = field(default_factory=dict)
 
     @property
     def ok(self) -> bool:
         """Whether the config can be used as it is."""
         return not (self.problems or self.missing)
+
+    def source_of(self, path: Path) -> FileSource | None:
+        """What ``files:`` says about a file or folder, if anything."""
+        return next((entry for entry in self.sources.values() if path.is_relative_to(entry.path)), None)
 
 
 def look_over(sources: Sequence[str | Path | Mapping[str, Any]], overrides: Sequence[str] = ()) -> Findings:
@@ -102,6 +109,7 @@ class _Check:
         problems += _attempt(self._model)
         problems += _attempt(self._module)
         problems += _attempt(self._data)
+        problems += _attempt(self._sources)
         checkpoint = self.sections.get("ckpt_path")
         if isinstance(checkpoint, str) and checkpoint not in ("last", "best", "hpc", "registry"):
             self._files([NeededFile("ckpt_path", Path(checkpoint), Path(checkpoint).exists())])
@@ -157,6 +165,13 @@ class _Check:
         if not datasets:
             raise ConfigError("no dataset is named", where="data.datasets", fix="add one, see 'anyloom plugins'")
         self._components({"datasets": datasets}, "data")
+
+    def _sources(self) -> None:
+        used = used_files(self.sections)
+        self.findings.sources |= used
+        listed = {file.path for file in self.findings.missing}
+        entries = [(key, entry.path) for key, entry in used.items() if entry.path not in listed]
+        self._files([NeededFile(f"files.{key}", path, path.exists()) for key, path in entries])
 
     def _files(self, files: Sequence[NeededFile]) -> None:
         for file in files:

@@ -14,6 +14,7 @@ from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 
 from anyloom.building import build_named
+from anyloom.config.files import require_files
 from anyloom.config.schema import ProjectConfig
 from anyloom.config.validation import split_name, validate
 from anyloom.data.module import AnyToAnyData
@@ -92,6 +93,7 @@ def run(subcommand: str, sections: Mapping[str, Any], *, answers: Path | None = 
     problems = section_problems(sections)
     if problems:
         raise combine(problems)
+    require_files(sections)
     project = validate(ProjectConfig, sections, where="")
     _check_checkpoint(project)
     options = project.module if subcommand == "fit" else _trained(project)
