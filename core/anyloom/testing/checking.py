@@ -98,8 +98,8 @@ def run_check(check: Check, checks: Any, case: Case) -> Result:
     known = [getattr(type(checks), n).check.name for n in dir(type(checks)) if hasattr(getattr(checks, n), "check")]
     unknown = [name for name in case.expected_failures if name not in known]
     if unknown:
-        error = ConformanceError(f"expected_failures names no check: {unknown[0]!r} {nearest(unknown[0], known)}")
-        return Result(check, "failed", str(error), error)
+        typo = ConformanceError(f"expected_failures names no check: {unknown[0]!r} {nearest(unknown[0], known)}")
+        return Result(check, "failed", str(typo), typo)
     reason = case.expected_failures.get(check.name)
     try:
         check.function(checks, case)
@@ -111,8 +111,8 @@ def run_check(check: Check, checks: Any, case: Case) -> Result:
         message = str(error) if isinstance(error, ConformanceError) else f"{type(error).__name__}: {error}"
         return Result(check, "failed", message, error)
     if reason is not None:
-        error = ConformanceError(f"it passes, although expected_failures says {reason!r}: take it out there")
-        return Result(check, "failed", str(error), error)
+        passes = ConformanceError(f"it passes, although expected_failures says {reason!r}: take it out there")
+        return Result(check, "failed", str(passes), passes)
     return Result(check, "passed")
 
 

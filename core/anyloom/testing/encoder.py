@@ -99,5 +99,5 @@ class EncoderChecks(NeuralChecks):
         part = self.shaken(case, freeze=False).train()
         features = list(self.outputs(case, part).values())
         if any(f.requires_grad for f in features):
-            torch.stack([f.float().square().sum() for f in features if f.requires_grad]).sum().backward()
+            torch.autograd.backward([f.float().square().sum() for f in features if f.requires_grad])
         self.require_gradient(part, "with freeze: false")

@@ -21,9 +21,10 @@ from anyloom.testing.checking import ConformanceError
 __all__ = ["HEAVY", "Asked", "ask_process", "no_network", "undeclared_modules"]
 
 HEAVY: Final = (
-    "torch transformers diffusers lightning numpy torchmetrics peft tokenizers pydantic soundfile soxr PIL av scipy "
-    "pandas sklearn librosa cv2 matplotlib tensorflow jax torchvision torchaudio"
-).split()
+    *("torch", "transformers", "diffusers", "lightning", "torchmetrics", "peft", "tokenizers", "pydantic", "numpy"),
+    *("scipy", "pandas", "sklearn", "matplotlib", "tensorflow", "jax", "torchvision", "torchaudio"),
+    *("PIL", "av", "cv2", "soundfile", "soxr", "librosa"),
+)
 """Modules that a ``plugin.py`` must not import: every ``anyloom`` command would wait for them."""
 
 _MARK: Final = "<answer of the probe>"

@@ -139,7 +139,7 @@ class LLMChecks(NeuralChecks):
         part = self.made(case, freeze=False).train()
         hidden = self.hidden(part, self.embeddings(case, part))
         if hidden.requires_grad:
-            (hidden * torch.randn_like(hidden)).sum().backward()
+            torch.autograd.backward((hidden * torch.randn_like(hidden)).sum())
         self.require_gradient(part, "with freeze: false")
 
     @check("encode plain text only, and leave special tokens out of decode")
