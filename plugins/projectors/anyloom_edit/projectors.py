@@ -48,6 +48,28 @@ class _SkipMLP(nn.Module):
         return y
 
 
+class _Gated(nn.Module):
+    """A two-layer map of the source whose units a hidden state shifts and gates; starts at zero.
+
+    With R units it holds all maps ``sum_r g_r(hidden) w_r act(v_r source + s_r(hidden))``: without the activation
+    these are the linear maps of rank R, mixed as the hidden state says (a bilinear layer of low rank).
+    """
+
+    def __init__(self, in_dim: int, out_dim: int, units: int) -> None:
+        super().__init__()
+        self.read = nn.Linear(out_dim, units)
+        self.control = nn.Linear(in_dim, 2 * units)
+        self.write = nn.Linear(units, out_dim)
+        nn.init.zeros_(self.write.weight)
+        nn.init.zeros_(self.write.bias)
+
+    def forward(self, x: Tensor, source: Tensor) -> Tensor:
+        """Map hidden states ``(..., in_dim)`` and sources ``(..., out_dim)`` to ``(..., out_dim)``."""
+        shift, gate = self.control(x).chunk(2, -1)
+        y: Tensor = self.write(F.gelu(self.read(source) + shift) * gate)
+        return y
+
+
 class CompareProjector(Projector):
     """Input projector: the feature itself, and products of neighbouring components with the source's.
 
@@ -63,6 +85,7 @@ class CompareProjector(Projector):
             hidden_dim: Width inside the correction of the feature's own path; by default twice the output width.
             products_dim: Width of the layer that reads the products.
             band: Neighbours on each side.
+            pair: Show that layer the two features too, beside their products.
             gain: Standard deviation of an embedding's component that the linear path starts with, for features of
                 unit size.
         """
@@ -70,13 +93,14 @@ class CompareProjector(Projector):
         hidden_dim: PositiveInt | None = None
         products_dim: PositiveInt = 256
         band: NonNegativeInt = 2
+        pair: bool = False
         gain: float = 0.5
 
     def __init__(self, config: Config, in_dim: int, out_dim: int) -> None:
         super().__init__(config, in_dim, out_dim)
         self.own = _SkipMLP(in_dim, out_dim, config.hidden_dim or 2 * out_dim)
         nn.init.normal_(self.own.skip.weight, std=config.gain * in_dim**-0.5)
-        width = in_dim * (2 * config.band + 1)
+        width = in_dim * (2 * config.band + 1 + 2 * config.pair)
         self.products = nn.Sequential(
             nn.Linear(width, config.products_dim), nn.GELU(), nn.Linear(config.products_dim, out_dim)
         )
@@ -93,8 +117,10 @@ class CompareProjector(Projector):
             return y
         if self.training:
             self._measure(x.detach())
-        pairs = (source / self.size)[..., None] * neighbours(x / self.size, self.config.band)
-        return y + self.products(torch.tanh(pairs).flatten(-2))
+        scaled, before = x / self.size, source / self.size
+        pairs = torch.tanh(before[..., None] * neighbours(scaled, self.config.band)).flatten(-2)
+        shown = torch.cat([pairs, scaled, before], -1) if self.config.pair else pairs
+        return y + self.products(shown)
 
     @torch.no_grad()
     def _measure(self, x: Tensor) -> None:
@@ -106,7 +132,9 @@ class CompareProjector(Projector):
 
 
 class ChangeProjector(Projector):
-    """Output projector: source + banded linear map of the source, chosen by the hidden state, + free part.
+    """Output projector: source + maps of the source that the hidden state chooses + free part.
+
+    The maps are banded linear ones and, if asked for, those of a gated layer, which reaches all components.
 
     Starts as the identity on the source: at first the model answers with what it was given.
     """
@@ -119,10 +147,12 @@ class ChangeProjector(Projector):
         Args:
             hidden_dim: Width inside the free part's correction; by default twice the input width.
             band: Neighbours on each side that a component of the result may depend on.
+            gated_units: Units of the gated layer; 0 leaves it out.
         """
 
         hidden_dim: PositiveInt | None = None
         band: NonNegativeInt = 3
+        gated_units: NonNegativeInt = 0
 
     def __init__(self, config: Config, in_dim: int, out_dim: int) -> None:
         super().__init__(config, in_dim, out_dim)
@@ -132,6 +162,7 @@ class ChangeProjector(Projector):
         self.band = nn.Linear(in_dim, out_dim * (2 * config.band + 1))
         nn.init.zeros_(self.band.weight)
         nn.init.zeros_(self.band.bias)
+        self.gated = _Gated(in_dim, out_dim, config.gated_units) if config.gated_units else None
 
     def forward(self, x: Tensor, source: Tensor | None = None) -> Tensor:
         """Features ``(..., out_dim)`` from hidden states ``(..., in_dim)`` and ``source`` ``(..., out_dim)``."""
@@ -139,4 +170,5 @@ class ChangeProjector(Projector):
         if source is None:
             return y
         around = neighbours(source, self.config.band)
-        return y + source + (self.band(x).unflatten(-1, around.shape[-2:]) * around).sum(-1)
+        y = y + source + (self.band(x).unflatten(-1, around.shape[-2:]) * around).sum(-1)
+        return y if self.gated is None else y + self.gated(x, source)

@@ -40,6 +40,31 @@ def test_change_starts_as_the_identity_and_can_be_any_banded_map() -> None:
     torch.testing.assert_close(projector(hidden, source), source + source @ matrix.T)
 
 
+def test_gated_units_learn_a_map_that_the_hidden_state_chooses_and_no_band_holds() -> None:
+    """Two full matrices chosen by the sign of a hidden number; the band alone explains almost nothing of them."""
+    torch.manual_seed(0)
+    maps = torch.randn(2, 12, 12) / 12**0.5
+
+    def error(gated_units: int) -> float:
+        projector = build("projector", "change", {"band": 1, "gated_units": gated_units}, in_dim=2, out_dim=12)
+        start = projector(torch.randn(4, 2), source := torch.randn(4, 12))
+        torch.testing.assert_close(start, source)
+        optimizer = torch.optim.Adam(projector.parameters(), 1e-2)
+        for _ in range(300):
+            source, kind = torch.randn(256, 12), torch.randint(0, 2, (256,))
+            hidden = torch.nn.functional.one_hot(kind, 2).float()
+            wanted = source + torch.einsum("boi,bi->bo", maps[kind], source)
+            loss = (projector(hidden, source) - wanted).square().mean()
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+        return loss.item()
+
+    without, with_gate = error(0), error(48)
+    assert without > 0.5
+    assert with_gate < 0.2 * without
+
+
 def test_compare_tells_pairs_of_equal_change_apart_from_others() -> None:
     """A linear probe on its products finds which of two maps relates a pair; one on the features themselves cannot."""
     projector = build("projector", "compare", {"products_dim": 64}, in_dim=DIM, out_dim=32).train()
