@@ -5,7 +5,7 @@ Shape legend: B samples, S positions, U distinct media of the batch, N places of
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -14,7 +14,7 @@ from torch import Tensor
 from anyloom.conversation.segments import Media
 from anyloom.data.feature_cache import FeatureCache
 from anyloom.interfaces.dataset import Sample
-from anyloom.model.interleave import IGNORE, Interleaved, Interleaver
+from anyloom.model.interleave import IGNORE, Interleaved, Interleaver, Run
 
 __all__ = ["Batch", "Collator", "MediaBatch", "SampleList"]
 
@@ -35,6 +35,8 @@ class MediaBatch:
         target: Whether the place is to be produced ``(N,)``, bool.
         decoder_place: Places with decoder targets ``(K,)``.
         decoder_targets: Decoder targets ``(K, ...)``, None if K is 0.
+        decoder_sources: For each of the K the medium of the place before it in its sample, preprocessed alike, None
+            where there is none; None for all if the decoder uses no sources.
     """
 
     keys: list[str]
@@ -46,6 +48,7 @@ class MediaBatch:
     target: Tensor
     decoder_place: Tensor
     decoder_targets: Tensor | None
+    decoder_sources: list[Tensor | None] | None = None
 
 
 class SampleList:
@@ -94,6 +97,7 @@ class Collator:
         encode: Encoder preprocessing by modality.
         decode: Decoder preprocessing by modality; empty when no diffusion loss is wanted.
         decode_limit: At most so many decoder targets per modality and batch (the loss is costly); None for all.
+        edits: Modalities whose decoders use sources.
         cache: Features that need no encoding again. Only a loader in the model's own process sees it fill.
     """
 
@@ -104,10 +108,11 @@ class Collator:
         decode: Mapping[str, Preprocess] | None = None,
         *,
         decode_limit: int | None = None,
+        edits: Collection[str] = (),
         cache: FeatureCache | None = None,
     ) -> None:
         self.interleaver, self.encode, self.decode = interleaver, dict(encode), dict(decode or {})
-        self.decode_limit, self.cache = decode_limit, cache
+        self.decode_limit, self.edits, self.cache = decode_limit, frozenset(edits), cache
 
     def __call__(self, samples: Sequence[Sample]) -> Batch:
         """Make a batch of samples."""
@@ -139,11 +144,11 @@ class Collator:
         media = dict(zip(slots, (run.media for _, run in places)))
         keys = [media[u].key for u in range(len(distinct))]
         fresh = [u for u, key in enumerate(keys) if self.cache is None or not self.cache.has(modality, key)]
-        targets = [n for n, (_, run) in enumerate(places) if run.target] if modality in self.decode else []
-        if self.decode_limit is not None:
-            stride = -(-len(targets) // self.decode_limit)
-            targets = targets[::stride] if targets else targets
-        decoded = [self.decode[modality](places[n][1].media) for n in targets]
+        targets = self._decoded_places(modality, [run for _, run in places])
+        before = [n - 1 if n and places[n - 1][0] == places[n][0] else None for n in targets]
+        wanted = {*targets, *(n for n in before if n is not None and modality in self.edits)}
+        decoded = {u: self.decode[modality](media[u]) for u in sorted({slots[n] for n in wanted})}
+        sources = [None if n is None else decoded[slots[n]] for n in before] if modality in self.edits else None
         return MediaBatch(
             keys=keys,
             fresh=torch.tensor(fresh, dtype=torch.long),
@@ -153,5 +158,12 @@ class Collator:
             start=torch.tensor([run.start for _, run in places]),
             target=torch.tensor([run.target for _, run in places]),
             decoder_place=torch.tensor(targets, dtype=torch.long),
-            decoder_targets=torch.stack(decoded) if decoded else None,
+            decoder_targets=torch.stack([decoded[slots[n]] for n in targets]) if targets else None,
+            decoder_sources=sources,
         )
+
+    def _decoded_places(self, modality: str, runs: Sequence[Run]) -> list[int]:
+        """Places that get a diffusion loss, evenly spread where there are more than the limit."""
+        targets = [n for n, run in enumerate(runs) if run.target] if modality in self.decode else []
+        stride = 1 if self.decode_limit is None or not targets else -(-len(targets) // self.decode_limit)
+        return targets[::stride]

@@ -17,6 +17,7 @@ from torch import Tensor
 from anyloom.conversation.segments import Conversation, Media, Message, Segment, Text
 from anyloom.data.batch import Batch
 from anyloom.errors import ConversationError
+from anyloom.model.decoding import Predicted, decode_answers
 
 if TYPE_CHECKING:
     from anyloom.model.model import AnyToAnyModel
@@ -37,6 +38,7 @@ class GenerationOptions(BaseModel):
         decode: Make media from predicted features. If False, media carry features only.
         steps: Denoising steps; None takes each decoder's own.
         guidance: Classifier-free guidance; None takes each decoder's own.
+        source_guidance: Guidance by the medium that is edited, for decoders that use one; None takes their own.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -49,6 +51,7 @@ class GenerationOptions(BaseModel):
     decode: bool = True
     steps: PositiveInt | None = None
     guidance: NonNegativeFloat | None = None
+    source_guidance: NonNegativeFloat | None = None
 
 
 @dataclass
@@ -58,6 +61,7 @@ class _Row:
     generator: torch.Generator
     forced: list[str]
     before: dict[str, Tensor]
+    media_before: dict[str, Media]
     segments: list[list[int] | tuple[str, list[Tensor]]] = field(default_factory=list)
     run: str | None = None
     planned: Tensor | None = None
@@ -116,10 +120,11 @@ def generate(
 
 def _prompt(
     model: AnyToAnyModel, conversations: Sequence[Conversation]
-) -> tuple[Tensor, Tensor, list[dict[str, Tensor]]]:
-    """Embeddings ``(B, S, H)`` and mask ``(B, S)`` of the prompts, padded on the left, and each one's last features."""
+) -> tuple[Tensor, Tensor, list[dict[str, Tensor]], list[dict[str, Media]]]:
+    """Embeddings ``(B, S, H)`` and mask ``(B, S)`` of the prompts, padded on the left; last features and last media."""
     collator = model.collator(diffusion=False)
-    batch = _to(collator.join([collator.interleaver(c, open_answer=True) for c in conversations]), model.device)
+    sequences = [collator.interleaver(c, open_answer=True) for c in conversations]
+    batch = _to(collator.join(sequences), model.device)
     features = {name: model.encode(name, media) for name, media in batch.media.items()}
     x, length = model.embed(batch, features), batch.attention_mask.shape[1]
     pad = length - batch.attention_mask.sum(1, keepdim=True)
@@ -130,7 +135,8 @@ def _prompt(
     for name, media in batch.media.items():
         for place, row in enumerate(media.row.tolist()):
             before[row][name] = features[name][place]
-    return x.gather(1, index) * mask[..., None], mask, before
+    media_before = [{run.media.modality: run.media for run in sequence.runs} for sequence in sequences]
+    return x.gather(1, index) * mask[..., None], mask, before, media_before
 
 
 def _to(batch: Batch, device: torch.device) -> Batch:
@@ -143,9 +149,9 @@ def _to(batch: Batch, device: torch.device) -> Batch:
 def _decode_tokens(
     model: AnyToAnyModel, conversations: Sequence[Conversation], seeds: Sequence[int], options: GenerationOptions
 ) -> list[_Row]:
-    x, mask, before = _prompt(model, conversations)
+    x, mask, before, media_before = _prompt(model, conversations)
     forced = [name for name, how in options.media.items() if how == "force"]
-    rows = [_Row(torch.Generator().manual_seed(s), list(forced), b) for s, b in zip(seeds, before)]
+    rows = [_Row(torch.Generator().manual_seed(s), list(forced), b, m) for s, b, m in zip(seeds, before, media_before)]
     banned = _banned(model, options, x.device)
     cache, position = None, (mask.cumsum(1) - 1).clamp_min(0)
     while True:
@@ -240,26 +246,14 @@ def _next_features(model: AnyToAnyModel, name: str, rows: list[_Row], hidden: Te
 def _messages(
     model: AnyToAnyModel, rows: list[_Row], seeds: Sequence[int], options: GenerationOptions
 ) -> list[Message]:
-    wanted: dict[str, list[tuple[int, int, Tensor]]] = {}
-    for r, row in enumerate(rows):
-        for s, segment in enumerate(row.segments):
-            if isinstance(segment, tuple):
-                wanted.setdefault(segment[0], []).append((r, s, torch.stack(segment[1])))
-    made: dict[tuple[int, int], Media] = {}
-    for name, items in wanted.items():
-        features = torch.stack([f for _, _, f in items])
-        decoder = model.decoder(name)
-        if decoder is None or not options.decode:
-            media = [Media(name, features=f) for f in features]
-        else:
-            media = decoder.generate(
-                features,
-                seeds=[seeds[r] + 7919 * s for r, s, _ in items],
-                steps=options.steps,
-                guidance=options.guidance,
-            )
-        for (r, s, f), item in zip(items, media):
-            made[r, s] = Media(name, item.data, key=item.key, meta=item.meta, features=f)
+    predicted = {
+        (r, s): Predicted(segment[0], torch.stack(segment[1]), seeds[r] + 7919 * s)
+        for r, row in enumerate(rows)
+        for s, segment in enumerate(row.segments)
+        if isinstance(segment, tuple)
+    }
+    how = {"steps": options.steps, "guidance": options.guidance, "source_guidance": options.source_guidance}
+    made = decode_answers(model, predicted, [row.media_before for row in rows], how if options.decode else None)
     return [
         Message("assistant", [_segment(model, made, r, s, x) for s, x in enumerate(row.segments)])
         for r, row in enumerate(rows)
