@@ -7,7 +7,8 @@
      "missing_files": [{"key", "path"}, ...],
      "made_files": [{"key", "path", "stage"}, ...],
      "models": [{"stage",
-                 "parts": [{"key", "component", "package", "licence", "parameters", "trainable", "bytes"}, ...],
+                 "parts": [{"key", "component", "package", "licence", "parameters", "trainable", "bytes",
+                            "networks": {name: parameters}}, ...],
                  "feature_spaces": {modality: {"name", "dim", "tokens", "scale"}},
                  "memory": {"inference", "training", "weights", "gradients", "optimizer"}}, ...],
      "files": [{"key", "path", "licence", "get", "present"}, ...]}
@@ -27,13 +28,13 @@ from typing import TYPE_CHECKING, Any
 from anyloom.cli.arguments import add_config_arguments, split_sources
 
 if TYPE_CHECKING:
-    from anyloom.config.schema import FileSource
-    from anyloom.model.inspection import MemoryEstimate, ModelInspection, NeededFile, PartRecord
+    from anyloom.model.inspection import MemoryEstimate, ModelInspection, PartRecord
     from anyloom.training.preflight import Findings
 
 __all__ = ["main"]
 
 _USER_ERROR = 2
+_LARGE = 1_000_000
 _NOTE = "activations come on top; they grow with batch size, sequence length and depth"
 
 
@@ -71,7 +72,9 @@ def _model_json(stage: str, model: ModelInspection) -> dict[str, Any]:
     keys = ("key", "component", "package", "licence", "parameters", "trainable")
     return {
         "stage": stage,
-        "parts": [{**{k: getattr(p, k) for k in keys}, "bytes": p.size} for p in model.parts],
+        "parts": [
+            {**{k: getattr(p, k) for k in keys}, "bytes": p.size, "networks": dict(p.networks)} for p in model.parts
+        ],
         "feature_spaces": {name: space.model_dump(mode="json") for name, space in model.spaces.items()},
         "memory": {
             "inference": memory.weights,
@@ -102,7 +105,9 @@ def _as_text(findings: Findings) -> list[str]:
     for file, stage in findings.made:
         made.setdefault(f"made: {file.path} is written by stage {stage!r}, for", []).append(file.key)
     lines += [f"{line} {', '.join(dict.fromkeys(keys))}" for line, keys in made.items()]
-    lines += [_missing(f, findings.source_of(f.path)) for f in findings.missing]
+    lines += [f"missing: {f.key}: there is no {f.path}" for f in findings.missing]
+    sources = [findings.source_of(f.path) for f in findings.missing]
+    lines += dict.fromkeys(f"to get {s.path}: {s.get}" for s in sources if s is not None)
     lines += [f"problem: {p}" for p in findings.problems]
     count = len(findings.problems) + len(findings.missing)
     return [*lines, "ok" if findings.ok else f"{count} problem{'s' if count > 1 else ''}"]
@@ -116,11 +121,6 @@ def _sources(findings: Findings) -> list[str]:
     return ["Files from elsewhere:", *_aligned(rows), ""]
 
 
-def _missing(file: NeededFile, source: FileSource | None) -> str:
-    line = f"missing: {file.key}: there is no {file.path}"
-    return line if source is None else f"{line}. To get it: {source.get}"
-
-
 def _distinct_models(findings: Findings) -> list[tuple[list[str], ModelInspection]]:
     """Models with the stages that have them; stages with equal tables are taken together."""
     found: dict[str, tuple[list[str], ModelInspection]] = {}
@@ -131,15 +131,19 @@ def _distinct_models(findings: Findings) -> list[tuple[list[str], ModelInspectio
 
 
 def _parts(parts: Sequence[PartRecord]) -> list[str]:
-    rows = [("KEY", "COMPONENT", "PACKAGE", "PARAMETERS", "TRAINABLE", "MEMORY", "LICENCE")]
-    rows += [(p.key, p.component, p.package, *_numbers([p]), p.licence) for p in parts]
-    return _aligned([*rows, ("total", "", "", *_numbers(parts), "")])
+    rows = [("KEY", "COMPONENT", "PARAMETERS", "FROZEN", "TRAINABLE", "MEMORY", "LICENCE")]
+    for part in parts:
+        rows.append((part.key, part.component, *_numbers([part]), part.licence))
+        large = {name: count for name, count in part.networks.items() if count >= _LARGE}
+        if len(large) > 1:
+            rows += [(f"  {name}", "", _count(count), "", "", "", "") for name, count in large.items()]
+    return _aligned([*rows, ("total", "", *_numbers(parts), "")])
 
 
-def _numbers(parts: Sequence[PartRecord]) -> tuple[str, str, str]:
-    """Parameters, trainable parameters and bytes."""
-    sums = (sum(p.parameters for p in parts), sum(p.trainable for p in parts))
-    return _count(sums[0]), _count(sums[1]), _size(sum(p.size for p in parts))
+def _numbers(parts: Sequence[PartRecord]) -> tuple[str, str, str, str]:
+    """Parameters, those that stay fixed, those that are trained, and bytes."""
+    every, trained = sum(p.parameters for p in parts), sum(p.trainable for p in parts)
+    return _count(every), _count(every - trained), _count(trained), _size(sum(p.size for p in parts))
 
 
 def _spaces(model: ModelInspection) -> list[str]:

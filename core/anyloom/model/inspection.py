@@ -37,6 +37,7 @@ class PartRecord:
         trainable: Number of those that training changes.
         size: Bytes of all parameters and buffers.
         trainable_size: Bytes of the trainable parameters.
+        networks: Parameters of each of its modules that has some, by name.
     """
 
     key: str
@@ -47,6 +48,7 @@ class PartRecord:
     trainable: int
     size: int
     trainable_size: int
+    networks: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -176,4 +178,5 @@ def _record(key: str, part: NeuralComponent, options: Mapping[str, Any], *, fixe
         sum(p.numel() for p in trainable),
         part.stored_bytes(),
         sum(p.numel() * p.element_size() for p in trainable),
+        {n: c for n, m in part.named_children() if (c := sum(p.numel() for p in m.parameters()))},
     )

@@ -47,6 +47,8 @@ class AnyToAnyModule(TrainingModule):
             start_from: Folder of a saved model whose tensors to start from.
             gradient_norms: Log the norm of each term's gradient at the LLM every so many steps; 0 never does.
             metrics: Metric components by a key of the user's choice.
+            save_frozen: Write frozen parts that came from files of their own into the result too; otherwise it refers
+                to those files and their SHA-256.
         """
 
         optimizer: OptimizerConfig = OptimizerConfig()
@@ -54,6 +56,7 @@ class AnyToAnyModule(TrainingModule):
         start_from: Path | None = None
         gradient_norms: NonNegativeInt = 0
         metrics: dict[str, dict[str, Any]] = {}  # noqa: RUF012 - pydantic copies defaults
+        save_frozen: bool = True
 
     def __init__(self, config: Config, model: dict[str, Any]) -> None:
         super().__init__(config, model)
@@ -153,7 +156,7 @@ class AnyToAnyModule(TrainingModule):
 
     def save_result(self, folder: Path) -> None:
         """Write the model as a folder that ``AnyToAnyModel.from_pretrained`` loads."""
-        self.model.save_pretrained(folder)
+        self.model.save_pretrained(folder, include_frozen=self.config.save_frozen)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Leave out what the config's files fill again."""

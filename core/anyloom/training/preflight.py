@@ -169,8 +169,8 @@ class _Check:
     def _sources(self) -> None:
         used = used_files(self.sections)
         self.findings.sources |= used
-        listed = {file.path for file in self.findings.missing}
-        entries = [(key, entry.path) for key, entry in used.items() if entry.path not in listed]
+        listed = [file.path for file in self.findings.missing]
+        entries = [(k, e.path) for k, e in used.items() if not any(path.is_relative_to(e.path) for path in listed)]
         self._files([NeededFile(f"files.{key}", path, path.exists()) for key, path in entries])
 
     def _files(self, files: Sequence[NeededFile]) -> None:

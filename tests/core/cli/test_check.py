@@ -60,10 +60,11 @@ def test_the_json_form_is_stable(tmp_path: Path, config: dict[str, Any], capsys:
     (model,) = value["models"]
     assert list(model) == ["stage", "parts", "feature_spaces", "memory"]
     parts = {p["key"]: p for p in model["parts"]}
-    keys = ["key", "component", "package", "licence", "parameters", "trainable", "bytes"]
+    keys = ["key", "component", "package", "licence", "parameters", "trainable", "bytes", "networks"]
     assert all(list(p) == keys for p in parts.values())
     assert parts["model.encoders.eye"]["package"] == "parts"
     assert parts["model.decoders.brush"]["trainable"] == 0
+    assert set(parts["model.decoders.brush"]["networks"]) == {"unet", "autoencoder"}
     assert parts["model.modalities.image.input_projector"]["component"] == "mlp"
     assert model["feature_spaces"]["image"] == {"name": "patch-image", "dim": DIM, "tokens": 1, "scale": "raw"}
     memory = model["memory"]
