@@ -7,8 +7,14 @@ from anyloom.discovery import CommandSpec, RecipeSpec, hookimpl
 
 @hookimpl
 def anyloom_recipes() -> list[RecipeSpec]:
-    """The small model that trains in minutes, and its presentation."""
+    """The paper's model, the small model that trains in minutes, and its presentation."""
     return [
+        RecipeSpec(
+            name="codi2",
+            package="anyloom_codi2",
+            path="codi2.yaml",
+            summary="CoDi-2 in full size: Llama 2, ImageBind, SD unCLIP, AudioLDM2, zeroscope",
+        ),
         RecipeSpec(
             name="mini",
             package="anyloom_codi2",
