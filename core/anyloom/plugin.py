@@ -58,4 +58,5 @@ def anyloom_commands() -> list[CommandSpec]:
         CommandSpec(name="test", target="anyloom.cli.train:test", summary="run the test loop"),
         CommandSpec(name="predict", target="anyloom.cli.train:predict", summary="generate answers for a data set"),
         CommandSpec(name="generate", target="anyloom.cli.generate:main", summary="answer one conversation"),
+        CommandSpec(name="evaluate", target="anyloom.cli.evaluate:main", summary="run an evaluation suite on a model"),
     ]

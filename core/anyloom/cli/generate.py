@@ -9,12 +9,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from anyloom.config.compose import compose
-from anyloom.errors import CheckpointError, ConfigError, ConversationError
+from anyloom.cli.arguments import split_sources
+from anyloom.cli.model_argument import HELP, load_named_model, placed
+from anyloom.errors import ConfigError, ConversationError
 
 if TYPE_CHECKING:
     from anyloom.conversation import Conversation
-    from anyloom.model.model import AnyToAnyModel
 
 __all__ = ["main"]
 
@@ -31,18 +31,22 @@ class _InOrder(argparse.Action):
 
 def main(arguments: Sequence[str]) -> int:
     """Run ``anyloom generate`` with the words after it."""
-    options = _parser().parse_args(list(arguments))
+    options = _parser().parse_intermixed_args(list(arguments))
     if not options.segments and options.conversation is None:
         raise ConversationError("nothing is asked", where="generate", fix="give --text, --media or --conversation")
     conversation = _conversation(options)
-    model = _placed(_model(options.model, options.overrides), options.device)
+    sources, overrides = split_sources(options)
+    if len(sources) > 1:
+        raise ConfigError(f"{len(sources)} models are named, one can answer", where=" ".join(sources))
+    named = load_named_model(sources[0] if sources else None, overrides)
+    model = placed(named.model, options.device)
     media = {name: how for how, name in options.how}
     for name, how in media.items():
         if how == "force" and name in model.config.modalities and model.decoder(name) is None:
             raise ConversationError(
                 f"the model has no decoder for {name!r}", where="--force", fix="set one in model.modalities"
             )
-    chosen = ("max_new_tokens", "max_media", "temperature", "top_p", "steps", "guidance")
+    chosen = ("max_new_tokens", "max_media", "temperature", "top_p", "steps", "guidance", "source_guidance")
     given = {k: getattr(options, k) for k in chosen if getattr(options, k) is not None}
     answer = model.generate(conversation, media=media, seed=options.seed, **given)
     _write(conversation, answer, options.output)
@@ -54,8 +58,7 @@ def _parser() -> argparse.ArgumentParser:
         prog="anyloom generate",
         description="Answer one conversation. --text and --media may be mixed; their order is the message's order.",
     )
-    parser.add_argument("model", metavar="MODEL", help="folder of a saved model, or a config file or recipe")
-    parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="overrides, where MODEL is a config")
+    parser.add_argument("sources", nargs="*", metavar="MODEL|KEY=VALUE", help=f"{HELP}; overrides for a config")
     message = parser.add_argument_group("what is asked")
     message.add_argument("--text", action=_InOrder, dest="segments", help="a piece of the user's message")
     message.add_argument("--media", action=_InOrder, dest="segments", metavar="FILE", help="a file in the message")
@@ -75,6 +78,7 @@ def _parser() -> argparse.ArgumentParser:
     answer.add_argument("--top-p", type=float, help="nucleus of text sampling")
     answer.add_argument("--steps", type=int, help="denoising steps of the decoders")
     answer.add_argument("--guidance", type=float, help="classifier-free guidance of the decoders")
+    answer.add_argument("--source-guidance", type=float, help="guidance by the medium that is edited")
     answer.add_argument("--device", default="cpu", help="where the model runs, such as cuda; default: cpu")
     answer.add_argument("--output", type=Path, default=Path("generated"), metavar="FOLDER", help="default: generated")
     return parser
@@ -102,41 +106,6 @@ def _conversation(options: argparse.Namespace) -> Conversation:
             "the conversation ends with an answer", where="--conversation", fix="ask something with --text or --media"
         )
     return Conversation(messages)
-
-
-def _model(source: str, overrides: list[str]) -> AnyToAnyModel:
-    """Load a saved folder, or what a config has trained, or build what it describes."""
-    from anyloom.model.model import AnyToAnyModel
-
-    path = Path(source)
-    if path.is_dir():
-        if overrides:
-            raise CheckpointError("a saved model takes no overrides", where=source, fix="give its config instead")
-        return AnyToAnyModel.from_pretrained(path)
-    sections = compose([source], overrides)
-    stages = [compose([source], overrides, stage=name) for name in sections.get("stages") or {}]
-    for result in [s["result"] for s in (sections, *reversed(stages)) if s.get("result")]:
-        if _is_model(Path(result)) and not overrides:
-            print(f"model: {result}", file=sys.stderr)
-            return AnyToAnyModel.from_pretrained(result)
-    print("note: the config names no trained model folder; parts without weights are random", file=sys.stderr)
-    return AnyToAnyModel.from_config(source, overrides).eval()
-
-
-def _placed(model: AnyToAnyModel, device: str) -> AnyToAnyModel:
-    """Move the model."""
-    try:
-        return model.to(device)
-    except (RuntimeError, AssertionError) as error:  # torch names the devices it knows, or says what it lacks
-        raise ConfigError(str(error).splitlines()[0], where="--device") from error
-
-
-def _is_model(folder: Path) -> bool:
-    file = folder / "config.json"
-    try:
-        return "model" in json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return False
 
 
 def _write(conversation: Conversation, answer: Any, folder: Path) -> None:

@@ -34,10 +34,12 @@ def _table(head: Sequence[str], rows: Sequence[str], words: Sequence[int] = ()) 
     return f'<div class="scroll"><table><thead><tr>{cells}</tr></thead><tbody>{body}</tbody></table></div>'
 
 
-def _shown(value: float | None, form: str) -> str:
+def _shown(value: float | None, error: float | None, form: str) -> str:
     if value is None:
         return "–"
-    return f"{100 * value:.1f} %" if form == "percent" else f"{value:.3f}"
+    scale, digits, unit = (100, 1, " %") if form == "percent" else (1, 3, "")
+    spread = "" if error is None else f' <span class="soft">± {scale * error:.{digits}f}</span>'
+    return f"{scale * value:.{digits}f}{spread}{unit}"
 
 
 def measure_table(measure: Measure) -> str:
@@ -54,8 +56,8 @@ def _measured_row(measure: Measure, row: MeasuredRow) -> str:
     known = [v for v in row.values if v is not None]
     best = (max if measure.better == "higher" else min)(known) if len(set(known)) > 1 else None
     cells = "".join(
-        f"<td{' class=best' if value is not None and value == best else ''}>{_shown(value, measure.form)}</td>"
-        for value in row.values
+        f"<td{' class=best' if value is not None and value == best else ''}>{_shown(value, error, measure.form)}</td>"
+        for value, error in zip(row.values, row.errors or [None] * len(row.values))
     )
     label = f"<td{' class=part' if row.part else ''}>{escape(row.label)}</td>"
     return f"<tr>{label}{cells}<td>{row.count:,}</td></tr>"

@@ -84,6 +84,12 @@ def _compared(given: Tensor, target: Tensor, suffix: str) -> dict[str, float | N
 def _explained(modality: str) -> dict[str, ValueInfo]:
     """What the values are."""
     return {
+        "error": ValueInfo(
+            f"Feature error ({modality})",
+            "Mean squared error of the predicted feature.",
+            better="lower",
+            form="number",
+        ),
         "relative": ValueInfo(
             f"Feature error relative to copying the input ({modality})",
             "Squared error of the predicted feature, divided by that of the input's own feature. Below 1 the model is "

@@ -42,7 +42,7 @@ class Retrieval(GroupedMeans):
         Args:
             modality: Modality of the target.
             tasks: Tasks that count; None takes every sample with candidates.
-            examples: Numbers of example pairs that count; None takes all.
+            examples: Numbers of example pairs that count, for samples that have one; None takes all.
             answer: ``predicted``, ``decoded`` or ``reconstructed``: what is compared, see above.
             top: The k of top-k.
             dataset: Data set component with a method ``media(key)`` that gives candidates by key, and perhaps
@@ -101,8 +101,8 @@ class Retrieval(GroupedMeans):
 
     def wants(self, sample: Sample) -> bool:
         """Samples with candidates whose target is of the modality."""
-        examples = self.config.examples
-        chosen = examples is None or sample.provenance.get("k") in examples
+        examples, k = self.config.examples, sample.provenance.get("k")
+        chosen = examples is None or k is None or k in examples
         chosen = chosen and wants_media(sample, self.config.modality, self.config.tasks)
         return chosen and bool(sample.provenance.get("candidates"))
 

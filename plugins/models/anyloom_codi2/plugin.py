@@ -20,12 +20,22 @@ def anyloom_recipes() -> list[RecipeSpec]:
             package="anyloom_codi2",
             path="mini.yaml",
             summary="CoDi-2 with small numbers: trains on two CPU cores from the starter pack",
+            command="anyloom fit mini --stage all",
+            weights="weights",
         ),
         RecipeSpec(
             name="demo",
             package="anyloom_codi2",
             path="demo.yaml",
             summary="mini, with what 'anyloom demo' measures and shows",
+            command="anyloom demo --from-scratch",
+        ),
+        RecipeSpec(
+            name="in-context",
+            package="anyloom_codi2",
+            path="suite.yaml",
+            summary="evaluation suite: in-context and text edits, captions, sequences, sounds, decoders",
+            command="anyloom evaluate --suite in-context",
         ),
     ]
 

@@ -1,0 +1,113 @@
+"""``anyloom evaluate``: runs an evaluation suite on a model; results for machines and people.
+
+Writes ``results.json`` (:mod:`anyloom.evaluation.results` describes it) and ``report.html``, prints the tables.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from anyloom.cli.arguments import split_sources
+from anyloom.cli.model_argument import HELP, NamedModel, load_named_model, placed
+from anyloom.errors import ConfigError
+
+if TYPE_CHECKING:
+    from anyloom.evaluation.results import Results
+    from anyloom.evaluation.suite import Suite
+
+__all__ = ["main"]
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run ``anyloom evaluate`` with the words after it."""
+    options = _parser().parse_intermixed_args(list(arguments))
+    sources, overrides = split_sources(options)
+    if len(sources) > 1:
+        raise ConfigError(f"{len(sources)} models are named, one can be evaluated", where=" ".join(sources))
+    suite = _suite(options.suite, options.queries, overrides)
+    named = load_named_model(sources[0] if sources else None)
+    placed(named.model, options.device)
+    results = _run(named, suite, options.seed, options.output, shlex.join(["anyloom", "evaluate", *arguments]))
+    _print(suite, results)
+    print(f"\nresults: {options.output / 'results.json'}\nreport: {options.output / 'report.html'}")
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="anyloom evaluate", description="Run an evaluation suite on a model.")
+    parser.add_argument("sources", nargs="*", metavar="MODEL|KEY=VALUE", help=f"{HELP}; overrides for the suite")
+    parser.add_argument("--suite", help="recipe or YAML file with a suite; by default the only one that is installed")
+    parser.add_argument("--queries", type=int, metavar="N", help="samples per task, at most; default: the suite's")
+    parser.add_argument("--seed", type=int, default=0, help="of samples and answers; default: 0")
+    parser.add_argument("--device", default="cpu", help="where the model runs, such as cuda; default: cpu")
+    parser.add_argument("--output", type=Path, default=Path("evaluation"), metavar="FOLDER", help="default: evaluation")
+    return parser
+
+
+def _suite(name: str | None, queries: int | None, overrides: Sequence[str]) -> Suite:
+    from anyloom.evaluation.suite import read_suite, suites
+
+    if name is None:
+        known = suites()
+        if len(known) != 1:
+            raise ConfigError("which suite?", where="--suite", fix=f"suites: {', '.join(known) or 'none'}")
+        name = known[0]
+    more = [] if queries is None else [f"variables.suite.queries={queries}"]
+    return read_suite(name, [*overrides, *more])
+
+
+def _run(named: NamedModel, suite: Suite, seed: int, output: Path, command: str) -> Results:
+    from anyloom import __version__
+    from anyloom.evaluation.environment import environment
+    from anyloom.evaluation.page import make_report
+    from anyloom.evaluation.runner import run_suite
+    from anyloom.report import write_report
+
+    results, shown = run_suite(named.model, suite, seed=seed, advance=_Progress())
+    results.facts |= {
+        "model": named.name,
+        "anyloom": __version__,
+        "command": command,
+        "weights": _hashes(named.folder),
+        "environment": environment(),
+    }
+    results.write(output / "results.json")
+    write_report(output / "report.html", make_report(suite, results, shown))
+    return results
+
+
+def _hashes(folder: Path | None) -> dict[str, str]:
+    """SHA-256 of the weight files of a saved model."""
+    from anyloom.model.weights import sha256
+
+    return {} if folder is None else {f.name: sha256(f) for f in sorted(folder.glob("*.safetensors"))}
+
+
+def _print(suite: Suite, results: Results) -> None:
+    from anyloom.evaluation.tables import tables_of, text_of
+
+    for table in tables_of(suite, results):
+        print(text_of(table) + "\n")
+    for comparison, test in results.tests:
+        print(f"{comparison.label}: {test.wins} better, {test.losses} worse, {test.ties} equal, p = {test.p:.2g}")
+
+
+class _Progress:
+    """What is being done, on one line of a terminal; elsewhere a line per task."""
+
+    def __init__(self) -> None:
+        self._last = ""
+
+    def __call__(self, doing: str, share: float) -> None:
+        if sys.stderr.isatty():
+            end = "\n" if share >= 1 else ""
+            sys.stderr.write(f"\r\x1b[2K{doing}  {min(share, 1.0):4.0%}{end}")
+            sys.stderr.flush()
+        elif doing != self._last:
+            print(doing, file=sys.stderr)
+        self._last = doing

@@ -1,0 +1,130 @@
+"""What came out of a suite, as a JSON file that stays readable when the suite changes.
+
+``results.json`` holds one object::
+
+    {"format": 1,
+     "suite", "title", "split", "queries", "seed", "command", "seconds",
+     "model": what was evaluated, "weights": {file: SHA-256}, "parameters": {part: count},
+     "environment": {"anyloom": version, ...},
+     "measures": {"<metric>/<value>": {"title", "explanation", "better", "form"}},
+     "values": {"<metric>/<group>/<value>": {"value", "count", "error"}},
+     "tests": [{"label", "value", "better", "than", "wins", "losses", "ties", "p"}]}
+
+``count`` is the number of samples behind a value and ``error`` its standard error, null where there is none.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from anyloom.errors import CheckpointError
+from anyloom.evaluation.sign_test import SignTest
+from anyloom.evaluation.suite import ComparisonSettings
+from anyloom.interfaces.metric import ValueInfo
+
+__all__ = ["Results", "Value", "count_name", "named_parts"]
+
+_FORMAT: Final = 1
+
+
+@dataclass(frozen=True)
+class Value:
+    """One measured value.
+
+    Args:
+        value: The value.
+        count: Samples behind it; 0 if unknown.
+        error: Its standard error; None if unknown.
+    """
+
+    value: float
+    count: int = 0
+    error: float | None = None
+
+
+@dataclass
+class Results:
+    """Everything in ``results.json``.
+
+    Args:
+        facts: Plain values about the run: suite, model, weights, command, seed and so on.
+        values: Measured values by ``<metric>/<group>/<value>``.
+        measures: What they are, by ``<metric>/<value>``.
+        tests: Sign tests with what they compared.
+    """
+
+    facts: dict[str, Any] = field(default_factory=dict)
+    values: dict[str, Value] = field(default_factory=dict)
+    measures: dict[str, ValueInfo] = field(default_factory=dict)
+    tests: list[tuple[ComparisonSettings, SignTest]] = field(default_factory=list)
+
+    def add(self, metric: str, measures: Mapping[str, ValueInfo]) -> None:
+        """Take in what a metric says of its values."""
+        self.measures |= {f"{metric}/{name}": info for name, info in measures.items()}
+
+    def info(self, name: str) -> ValueInfo | None:
+        """What a value is; a baseline is what its measure is."""
+        metric, _, value = named_parts(name)
+        found = [n for n in self.measures if f"{metric}/{value}" == n or f"{metric}/{value}".startswith(n + "_")]
+        return self.measures[max(found, key=len)] if found else None
+
+    def write(self, path: Path) -> None:
+        """Write the file, whole or not at all."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        content = {
+            "format": _FORMAT,
+            **self.facts,
+            "measures": {n: asdict(i) for n, i in self.measures.items()},
+            "values": {n: asdict(v) for n, v in self.values.items()},
+            "tests": [{**c.model_dump(), **asdict(t)} for c, t in self.tests],
+        }
+        draft = path.with_name(path.name + ".part")
+        draft.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        draft.replace(path)
+
+    @classmethod
+    def read(cls, path: Path) -> Results:
+        """Read a file that :meth:`write` wrote.
+
+        Raises:
+            anyloom.errors.CheckpointError: It is not such a file.
+        """
+        try:
+            content = json.loads(path.read_text(encoding="utf-8"))
+            if content.pop("format") != _FORMAT:
+                raise ValueError("another format")
+            values = {n: Value(**v) for n, v in content.pop("values").items()}
+            measures = {n: ValueInfo(**i) for n, i in content.pop("measures").items()}
+            tests = [
+                (
+                    ComparisonSettings(**{k: t[k] for k in ComparisonSettings.model_fields}),
+                    SignTest(**{k: t[k] for k in ("wins", "losses", "ties", "p")}),
+                )
+                for t in content.pop("tests")
+            ]
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            raise CheckpointError(
+                f"these are no results of an evaluation ({error})", where=str(path), fix="run 'anyloom evaluate' again"
+            ) from error
+        return cls(content, values, measures, tests)
+
+
+def named_parts(name: str) -> tuple[str, str, str]:
+    """Metric, group and value of a name.
+
+    >>> named_parts("retrieval/exemplar/tone/k1/hard_top1")
+    ('retrieval', 'exemplar/tone/k1', 'hard_top1')
+    """
+    metric, _, rest = name.partition("/")
+    group, _, value = rest.rpartition("/")
+    return metric, group, value
+
+
+def count_name(name: str) -> str:
+    """Name of the number of samples behind a value."""
+    metric, group, _ = named_parts(name)
+    return f"{metric}/{group}/count"

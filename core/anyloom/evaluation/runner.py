@@ -1,0 +1,115 @@
+"""Runs a suite on a model."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+
+from anyloom.building import build_named
+from anyloom.data.feature_cache import FeatureCache
+from anyloom.data.module import AnyToAnyData
+from anyloom.errors import ConfigError, nearest
+from anyloom.evaluation.draw import pick
+from anyloom.evaluation.results import Results, Value, count_name
+from anyloom.evaluation.sign_test import SignTest, compare
+from anyloom.evaluation.suite import ComparisonSettings, Suite
+from anyloom.interfaces.dataset import Sample
+from anyloom.interfaces.metric import Evaluated, Metric
+from anyloom.model.model import AnyToAnyModel
+from anyloom.training.cache_rules import frozen_problems
+from anyloom.training.measure import answer_samples, measure
+
+__all__ = ["answers_to_show", "measured", "run_suite", "samples_of"]
+
+Advance = Callable[[str, float], None]
+
+
+def run_suite(
+    model: AnyToAnyModel, suite: Suite, *, seed: int = 0, advance: Advance
+) -> tuple[Results, list[Evaluated]]:
+    """Measure a model and answer a few samples to show.
+
+    Args:
+        model: The model, in eval mode and on its device.
+        suite: What to ask.
+        seed: Of the choice of samples and of the answers.
+        advance: Told what is being done and which share of it is over.
+
+    Returns:
+        The results, with facts about samples and time alone; and the samples to show with decoded answers.
+    """
+    started = time.monotonic()
+    if model.cache is None and not frozen_problems(model.parts):
+        model.cache = FeatureCache()
+    samples = samples_of(suite)
+    metrics: dict[str, Metric] = {
+        k: build_named("metric", v, where=f"variables.suite.metrics.{k}") for k, v in suite.metrics.items()
+    }
+    chosen = pick(samples, suite.queries, seed, limits=suite.limits)
+    results = measured(model, chosen, metrics, seed=seed, batch_size=suite.batch_size, advance=advance)
+    results.tests = [(c, _tested(c, metrics)) for c in suite.comparisons]
+    shown = answers_to_show(model, suite, samples, seed=seed, advance=advance)
+    results.facts |= {
+        "title": suite.title,
+        "split": suite.split,
+        "queries": suite.queries,
+        "seed": seed,
+        "seconds": round(time.monotonic() - started, 1),
+        "parameters": {n: sum(p.numel() for p in c.parameters()) for n, c in model.parts.components().items()},
+    }
+    return results, shown
+
+
+def samples_of(suite: Suite) -> list[Sample]:
+    """All samples of the suite's split."""
+    everything = AnyToAnyData(suite.data).samples(suite.split)
+    return [everything[i] for i in range(len(everything))]
+
+
+def measured(
+    model: AnyToAnyModel,
+    samples: Sequence[Sample],
+    metrics: Mapping[str, Metric],
+    *,
+    seed: int,
+    batch_size: int,
+    advance: Advance,
+) -> Results:
+    """Values with counts and standard errors. Samples of a kind are answered together."""
+    order = sorted(samples, key=lambda s: (s.task, s.provenance.get("k", 0)))
+    found = measure(model, order, metrics, seed=seed, batch_size=batch_size, advance=partial(advance, "measuring"))
+    results = Results()
+    errors: dict[str, float] = {}
+    for key, metric in metrics.items():
+        results.add(key, metric.measures)
+        errors |= {f"{key}/{name}": e for name, e in metric.standard_errors().items()} if metric.update_called else {}
+    for name, value in found.items():
+        if not name.endswith("/count"):
+            results.values[name] = Value(value, round(found.get(count_name(name), 0)), errors.get(name))
+    return results
+
+
+def _tested(comparison: ComparisonSettings, metrics: Mapping[str, Metric]) -> SignTest:
+    key, _, value = comparison.value.partition("/")
+    if key not in metrics:
+        raise ConfigError(
+            f"no metric of the suite is called {key!r}", where="variables.suite.comparisons", fix=nearest(key, metrics)
+        )
+    metric = metrics[key]
+    scores = metric.scores() if metric.update_called else []
+    info = metric.measures.get(value)
+    lower = info is not None and info.better == "lower"
+    return compare(scores, value, comparison.better, comparison.than, lower=lower)
+
+
+def answers_to_show(
+    model: AnyToAnyModel, suite: Suite, samples: Sequence[Sample], *, seed: int, advance: Advance
+) -> list[Evaluated]:
+    """A few samples of each task with decoded answers, drawn by chance."""
+    chosen = pick(samples, suite.shown, seed + 1, examples=suite.shown_examples) if suite.shown else []
+    shown: list[Evaluated] = []
+    for start in range(0, len(chosen), suite.batch_size):
+        advance("answering samples to show", start / len(chosen))
+        shown += answer_samples(model, chosen[start : start + suite.batch_size], seed=seed + start, decode=True)
+    return shown

@@ -1,0 +1,135 @@
+"""What a suite asks and how it is shown: the section ``variables.suite`` of a recipe."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveInt
+
+from anyloom.config.compose import compose
+from anyloom.config.validation import validate
+from anyloom.errors import ConfigError, nearest
+
+__all__ = ["ComparisonSettings", "HeadlineSettings", "Suite", "TableSettings", "read_suite", "suites"]
+
+_KEY = "variables.suite"
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class HeadlineSettings(_Section):
+    """One number at the top of a report.
+
+    Args:
+        value: Name of a measured value, ``<metric>/<group>/<value>``.
+        label: What it says, in a few words.
+    """
+
+    value: str
+    label: str
+
+
+class TableSettings(_Section):
+    """One table: rows are groups of samples, columns are values.
+
+    Args:
+        title: Heading.
+        explanation: How to read it; by default what the metric says of the first column.
+        rows: Group by the row's label; a label that begins with a space is a part of the row above.
+        columns: Name of a value by the column's heading, with ``{}`` where the row's group goes, such as
+            ``retrieval/{}/k1/hard_top1``. Rows and columns without any measured value are left out.
+    """
+
+    title: str
+    explanation: str = ""
+    rows: dict[str, str]
+    columns: dict[str, str]
+
+
+class ComparisonSettings(_Section):
+    """A sign test over queries that two groups have in common.
+
+    Args:
+        label: What would be shown, such as "one example helps".
+        value: ``<metric>/<value>``, a value that every sample has.
+        better: Group that is expected to be better.
+        than: The other group.
+    """
+
+    label: str
+    value: str
+    better: str
+    than: str
+
+
+class Suite(_Section):
+    """An evaluation suite.
+
+    Args:
+        title: Heading of the report.
+        summary: What is asked, in plain words; empty lines separate paragraphs.
+        data: Data section with the data sets.
+        split: Split whose subjects were in no training data.
+        queries: Samples per task and number of examples, at most.
+        limits: Fewer for some tasks.
+        metrics: Metric components by a key of the suite's choice.
+        tables: What is printed and reported, in order.
+        comparisons: Sign tests.
+        headlines: Numbers at the top of the report.
+        tasks: What each task asks, in plain words, for samples that are shown.
+        shown: Samples to show per task.
+        shown_examples: Show samples whose number of examples is nearest to this.
+        batch_size: Samples answered together.
+        attributions: Lists of what, author, licence, source.
+    """
+
+    title: str
+    summary: str = ""
+    data: dict[str, Any]
+    split: str = "test"
+    queries: PositiveInt = 300
+    limits: dict[str, PositiveInt] = Field(default_factory=dict)
+    metrics: dict[str, dict[str, Any]]
+    tables: tuple[TableSettings, ...] = ()
+    comparisons: tuple[ComparisonSettings, ...] = ()
+    headlines: tuple[HeadlineSettings, ...] = ()
+    tasks: dict[str, str] = Field(default_factory=dict)
+    shown: NonNegativeInt = 4
+    shown_examples: NonNegativeInt = 1
+    batch_size: PositiveInt = 64
+    attributions: tuple[tuple[str, str, str, str], ...] = ()
+
+
+def suites() -> list[str]:
+    """Names of the recipes of all plugins that are suites."""
+    from anyloom.discovery import get_registry
+
+    return [name for name in get_registry().recipes if _section(name) is not None]
+
+
+def _section(recipe: str) -> Any:
+    try:
+        return compose([recipe]).get("variables", {}).get("suite")
+    except ConfigError:  # somebody else's recipe; whoever asks for it by name is told
+        return None
+
+
+def read_suite(name: str, overrides: Sequence[str] = ()) -> Suite:
+    """Read a suite.
+
+    Args:
+        name: Name of a recipe or path of a YAML file with a section ``variables.suite``.
+        overrides: Dotted overrides such as ``variables.suite.queries=20``.
+
+    Raises:
+        anyloom.errors.ConfigError: There is none of that name, or its section is wrong; names the YAML key.
+    """
+    section = compose([name], overrides).get("variables", {}).get("suite")
+    if section is None:
+        known = suites()
+        fix = nearest(name, known) or f"suites: {', '.join(known) or 'none'}"
+        raise ConfigError(f"the recipe {name!r} is no evaluation suite", where=_KEY, fix=fix)
+    return validate(Suite, section, where=_KEY)
