@@ -34,10 +34,11 @@ class ModalityChecks(ComponentChecks):
     def test_declares_name_and_suffixes(self, case: ModalityCase) -> None:
         """It names its modality and its file suffixes."""
         io = case.build()
-        require(io.modality == case.spec.name, f"its modality is {io.modality!r}, its record says {case.spec.name!r}")
         require(bool(io.suffixes), "it names no suffix")
         wrong = [s for s in io.suffixes if not re.fullmatch(r"\.[a-z0-9.]+", s)]
         require(not wrong, f"the suffix {wrong[:1]} is not lower case with a dot")
+        require(io.modality == case.media[0].modality, f"its modality is {io.modality!r}")
+        require(io.modality == case.spec.name, f"its modality is {io.modality!r}, its record says {case.spec.name!r}")
 
     @check("write all that read() needs, and read it in the layout and scale that was written")
     def test_written_media_are_read_again(self, case: ModalityCase) -> None:
