@@ -58,7 +58,7 @@ class SDConfig(LatentDiffusionDecoder.Config):
     Args:
         picture_size: Rows and columns of a picture, in pixels.
         unet: Sizes of the network.
-        empty_prompt: Safetensors file with the tensor ``empty_prompt`` ``(L or more, D)``, the null of published weights
+        empty_prompt: Safetensors file with the tensor ``empty_prompt`` ``(L or more, D)``, null of published weights
             that were trained on words; without it the folder's own text encoder is asked.
     """
 
