@@ -13,7 +13,7 @@ from torch import nn
 
 from anyloom.diffusion.widening import widen_input, widened
 from anyloom.errors import CheckpointError
-from anyloom.model.weights import load_into, read_tensors, write_tensors
+from anyloom.model.weights import check_report, load_into, read_tensors, write_tensors
 
 if TYPE_CHECKING:
     from anyloom.diffusion.latent_decoder import LatentDiffusionDecoder
@@ -146,19 +146,21 @@ def _load_part(part: nn.Module, folder: Path, subfolder: str, channels: int | No
     cls: Any = type(part)
     try:
         with torch.device("cpu"):
-            loaded = cls.from_pretrained(
+            loaded, report = cls.from_pretrained(
                 folder,
                 subfolder=subfolder,
                 use_safetensors=True,
                 local_files_only=True,
                 low_cpu_mem_usage=False,
+                output_loading_info=True,
             )
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RuntimeError) as error:
         raise CheckpointError(
-            f"cannot read {cls.__name__} ({str(error).splitlines()[0]})",
+            f"cannot read {cls.__name__} ({' '.join(str(error).split())})",
             where=f"{folder}/{subfolder}",
-            fix="check the path",
+            fix="check the path, or fetch the folder again",
         ) from error
+    check_report(report, where=f"{folder}/{subfolder}")
     if channels is not None:
         widen_input(loaded, channels)
     here, there = _shapes(part), _shapes(loaded)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from anyloom.errors import CheckpointError
 
-__all__ = ["load_into", "read_tensors", "sha256", "write_tensors"]
+__all__ = ["check_report", "load_into", "read_tensors", "sha256", "write_tensors"]
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:
@@ -62,18 +62,41 @@ def load_into(module: nn.Module, tensors: Mapping[str, Tensor], *, where: str) -
         for k in own.keys() & tensors.keys()
         if own[k].shape != tensors[k].shape
     ]
-    problems = [
-        f"{len(keys)} {label}: {', '.join(keys[:3])}{' ...' if len(keys) > 3 else ''}"
-        for label, keys in (("keys missing", missing), ("keys unexpected", extra), ("shapes wrong", sorted(shapes)))
-        if keys
-    ]
+    problems = _named(("keys missing", missing), ("keys unexpected", extra), ("shapes wrong", sorted(shapes)))
     if problems:
         raise CheckpointError(
-            f"the weights do not belong to this {type(module).__name__} ({'; '.join(problems)})",
+            f"the weights do not belong to this {type(module).__name__} ({problems})",
             where=where,
             fix="use the config the weights were trained with",
         )
     module.load_state_dict(dict(tensors))
+
+
+def check_report(report: Mapping[str, Iterable[Any]], *, where: str) -> None:
+    """Refuse a published checkpoint that does not fill its model or has more; the libraries only warn.
+
+    Args:
+        report: What ``from_pretrained(..., output_loading_info=True)`` of transformers or diffusers returns.
+        where: The folder.
+
+    Raises:
+        anyloom.errors.CheckpointError: Lists the first keys that are missing, unexpected and misshapen.
+    """
+    labels = {"missing_keys": "keys missing", "unexpected_keys": "keys unexpected", "mismatched_keys": "shapes wrong"}
+    problems = _named(*((label, sorted(map(str, report.get(key, ())))) for key, label in labels.items()))
+    if problems:
+        raise CheckpointError(
+            f"the weights are not those of the model that config.json describes ({problems})",
+            where=where,
+            fix="fetch the folder again, whole",
+        )
+
+
+def _named(*groups: tuple[str, list[str]]) -> str:
+    """The first three of each group that has any."""
+    return "; ".join(
+        f"{len(keys)} {label}: {', '.join(keys[:3])}{' ...' if len(keys) > 3 else ''}" for label, keys in groups if keys
+    )
 
 
 def sha256(path: Path) -> str:

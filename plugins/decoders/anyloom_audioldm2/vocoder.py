@@ -6,7 +6,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from safetensors import SafetensorError
+
 from anyloom.errors import CheckpointError
+from anyloom.model.weights import check_report
 from anyloom_audioldm2.config import MelOptions
 
 __all__ = ["build_vocoder", "load_vocoder"]
@@ -33,13 +36,16 @@ def load_vocoder(folder: Path, mel: MelOptions) -> Any:
     from transformers import SpeechT5HifiGan
 
     load = SpeechT5HifiGan.from_pretrained
-    return _checked(_read(folder, lambda: load(folder, local_files_only=True, use_safetensors=True)), folder, mel)
+    options = {"local_files_only": True, "use_safetensors": True, "output_loading_info": True}
+    vocoder, report = _read(folder, lambda: load(folder, **options))
+    check_report({**report, "unexpected_keys": ()}, where=str(folder))
+    return _checked(vocoder, folder, mel)
 
 
 def _read(folder: Path, action: Callable[[], Any]) -> Any:
     try:
         return action()
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, SafetensorError) as error:
         raise CheckpointError(f"cannot read the vocoder ({str(error).splitlines()[0]})", where=str(folder)) from error
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ from safetensors import SafetensorError
 from transformers import CONFIG_MAPPING, AutoConfig, AutoModelForCausalLM, AutoTokenizer, PretrainedConfig
 
 from anyloom.errors import CheckpointError, ConfigError, nearest
+from anyloom.model.weights import check_report
 from anyloom_llama.config import CausalLMConfig
 from anyloom_llama.four_bit import loading_options
 from anyloom_llama.tokenizer import ChatTokenizer
@@ -89,7 +89,7 @@ def read_weights(config: CausalLMConfig) -> Any:
         ignore_mismatched_sizes=True,  # they are in the report
         **options,
     )
-    _check(report, str(config.weights))
+    check_report(report, where=str(config.weights))
     return model
 
 
@@ -99,23 +99,6 @@ def _options(config: CausalLMConfig) -> dict[str, Any]:
             "flash attention is not installed", where="attention", fix="pip install flash-attn, or 'attention: sdpa'"
         )
     return {"attn_implementation": config.attention, "dtype": getattr(torch, config.dtype)}
-
-
-def _check(report: Mapping[str, Iterable[Any]], where: str) -> None:
-    """Refuse a checkpoint that does not fill the model, or has more: transformers only warns."""
-    labels = {"missing_keys": "missing", "unexpected_keys": "unexpected", "mismatched_keys": "of another shape"}
-    found = {label: sorted(map(str, report[key])) for key, label in labels.items()}
-    problems = [
-        f"{len(keys)} tensors {label}: {', '.join(keys[:3])}{' ...' if len(keys) > 3 else ''}"
-        for label, keys in found.items()
-        if keys
-    ]
-    if problems:
-        raise CheckpointError(
-            f"the weights are not those of the model in config.json ({'; '.join(problems)})",
-            where=where,
-            fix="fetch the folder again, whole",
-        )
 
 
 def _local(config: CausalLMConfig, load: Any, source: str | None, **options: Any) -> Any:

@@ -107,9 +107,9 @@ def test_training_without_the_files_is_one_line(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("tensors", "says"),
     [
-        ({"lm_head__weight": None}, "1 tensors missing: lm_head.weight"),
-        ({"model__extra": torch.zeros(2)}, "1 tensors unexpected: model.extra"),
-        ({"model__norm__weight": torch.zeros(3)}, r"1 tensors of another shape: .*model.norm.weight"),
+        ({"lm_head__weight": None}, "1 keys missing: lm_head.weight"),
+        ({"model__extra": torch.zeros(2)}, "1 keys unexpected: model.extra"),
+        ({"model__norm__weight": torch.zeros(3)}, r"1 shapes wrong: .*model.norm.weight"),
     ],
     ids=["missing", "extra", "shape"],
 )
