@@ -53,6 +53,11 @@ def anyloom_commands() -> list[CommandSpec]:
     return [
         CommandSpec(name="plugins", target="anyloom.cli.plugins:main", summary="list the installed components"),
         CommandSpec(name="check", target="anyloom.cli.check:main", summary="check a config before any weight loads"),
+        CommandSpec(
+            name="to-safetensors",
+            target="anyloom.cli.to_safetensors:main",
+            summary="write pickled weights in a folder as safetensors",
+        ),
         CommandSpec(name="fit", target="anyloom.cli.train:fit", summary="train a model, or one stage of a recipe"),
         CommandSpec(name="validate", target="anyloom.cli.train:validate", summary="run the validation loop"),
         CommandSpec(name="test", target="anyloom.cli.train:test", summary="run the test loop"),

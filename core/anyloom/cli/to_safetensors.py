@@ -1,0 +1,62 @@
+"""``anyloom to-safetensors FOLDER``: pickled weights in a folder become safetensors, once, on request.
+
+Some published folders hold ``.bin`` files, which are pickles. They are opened nowhere else; here they are read with
+``weights_only=True``, which refuses everything but tensors and plain containers.
+"""
+
+from __future__ import annotations
+
+import argparse
+import pickle
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from anyloom.errors import CheckpointError
+
+__all__ = ["convert_folder", "main"]
+
+_NAMES: Final = {
+    "pytorch_model.bin": "model.safetensors",
+    "diffusion_pytorch_model.bin": "diffusion_pytorch_model.safetensors",
+}
+"""Files of transformers and of diffusers, and what they look for first."""
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run the command with the words after it."""
+    parser = argparse.ArgumentParser(
+        prog="anyloom to-safetensors", description="Write pickled weights of transformers and diffusers as safetensors."
+    )
+    parser.add_argument("folder", type=Path, help="searched with everything in it; the .bin files stay")
+    written = convert_folder(parser.parse_args(list(arguments)).folder)
+    print("\n".join(f"wrote {path}" for path in written) or "nothing to do: no .bin file without its .safetensors")
+    return 0
+
+
+def convert_folder(folder: Path) -> list[Path]:
+    """Write a safetensors file beside every pickle that has none, and return what was written.
+
+    Raises:
+        anyloom.errors.CheckpointError: There is no such folder, or a file is not a plain state dict.
+    """
+    if not folder.is_dir():
+        raise CheckpointError("there is no such folder", where=str(folder), fix="give the folder that was downloaded")
+    pairs = [(path, path.with_name(_NAMES[path.name])) for path in sorted(folder.rglob("*.bin")) if path.name in _NAMES]
+    return [_convert(source, target) for source, target in pairs if not target.exists()]
+
+
+def _convert(source: Path, target: Path) -> Path:
+    import torch
+
+    from anyloom.model.weights import write_tensors
+
+    try:
+        state: Any = torch.load(source, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError) as error:
+        what = f"not a state dict that can be read safely ({str(error).strip().splitlines()[0]})"
+        raise CheckpointError(what, where=str(source), fix="fetch it again from the publisher") from error
+    if not isinstance(state, dict) or not all(isinstance(value, torch.Tensor) for value in state.values()):
+        raise CheckpointError("the file does not hold a flat state dict of tensors", where=str(source))
+    write_tensors(state, target, {"format": "pt"})
+    return target
