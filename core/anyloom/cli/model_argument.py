@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from anyloom.config.compose import compose, package_folder
+from anyloom.config.saved import is_saved_model
 from anyloom.discovery import get_registry
 from anyloom.errors import CheckpointError, ConfigError
 
@@ -41,7 +41,7 @@ def shipped_weights(recipe: str | None = None) -> Path | None:
     for name, spec in get_registry().recipes.items():
         if spec.weights and recipe in (None, name):
             folder = package_folder(spec.package) / spec.weights
-            if _is_model(folder):
+            if is_saved_model(folder):
                 return folder
     return None
 
@@ -81,21 +81,13 @@ def _folder_of(source: str | None, overrides: Sequence[str]) -> Path | None:
     sections = compose([source], overrides)
     stages = [compose([source], overrides, stage=name) for name in sections.get("stages") or {}]
     results = [Path(s["result"]) for s in (sections, *reversed(stages)) if s.get("result")]
-    trained = next((r for r in results if _is_model(r)), None) or shipped_weights(source)
+    trained = next((r for r in results if is_saved_model(r)), None) or shipped_weights(source)
     return None if trained is None or overrides else _said(trained)
 
 
 def _said(folder: Path) -> Path:
     print(f"model: {folder}", file=sys.stderr)
     return folder
-
-
-def _is_model(folder: Path) -> bool:
-    file = folder / "config.json"
-    try:
-        return "model" in json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return False
 
 
 def placed(model: AnyToAnyModel, device: str) -> AnyToAnyModel:

@@ -15,6 +15,7 @@ import yaml
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from anyloom.config.saved import is_saved_model, saved_sections
 from anyloom.discovery import get_registry
 from anyloom.errors import ConfigError, nearest
 
@@ -53,7 +54,8 @@ def compose(
     """Merge configs from left to right, then apply a stage, then overrides; interpolations resolve at the end.
 
     Args:
-        sources: YAML files, names of recipes, or mappings.
+        sources: YAML files, names of recipes, folders of saved models (their ``model:`` section, and training that
+            starts from them), or mappings.
         overrides: ``a.b.c=value`` with YAML values.
         stage: Name in ``stages``; its sections are merged over the others.
 
@@ -83,6 +85,8 @@ def _read(source: str | Path | Mapping[str, Any], within: tuple[Path, ...] = ())
     if isinstance(source, Mapping):
         return OmegaConf.to_container(OmegaConf.create(dict(source)), resolve=False)  # type: ignore[return-value]
     path = Path(source)
+    if is_saved_model(path):
+        return saved_sections(path)
     if not path.is_file():
         if path.suffix in (".yaml", ".yml") or path.parent != Path():
             raise ConfigError("there is no such config file", where=str(path), fix="check the path")
@@ -97,7 +101,8 @@ def _read(source: str | Path | Mapping[str, Any], within: tuple[Path, ...] = ())
     merged: dict[str, Any] = {}
     for base in bases:
         local = path.parent / base
-        merged = _merge(merged, _read(local if local.is_file() else base, (*within, path.resolve())))
+        known = local.is_file() or is_saved_model(local)
+        merged = _merge(merged, _read(local if known else base, (*within, path.resolve())))
     return _merge(merged, value)
 
 

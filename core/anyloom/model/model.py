@@ -92,17 +92,19 @@ class AnyToAnyModel(nn.Module):
 
         return load_model(Path(folder))
 
-    def save_pretrained(self, folder: str | Path, *, include_frozen: bool = True) -> None:
+    def save_pretrained(self, folder: str | Path, *, include_frozen: bool = True, dtype: str | None = None) -> None:
         """Write config, tensors and what the model needs beside them into a folder.
 
         Args:
             folder: Made if missing.
             include_frozen: Also write frozen parts that were loaded from files of their own. If False, only a
                 reference with the files' SHA-256 is kept, and loading needs those files.
+            dtype: ``float16`` or ``bfloat16`` halves the file: matrices and kernels are rounded. Loading gives
+                the dtypes of the config again.
         """
         from anyloom.model.saving import save_model
 
-        save_model(self, Path(folder), include_frozen=include_frozen)
+        save_model(self, Path(folder), include_frozen=include_frozen, dtype=dtype)
 
     def _add_tags(self) -> dict[str, Tags]:
         names = sorted(self.config.modalities)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,7 @@ import yaml
 
 from anyloom.config.compose import compose
 from anyloom.data.conversations import ConversationFiles
-from anyloom.errors import ConfigError, ConversationError
+from anyloom.errors import CheckpointError, ConfigError, ConversationError
 
 BASE = {
     "model": {
@@ -134,3 +135,19 @@ def test_defaults_that_lead_back_are_one_error(tmp_path: Path, bases: list[str])
 def test_defaults_of_another_kind_are_one_error(tmp_path: Path, bases: Any) -> None:
     with pytest.raises(ConfigError, match="list of files or recipes"):
         compose([write(tmp_path, "a.yaml", {"defaults": bases})])
+
+
+def test_a_saved_model_stands_for_its_config(tmp_path: Path) -> None:
+    folder = tmp_path / "saved"
+    folder.mkdir()
+    model = {"llm": {"name": "llama", "tokenizer": "@/llm"}, "encoders": {"eye": {"name": "tiny", "width": 8}}}
+    (folder / "config.json").write_text(json.dumps({"format": 1, "model": model}))
+    more = write(tmp_path, "more.yaml", {"defaults": "saved", "model": {"encoders": {"eye": {"width": 16}}}})
+    for sources in ([str(folder), {"model": {"encoders": {"eye": {"width": 16}}}}], [more]):
+        merged = compose(sources)
+        assert merged["module"] == {"name": "any-to-any", "start_from": str(folder)}
+        assert merged["model"]["llm"]["tokenizer"] == str(folder / "llm")
+        assert merged["model"]["encoders"] == {"eye": {"name": "tiny", "width": 16}}
+    (folder / "config.json").write_text(json.dumps({"format": 9, "model": model}))
+    with pytest.raises(CheckpointError, match="format 9"):
+        compose([str(folder)])

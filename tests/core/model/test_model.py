@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import pickle
 from pathlib import Path
 from typing import Any
@@ -216,10 +217,52 @@ def test_truncated_and_foreign_weights_give_one_clear_error(tokenizer_folder: Pa
     other = make(tokenizer_folder, modalities=("image",))
     other.save_pretrained(tmp_path / "other")
     weights.write_bytes((tmp_path / "other" / "model.safetensors").read_bytes())
+    with pytest.raises(CheckpointError, match=r"model\.safetensors.*not the one that was saved"):
+        AnyToAnyModel.from_pretrained(tmp_path / "saved")
+    config = tmp_path / "saved" / "config.json"
+    record = json.loads(config.read_text())
+    config.write_text(json.dumps({k: v for k, v in record.items() if k != "files"}))
     with pytest.raises(CheckpointError, match="keys missing"):
         AnyToAnyModel.from_pretrained(tmp_path / "saved")
     with pytest.raises(CheckpointError, match="no saved model"):
         AnyToAnyModel.from_pretrained(tmp_path)
+
+
+def test_a_changed_or_missing_file_is_named(tokenizer_folder: Path, tmp_path: Path) -> None:
+    make(tokenizer_folder).save_pretrained(tmp_path)
+    file = next(f for f in (tmp_path / "llm").iterdir() if f.name == "tokenizer.json")
+    assert set(json.loads((tmp_path / "config.json").read_text())["files"]) >= {
+        "model.safetensors", "llm/tokenizer.json"
+    }  # fmt: skip
+    whole = file.read_text()
+    file.write_text(whole.replace('"<pad>"', '"<pat>"'))
+    with pytest.raises(CheckpointError, match=r"llm/tokenizer\.json.*SHA-256"):
+        AnyToAnyModel.from_pretrained(tmp_path)
+    file.unlink()
+    with pytest.raises(CheckpointError, match=r"llm/tokenizer\.json.*missing"):
+        AnyToAnyModel.from_pretrained(tmp_path)
+    file.write_text(whole)
+    AnyToAnyModel.from_pretrained(tmp_path)
+
+
+def test_a_model_saved_in_half_precision_loads_in_single(tokenizer_folder: Path, tmp_path: Path) -> None:
+    model = make(tokenizer_folder).eval()
+    for name in ("whole", "half"):
+        model.save_pretrained(tmp_path / name, dtype="float16" if name == "half" else None)
+    sizes = [(tmp_path / n / "model.safetensors").stat().st_size for n in ("whole", "half")]
+    assert sizes[1] < 0.6 * sizes[0]
+    loaded = AnyToAnyModel.from_pretrained(tmp_path / "half")
+    assert {p.dtype for p in loaded.parameters()} == {torch.float32}
+    for name, tensor in model.parts.state_dict().items():
+        torch.testing.assert_close(loaded.parts.state_dict()[name], tensor, atol=1e-6, rtol=2**-11)
+    batch = batch_of(model, BOTH, INPUT_ONLY)
+    assert torch.allclose(model(batch).total, loaded(batch).total, rtol=1e-2)
+    with pytest.raises(ConfigError, match="float16, bfloat16"):
+        model.save_pretrained(tmp_path / "int8", dtype="int8")
+    with torch.no_grad():
+        model.encoder("image").linear.weight[0, 0] = 1e6  # type: ignore[union-attr, operator, index]
+    with pytest.raises(CheckpointError, match=r"linear\.weight are too large for float16"):
+        model.save_pretrained(tmp_path / "large", dtype="float16")
 
 
 def test_a_decoder_of_another_feature_space_is_refused(tokenizer_folder: Path) -> None:
