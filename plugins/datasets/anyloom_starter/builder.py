@@ -19,7 +19,7 @@ from anyloom_starter.edits import PIXEL_EDITS
 from anyloom_starter.media import media_of_key, picture_media, sound_media
 from anyloom_starter.pack import load_pack
 from anyloom_starter.picture_edits import Form, edit_sample, example_pairs, exemplar_sample
-from anyloom_starter.pool import Pool, operations, pool_of
+from anyloom_starter.pool import Even, Pool, operations, pool_of
 from anyloom_starter.tasks import TASKS
 
 __all__ = ["StarterBuilder"]
@@ -68,6 +68,8 @@ class StarterBuilder(DatasetBuilder):
             test_examples: Numbers of example pairs that each exemplar query of ``val`` and ``test`` comes with.
             form: ``prompt``: all example pairs in one question, as in the paper; ``dialogue``: each pair is a
                 question and its answer, and these answers are targets too.
+            even: Draw pictures of ``train`` evenly over ``bases`` (every thing as often as any other) or over
+                ``drawings`` (things drawn with many skin tones come more often).
             augmentation: Share of training edits in which all pictures have undergone one more pixel edit.
             num_samples: Samples per epoch of ``train``.
             num_queries: Queries per task, and per family of ``edit`` and ``exemplar``, of ``val`` and ``test``.
@@ -80,6 +82,7 @@ class StarterBuilder(DatasetBuilder):
         examples: Mapping[Count, Weight] = Field(default_factory=lambda: {0: 5, 1: 45, 2: 25, 3: 10, 4: 15})
         test_examples: tuple[Count, ...] = (0, 1, 2, 4)
         form: Form = "prompt"
+        even: Even = "bases"
         augmentation: float = Field(0.0, ge=0, le=1)
         num_samples: int = Field(20_000, ge=1)
         num_queries: int = Field(24, ge=1)
@@ -145,7 +148,7 @@ class StarterBuilder(DatasetBuilder):
     def training_sample(self, epoch: int, index: int) -> Sample:
         """Return sample ``index`` of epoch ``epoch``."""
         rng = random.Random(f"starter/{self.config.seed}/{epoch}/{index}")
-        pool, task = pool_of("train"), _weighted(rng, self.config.tasks)
+        pool, task = pool_of("train", self.config.even), _weighted(rng, self.config.tasks)
         if task in TASKS:
             return TASKS[task](rng, pool)
         family = _weighted(rng, self.config.families)

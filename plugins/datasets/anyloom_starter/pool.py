@@ -7,17 +7,19 @@ from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from functools import cache
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 from anyloom.conversation import Media
 from anyloom_starter.edits import PIXEL_EDITS, content_edits
 from anyloom_starter.media import picture_media
 from anyloom_starter.pack import Picture, Sound, load_pack
 
-__all__ = ["MIN_SUBJECTS", "Pair", "Pool", "draw", "operations", "pool_of"]
+__all__ = ["MIN_SUBJECTS", "Even", "Pair", "Pool", "draw", "operations", "pool_of"]
 
 MIN_SUBJECTS = 6  # an operation needs that many training subjects to be shown by examples
 _TRIES = 1000
+
+Even = Literal["bases", "drawings"]
 
 T = TypeVar("T")
 
@@ -43,7 +45,7 @@ class Pool:
 
     Attributes:
         split: ``train`` or ``test``.
-        bases: The drawings of each base.
+        bases: The drawings of each base; one group of all drawings if these are to be drawn evenly.
         content: Content operation -> pairs of drawings, by base so that bases with many tones do not dominate.
         sounds: All sounds.
         links: Pairs that show and sound the same thing.
@@ -56,7 +58,7 @@ class Pool:
     links: tuple[tuple[Sound, Picture], ...]
 
     def picture(self, rng: random.Random) -> Picture:
-        """Draw a base, then one of its drawings."""
+        """Draw a group, then one of its drawings."""
         return rng.choice(rng.choice(self.bases))
 
     def pair(self, rng: random.Random, operation: str, state: str | None = None, avoid: Collection[str] = ()) -> Pair:
@@ -98,8 +100,8 @@ def draw(attempt: Callable[[], T], accept: Callable[[T], bool]) -> T:
 
 
 @cache
-def pool_of(split: str) -> Pool:
-    """Return the pool of ``train`` or ``test``."""
+def pool_of(split: str, even: Even = "bases") -> Pool:
+    """Return the pool of ``train`` or ``test``; single pictures are drawn evenly by base, or all drawings alike."""
     pack = load_pack()
     pictures = [picture for picture in pack.pictures if picture.split == split]
     content: dict[str, list[tuple[Picture, Picture]]] = defaultdict(list)
@@ -108,7 +110,7 @@ def pool_of(split: str) -> Pool:
             content[edit.name].append((picture, edit.target))
     return Pool(
         split=split,
-        bases=_grouped(pictures, lambda picture: picture.base),
+        bases=_grouped(pictures, lambda picture: picture.base if even == "bases" else ""),
         content={name: _grouped(pairs, lambda pair: pair[0].base) for name, pairs in sorted(content.items())},
         sounds=tuple(sound for sound in pack.sounds if sound.split == split),
         links=tuple(pair for pair in pack.links if {pair[0].split, pair[1].split} == {split}),

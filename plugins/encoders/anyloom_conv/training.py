@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+from binascii import crc32
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from pydantic import PositiveInt
+from pydantic import Field, PositiveInt
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -18,6 +19,7 @@ from anyloom.config.schema import OptimizerConfig
 from anyloom.data.preprocess import Preprocess
 from anyloom.interfaces import ComponentConfig, Sample, TrainingModule
 from anyloom.training.optimizer import make_optimizer
+from anyloom_conv.augmentation import augment
 from anyloom_conv.encoder import ConvEncoder
 from anyloom_conv.principal import components, symmetrise
 
@@ -52,13 +54,15 @@ class CaptionCollator:
             words[row, : len(found_ids)] = torch.tensor(found_ids)
         return Pairs(torch.stack([self.preprocess(m) for m, _ in found]), words)
 
-    @staticmethod
-    def _text(sample: Sample) -> str:
-        return " ".join(m.text for m in sample.conversation.messages)
+    def _text(self, sample: Sample) -> str:
+        """The messages without media, if any has words: a caption, not the question it answers."""
+        messages = sample.conversation.messages
+        bare = " ".join(m.text for m in messages if not any(x.modality == self.modality for x in m.media))
+        return bare if bare.strip() else " ".join(m.text for m in messages)
 
     def _ids(self, text: str) -> list[int]:
-        words = "".join(c.lower() if c.isalnum() else " " for c in text).split() or ["-"]
-        return [int.from_bytes(w.encode()[:8], "little") % (self.table - 1) + 1 for w in words]
+        words = "".join(c.lower() if c.isalnum() or c == "-" else " " for c in text).split() or ["-"]
+        return [crc32(w.encode()) % (self.table - 1) + 1 for w in words]
 
 
 class ConvEncoderStage(TrainingModule):
@@ -75,12 +79,16 @@ class ConvEncoderStage(TrainingModule):
             optimizer: Learning rate and its schedule.
             statistics: Batches from which components and scales are computed.
             words: Rows of the hashed word table.
+            words_weight: Weight of a second loss: which words the caption has, read linearly from the tower's output.
+            augment: Mirror, turn, move and blur pictures at random, so that the tower is blind to these.
         """
 
         encoder: dict[str, Any]
         optimizer: OptimizerConfig = OptimizerConfig()
         statistics: PositiveInt = 16
         words: PositiveInt = 4096
+        words_weight: float = Field(0.0, ge=0)
+        augment: bool = False
 
     config: Config
 
@@ -91,6 +99,10 @@ class ConvEncoderStage(TrainingModule):
         self.encoder = encoder.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         width = max(encoder.config.meaning_dim, 1)
         self.text = nn.EmbeddingBag(config.words, width, mode="mean", padding_idx=0)
+        self.named = nn.Linear(width, config.words) if config.words_weight else None
+        if self.named is not None:
+            nn.init.zeros_(self.named.weight)
+            nn.init.constant_(self.named.bias, -7.0)  # a word is in about one caption of a thousand
         self.log_scale = nn.Parameter(torch.tensor(math.log(10.0)))
         self._read: list[Tensor] = []
 
@@ -132,16 +144,29 @@ class ConvEncoderStage(TrainingModule):
     def _loss(self, batch: Pairs, stage: str) -> Tensor | None:
         if self.encoder.tower is None or len(batch.inputs) < 2:
             return None
-        media = F.normalize(self.encoder.meaning(batch.inputs), dim=-1)
+        inputs = augment(batch.inputs) if stage == "train" and self.config.augment else batch.inputs
+        meaning = self.encoder.meaning(inputs)
+        media = F.normalize(meaning, dim=-1)
         text = F.normalize(self.text(batch.words), dim=-1)
         scores = self.log_scale.clamp(max=math.log(100.0)).exp() * media @ text.T
         same = (batch.words[:, None] == batch.words[None]).all(-1).float()
         target = same / same.sum(1, keepdim=True)
         loss = (F.cross_entropy(scores, target) + F.cross_entropy(scores.T, target)) / 2
+        if self.named is not None:
+            words = self._words_loss(self.named(meaning), batch.words)
+            self.log(f"{stage}/words", words, batch_size=len(text))
+            loss = loss + self.config.words_weight * words
         found = same.gather(1, scores.argmax(1, keepdim=True)).mean()
         self.log(f"{stage}/loss", loss, prog_bar=stage == "train", batch_size=len(text))
         self.log(f"{stage}/found", found, prog_bar=stage == "train", batch_size=len(text))
         return loss
+
+    @staticmethod
+    def _words_loss(logits: Tensor, words: Tensor) -> Tensor:
+        """Cross-entropy of every word of the table, summed over the table: logits ``(B, T)``, ids ``(B, W)``."""
+        has = torch.zeros_like(logits).scatter_(1, words, 1.0)
+        has[:, 0] = 0.0
+        return F.binary_cross_entropy_with_logits(logits, has, reduction="sum") / len(logits)
 
     def training_step(self, batch: Pairs | None, batch_idx: int) -> Tensor | None:
         """InfoNCE in both directions; equal captions share the target."""
