@@ -76,6 +76,9 @@ class Metric(Component, TorchMetric):
     needs_media: bool = False
     """Whether the decoders must run; metrics of features or text do without."""
 
+    full_state_update: bool = False
+    """For torchmetrics: no update depends on earlier ones, so that the states of several processes can be joined."""
+
     def __init__(self, config: Any) -> None:
         TorchMetric.__init__(self)
         self.config = config
