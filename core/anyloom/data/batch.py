@@ -31,6 +31,7 @@ class MediaBatch:
         inputs: Preprocessed media ``(F, ...)``, None if F is 0.
         slot: Which of the U media stands at each place ``(N,)``.
         row: Sample of each place ``(N,)``.
+        message: Message of each place in its sample ``(N,)``.
         start: Position of each place's first feature step ``(N,)``.
         target: Whether the place is to be produced ``(N,)``, bool.
         decoder_place: Places with decoder targets ``(K,)``.
@@ -44,6 +45,7 @@ class MediaBatch:
     inputs: Tensor | None
     slot: Tensor
     row: Tensor
+    message: Tensor
     start: Tensor
     target: Tensor
     decoder_place: Tensor
@@ -155,6 +157,7 @@ class Collator:
             inputs=torch.stack([self.encode[modality](media[u]) for u in fresh]) if fresh else None,
             slot=torch.tensor(slots),
             row=torch.tensor([row for row, _ in places]),
+            message=torch.tensor([run.message for _, run in places]),
             start=torch.tensor([run.start for _, run in places]),
             target=torch.tensor([run.target for _, run in places]),
             decoder_place=torch.tensor(targets, dtype=torch.long),

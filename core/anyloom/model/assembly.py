@@ -9,12 +9,15 @@ from contextlib import contextmanager
 from torch import nn
 
 from anyloom.building import build_named
+from anyloom.diffusion.coupling import ConditionCoupler
+from anyloom.diffusion.joint import require_shared_times
+from anyloom.diffusion.latent_decoder import LatentDiffusionDecoder
 from anyloom.errors import AnyloomError, ConfigError, FeatureSpaceError, PluginError, combine
 from anyloom.interfaces.decoder import Decoder
 from anyloom.interfaces.encoder import Encoder
 from anyloom.interfaces.feature_space import FeatureSpace
 from anyloom.interfaces.llm import LLM
-from anyloom.model.config import ModelConfig
+from anyloom.model.config import CoupleConfig, ModelConfig
 
 __all__ = ["Parts", "assemble", "assemble_partly", "feature_spaces", "keyed", "space_error", "space_problems"]
 
@@ -30,6 +33,7 @@ class Parts(nn.Module):
         self.decoders = nn.ModuleDict()
         self.input_projectors = nn.ModuleDict()
         self.output_projectors = nn.ModuleDict()
+        self.couplers = nn.ModuleDict()
 
     def encoder(self, key: str) -> Encoder:
         """The encoder of a config key."""
@@ -42,6 +46,12 @@ class Parts(nn.Module):
         decoder = self.decoders[key]
         assert isinstance(decoder, Decoder)
         return decoder
+
+    def coupler(self, key: str) -> ConditionCoupler:
+        """The coupler of a config key."""
+        coupler = self.couplers[key]
+        assert isinstance(coupler, ConditionCoupler)
+        return coupler
 
     def components(self) -> dict[str, nn.Module]:
         """Every part by its YAML key."""
@@ -87,7 +97,21 @@ def assemble_partly(config: ModelConfig, catch: type[Exception] = AnyloomError) 
     if not problems.found:
         for name, space in feature_spaces(config, parts).items():
             _add_projectors(config, parts, name, space, problems)
+        for key, couple in config.couple.items():
+            with problems.at(f"model.couple.{key}"):
+                parts.couplers[key] = _build_coupler(config, parts, couple)
     return parts, problems.found
+
+
+def _build_coupler(config: ModelConfig, parts: Parts, couple: CoupleConfig) -> ConditionCoupler:
+    decoders = [parts.decoder(str(config.modalities[name].decoder)) for name in couple.pair]
+    latent = [d for d in decoders if isinstance(d, LatentDiffusionDecoder)]
+    if len(latent) < len(decoders):
+        other = next(type(d).__name__ for d in decoders if not isinstance(d, LatentDiffusionDecoder))
+        raise ConfigError(f"{other} is no latent diffusion decoder, which alone can be coupled")
+    require_shared_times(*latent)
+    dims, channels = [d.feature_space().dim for d in latent], [d.latent_shape[0] for d in latent]
+    return ConditionCoupler(couple, dims, channels)
 
 
 def _add_projectors(config: ModelConfig, parts: Parts, name: str, space: FeatureSpace, problems: _Problems) -> None:

@@ -7,9 +7,10 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, PositiveInt, model_validator
 
 from anyloom.config.validation import WrongOptionsError
+from anyloom.diffusion.coupling import CouplerSizes
 from anyloom.errors import nearest
 
-__all__ = ["LossConfig", "ModalityConfig", "ModelConfig"]
+__all__ = ["CoupleConfig", "LossConfig", "ModalityConfig", "ModelConfig"]
 
 
 class _Section(BaseModel):
@@ -34,6 +35,16 @@ class ModalityConfig(_Section):
     output_projector: dict[str, Any] = Field(default_factory=lambda: {"name": "mlp"})
     feature_weight: NonNegativeFloat = 1.0
     diffusion_weight: NonNegativeFloat = 1.0
+
+
+class CoupleConfig(CouplerSizes):
+    """Two modalities whose decoders agree with each other where one assistant message holds both.
+
+    Args:
+        pair: The two modalities; each needs a latent diffusion decoder.
+    """
+
+    pair: tuple[str, str]
 
 
 class LossConfig(_Section):
@@ -66,6 +77,7 @@ class ModelConfig(_Section):
         encoders: Encoder components by a key of the user's choice.
         decoders: Decoder components by a key of the user's choice.
         modalities: By the modality's registered name.
+        couple: Coupled decoders by a key of the user's choice; none by default.
         feature_steps: How runs of several steps are predicted: ``autoregressive``, each step fed back, or
             ``parallel``, all steps from the begin tag (no exposure bias).
         loss: Weights and forms of the loss terms.
@@ -76,6 +88,7 @@ class ModelConfig(_Section):
     encoders: dict[str, dict[str, Any]] = Field(default_factory=dict)
     decoders: dict[str, dict[str, Any]] = Field(default_factory=dict)
     modalities: dict[str, ModalityConfig] = Field(default_factory=dict)
+    couple: dict[str, CoupleConfig] = Field(default_factory=dict)
     feature_steps: Literal["autoregressive", "parallel"] = "autoregressive"
     loss: LossConfig = LossConfig()
     max_length: PositiveInt | None = None
@@ -89,6 +102,12 @@ class ModelConfig(_Section):
                 if reference is not None and reference not in table:
                     known = nearest(reference, table) or f"{key}s has only {sorted(table) or 'nothing'}"
                     problems[f"modalities.{name}.{key}"] = f"no {key} is called {reference!r} here; {known}"
+        for key, couple in self.couple.items():
+            without = [n for n in couple.pair if n not in self.modalities or self.modalities[n].decoder is None]
+            if without:
+                problems[f"couple.{key}.pair"] = f"no modality {without[0]!r} with a decoder here"
+            elif couple.pair[0] == couple.pair[1]:
+                problems[f"couple.{key}.pair"] = "a modality is not coupled with itself"
         if problems:
             raise WrongOptionsError(problems)
         return self

@@ -41,12 +41,14 @@ class Run:
         start: Position of its first feature step.
         steps: Number of feature steps.
         target: Whether the model is to produce it (it stands in an assistant message).
+        message: Number of its message in the conversation.
     """
 
     media: Media
     start: int
     steps: int
     target: bool
+    message: int
 
 
 @dataclass
@@ -73,6 +75,7 @@ class _Piece:
     labels: list[int]
     media: Media | None = None
     keep: bool = False
+    message: int = 0
 
 
 class Interleaver:
@@ -114,25 +117,25 @@ class Interleaver:
             if index == len(conversation.messages):
                 break
             for segment in conversation.messages[index].segments:
-                pieces += self._segment(segment, answer=answer, keep=keep, where=f"messages[{index}]")
+                pieces += self._segment(segment, answer=answer, keep=keep, message=index)
             if suffix:
                 pieces.append(_Piece(suffix, answer, suffix if answer else [IGNORE] * len(suffix), keep=keep))
         return pieces
 
-    def _segment(self, segment: Text | Media, *, answer: bool, keep: bool, where: str) -> list[_Piece]:
+    def _segment(self, segment: Text | Media, *, answer: bool, keep: bool, message: int) -> list[_Piece]:
         if isinstance(segment, Text):
             ids = self.tokenizer.encode(segment.text)
             return [_Piece([i], answer, [i if answer else IGNORE], keep=keep) for i in ids]
         if segment.modality not in self.tags:
             raise ConversationError(
                 f"this model does not handle the modality {segment.modality!r}",
-                where=where,
+                where=f"messages[{message}]",
                 fix=f"it handles text, {', '.join(self.tags)}",
             )
         tags = self.tags[segment.modality]
         ids = [tags.begin, *[self.tokenizer.pad_id] * tags.steps, tags.end]
         labels = [tags.begin if answer else IGNORE, *[IGNORE] * (tags.steps + 1)]
-        return [_Piece(ids, answer, labels, media=segment, keep=keep)]
+        return [_Piece(ids, answer, labels, media=segment, keep=keep, message=message)]
 
     def _fit(self, pieces: list[_Piece]) -> list[_Piece]:
         length = sum(len(p.ids) for p in pieces)
@@ -159,7 +162,7 @@ class Interleaver:
         for piece in pieces:
             if piece.media is not None:
                 steps = len(piece.ids) - 2
-                runs.append(Run(piece.media, len(ids) + 1, steps, piece.target))
+                runs.append(Run(piece.media, len(ids) + 1, steps, piece.target, piece.message))
             ids += piece.ids
             labels += piece.labels
         return Interleaved(torch.tensor(ids), torch.tensor(labels), runs)

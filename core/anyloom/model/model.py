@@ -24,6 +24,7 @@ from anyloom.interfaces.llm import LLM, LLMOutput
 from anyloom.model.assembly import Parts, assemble, feature_spaces
 from anyloom.model.config import ModelConfig
 from anyloom.model.interleave import Interleaver, Tags
+from anyloom.model.joint_output import diffusion_losses
 from anyloom.model.losses import Losses, feature_loss, token_loss
 
 __all__ = ["AnyToAnyModel", "sources"]
@@ -243,14 +244,14 @@ class AnyToAnyModel(nn.Module):
         labels = batch.labels[:, 1:]
         at = labels.ne(-100)
         losses.add("text", token_loss(self.llm.logits(hidden[:, :-1][at]), labels[at]), self.config.loss.text_weight)
+        predicted = {n: self.predict_features(n, hidden, media, given[n]) for n, media in batch.media.items()}
         for name, media in batch.media.items():
-            self._media_losses(
-                losses, name, media, self.predict_features(name, hidden, media, given[name]), features[name]
-            )
+            self._feature_loss(losses, name, media, predicted[name], features[name])
+        for name, each in diffusion_losses(self, batch.media, predicted).items():
+            losses.add(f"diffusion/{name}", each.mean(), self.config.modalities[name].diffusion_weight)
         return losses
 
-    def _media_losses(self, losses: Losses, name: str, media: MediaBatch, predicted: Tensor, features: Tensor) -> None:
-        options = self.config.modalities[name]
+    def _feature_loss(self, losses: Losses, name: str, media: MediaBatch, predicted: Tensor, features: Tensor) -> None:
         weight = torch.where(media.target, 1.0, self.config.loss.context_weight).to(predicted.device)
         if not bool(weight.any()):
             return
@@ -258,12 +259,7 @@ class AnyToAnyModel(nn.Module):
             change = (features - sources(media, features)).float().square().mean((1, 2))
             weight = weight / (change + self.config.loss.relative_to_change)
         term = feature_loss(predicted, features, weight, self.config.loss.feature)
-        losses.add(f"feature/{name}", term, options.feature_weight)
-        decoder = self.decoder(name)
-        if decoder is not None and media.decoder_targets is not None:
-            source = {"source": media.decoder_sources} if decoder.uses_source else {}
-            term = decoder.loss(predicted[media.decoder_place], media.decoder_targets, **source).mean()
-            losses.add(f"diffusion/{name}", term, options.diffusion_weight)
+        losses.add(f"feature/{name}", term, self.config.modalities[name].feature_weight)
 
     def generate(
         self,
