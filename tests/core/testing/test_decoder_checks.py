@@ -1,0 +1,19 @@
+"""Each check of decoders catches the defect it is there for, and no other check does."""
+
+from __future__ import annotations
+
+import pytest
+from tests.core.testing.conftest import failed
+from tests.core.testing.decoders import BROKEN
+
+from anyloom.testing import DecoderCase
+from anyloom_sd_unclip.decoder import SDUnCLIPDecoder
+from parts import image_decoder_options, picture
+
+
+@pytest.mark.parametrize("cls", BROKEN, ids=lambda c: c.__name__)
+def test_a_defect_fails_its_own_check_alone(cls: type[SDUnCLIPDecoder]) -> None:
+    options = image_decoder_options()
+    del options["name"]
+    case = DecoderCase(f"{cls.__module__}.{cls.__name__}", options=options, media=[picture(0), picture(1)])
+    assert failed(case) == {BROKEN[cls]}
