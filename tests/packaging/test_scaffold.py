@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 import yaml
-from fresh_environment import FreshEnvironment
 
 from anyloom.cli.main import main
 from anyloom.errors import ConfigError
 from anyloom.scaffold import KINDS, plugin_names, render
+from fresh_environment import FreshEnvironment
 
 
 def name_of(kind: str) -> str:

@@ -15,7 +15,7 @@ It works as it is. Change it into yours:
   cd {folder}
   pip install -e ".[test]"
   anyloom plugins --kind {kind}      # lists it
-  pytest                        # its tests
+  pytest                        # its tests, with all checks that anyloom has for it
   anyloom check train.yaml      # does it fit the other parts?
   anyloom fit train.yaml        # trains a few steps
 """
