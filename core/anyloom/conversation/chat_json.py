@@ -4,7 +4,7 @@
 
     {"messages": [
         {"role": "user", "content": [{"type": "text", "text": "Turn it upside down: "},
-                                     {"type": "scan", "path": "hand.ply"}]},
+                                     {"type": "scan", "path": "hand.scan"}]},
         {"role": "assistant", "content": "Here it is."}]}
 
 ``type`` is ``text`` or the name of any installed modality. Paths are relative to the file they stand in.
