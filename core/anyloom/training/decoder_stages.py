@@ -96,8 +96,9 @@ class DecoderStage(TrainingModule):
         limit = gradient_clip_val or self.config.optimizer.gradient_clip
         clip_gradients(self, optimizer, limit, gradient_clip_algorithm or "norm")
 
-    def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
-        """Take the new weights into the average."""
+    def optimizer_step(self, *arguments: Any, **named: Any) -> None:
+        """Take the new weights into the average before any callback saves a checkpoint."""
+        super().optimizer_step(*arguments, **named)
         if self.average is not None:
             self.average.update()
 

@@ -202,6 +202,21 @@ def test_reads_the_published_layout_and_uses_its_vocoder(tmp_path: Path) -> None
     torch.testing.assert_close(*pair, atol=1e-9, rtol=1e-4)
 
 
+def test_published_weights_load_into_a_decoder_with_a_source_and_do_what_they_did(tmp_path: Path) -> None:
+    _publish(tmp_path)
+    plain, widened = (
+        AudioLDM2Decoder.from_options(PUBLISHED, source=source, weights=str(tmp_path)) for source in (False, True)
+    )
+    latents = []
+    for decoder in (plain, widened):
+        decoder.load_weights()
+        assert decoder.vocoder is not None
+        given = {"source": [torch.randn(1, 16, 16)]} if decoder.uses_source else {}
+        latents.append(decoder.generate_latents(torch.ones(1, 2, 8), seeds=[0], steps=2, **given))
+    assert widened.unet.config.in_channels == 2 * plain.unet.config.in_channels
+    torch.testing.assert_close(*latents, atol=1e-5, rtol=1e-4)
+
+
 def test_a_model_with_a_vocoder_is_saved_and_loaded_whole(tmp_path: Path) -> None:
     from anyloom import AnyToAnyModel
     from anyloom.config.validation import validate

@@ -153,6 +153,21 @@ def test_reads_the_published_layout(tmp_path: Path) -> None:
     assert not any(p.requires_grad for p in decoder.parameters())
 
 
+def test_published_weights_load_into_a_decoder_with_a_source_and_do_what_they_did(tmp_path: Path) -> None:
+    _publish(tmp_path)
+    prompt = {"weights": str(tmp_path), "empty_prompt": str(tmp_path / "prompt.safetensors")}
+    plain, widened = (SDUnCLIPDecoder.from_options(PUBLISHED, source=source, **prompt) for source in (False, True))
+    source = [torch.randn(3, 16, 16)]
+    latents = []
+    for decoder in (plain, widened):
+        decoder.load_weights()
+        given = {"source": source} if decoder.uses_source else {}
+        latents.append(decoder.generate_latents(torch.ones(1, 1, 8), seeds=[0], steps=2, **given))
+    assert widened.unet.config.in_channels == 8
+    assert not widened.unet.conv_in.weight[:, 4:].any()
+    torch.testing.assert_close(*latents, atol=1e-5, rtol=1e-4)
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
