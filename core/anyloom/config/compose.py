@@ -65,7 +65,7 @@ def compose(
     """
     merged: dict[str, Any] = {}
     for source in sources:
-        merged = _merge(merged, _read(source))
+        merged = _add(merged, source)
     given = [_override(o) for o in overrides]
     for override in given:
         merged = _merge(merged, override)
@@ -81,12 +81,20 @@ def compose(
     return _resolve(merged)
 
 
+def _add(
+    merged: dict[str, Any], source: str | Path | Mapping[str, Any], within: tuple[Path, ...] = ()
+) -> dict[str, Any]:
+    """Merge one more source. A saved model is whole: it replaces the model that was described, and how it was made."""
+    if not isinstance(source, Mapping) and is_saved_model(Path(source)):
+        kept = {k: v for k, v in merged.items() if k not in ("model", "module", "stages")}
+        return kept | saved_sections(Path(source))
+    return _merge(merged, _read(source, within))
+
+
 def _read(source: str | Path | Mapping[str, Any], within: tuple[Path, ...] = ()) -> dict[str, Any]:
     if isinstance(source, Mapping):
         return OmegaConf.to_container(OmegaConf.create(dict(source)), resolve=False)  # type: ignore[return-value]
     path = Path(source)
-    if is_saved_model(path):
-        return saved_sections(path)
     if not path.is_file():
         if path.suffix in (".yaml", ".yml") or path.parent != Path():
             raise ConfigError("there is no such config file", where=str(path), fix="check the path")
@@ -102,7 +110,7 @@ def _read(source: str | Path | Mapping[str, Any], within: tuple[Path, ...] = ())
     for base in bases:
         local = path.parent / base
         known = local.is_file() or is_saved_model(local)
-        merged = _merge(merged, _read(local if known else base, (*within, path.resolve())))
+        merged = _add(merged, local if known else base, (*within, path.resolve()))
     return _merge(merged, value)
 
 

@@ -13,7 +13,7 @@ from anyloom.evaluation.tables import shown_value, tables_of
 from anyloom.interfaces.metric import Evaluated
 from anyloom.report import Attribution, Headline, Report, SampleGroup, SampleRow
 
-__all__ = ["make_report", "sample_groups"]
+__all__ = ["make_report", "sample_groups", "sample_row"]
 
 _NOTE: Final = (
     "All columns of a row answer the same queries, N of them. After ± stands the standard error (0 where all agree); "
@@ -59,13 +59,21 @@ def sample_groups(shown: Sequence[Evaluated], explained: dict[str, str]) -> list
     """
     groups: dict[str, list[SampleRow]] = {}
     for one in shown:
-        messages = one.sample.conversation.messages
-        operation = one.sample.provenance.get("operation")
-        note = f"Operation: {operation}" if operation else ""
-        row = SampleRow(one.sample.conversation.prompt(), messages[-1], one.answer, note)
-        groups.setdefault(one.sample.task, []).append(row)
+        groups.setdefault(one.sample.task, []).append(sample_row(one))
     order = sorted(groups, key=lambda t: list(explained).index(t) if t in explained else len(explained))
     return [SampleGroup(t.replace("-", " ").capitalize(), explained.get(t, ""), groups[t]) for t in order]
+
+
+def sample_row(one: Evaluated, verdict: str = "") -> SampleRow:
+    """An answered sample.
+
+    Args:
+        one: The sample and its answer.
+        verdict: A remark about the answer.
+    """
+    operation = one.sample.provenance.get("operation")
+    note = ". ".join(part for part in (f"Operation: {operation}" if operation else "", verdict) if part)
+    return SampleRow(one.sample.conversation.prompt(), one.sample.conversation.messages[-1], one.answer, note)
 
 
 def _facts(facts: dict[str, Any]) -> dict[str, str]:

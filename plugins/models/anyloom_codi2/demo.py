@@ -1,4 +1,4 @@
-"""``anyloom demo``: train the small model stage by stage, measure it, show what it does."""
+"""``anyloom demo``: teach the shipped model something new, or train one from scratch; measure it, show what it does."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from anyloom.cli.model_argument import shipped_weights
 from anyloom.errors import ConfigError
 from anyloom_codi2.plans import Plan, make_plan
 from anyloom_codi2.run_state import RunState, digest_of
@@ -16,6 +17,7 @@ from anyloom_codi2.run_state import RunState, digest_of
 __all__ = ["main"]
 
 _INTERRUPTED = 130
+_LESSON, _SCRATCH = "lesson", "demo"
 
 
 def main(arguments: list[str]) -> int:
@@ -25,30 +27,44 @@ def main(arguments: list[str]) -> int:
     if len(overrides) < len(options.overrides):
         wrong = next(o for o in options.overrides if "=" not in o)
         raise ConfigError("an override is written key=value", where=wrong, fix="for example data.batch_size=4")
-    plan = make_plan(options.recipe, overrides, options.output, quick=options.quick, seed=options.seed)
+    recipe = options.recipe or _recipe(options.from_scratch)
+    output = options.output or Path("runs") / ("lesson" if recipe == _LESSON else "demo")
+    plan = make_plan(recipe, overrides, output, quick=options.quick, seed=options.seed)
     if options.fresh:
-        _remove(options.output)
-    state = RunState.load(options.output / "state.json")
+        _remove(output)
+    state = RunState.load(output / "state.json")
     _announce(plan, state)
     try:
         return _run(plan, state, options.seed)
     except KeyboardInterrupt:
         again = " ".join(["anyloom demo", *(a for a in arguments if a != "--fresh")])
-        _say(f"\nInterrupted. What was done is kept in {options.output}; to go on, run again:\n  {again}")
+        _say(f"\nInterrupted. What was done is kept in {output}; to go on, run again:\n  {again}")
         return _INTERRUPTED
+
+
+def _recipe(from_scratch: bool) -> str:
+    """The recipe to run: a lesson for the trained model that ships, if there is one."""
+    if from_scratch:
+        return _SCRATCH
+    if shipped_weights("mini") is not None:
+        return _LESSON
+    _say("No trained weights ship with this version, so a model is trained from scratch.")
+    return _SCRATCH
 
 
 def _parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="anyloom demo",
-        description="Train a small any-to-any model from scratch, measure it on subjects it never saw, and write a "
-        "report with its answers. Interrupt it whenever you like: the next call goes on where it stopped.",
+        description="Take the small any-to-any model that ships with the project, teach it an edit it never saw, "
+        "measure it before and after on subjects it never saw, and write a report with its answers; or train such a "
+        "model from scratch. Interrupt it whenever you like: the next call goes on where it stopped.",
     )
-    parser.add_argument("--output", type=Path, default=Path("runs/demo"), help="folder of the run (%(default)s)")
+    parser.add_argument("--from-scratch", action="store_true", help="train everything anew, from random numbers")
+    parser.add_argument("--output", type=Path, help="folder of the run (runs/lesson; from scratch runs/demo)")
     parser.add_argument("--quick", action="store_true", help="a smoke run of a few steps, to see that all works")
     parser.add_argument("--fresh", action="store_true", help="forget what the folder holds and start anew")
     parser.add_argument("--seed", type=int, default=0, help="seed of everything (%(default)s)")
-    parser.add_argument("--recipe", default="demo", help="recipe or YAML file with stages (%(default)s)")
+    parser.add_argument("--recipe", help="another recipe or YAML file with stages")
     parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="changes to the recipe")
     return parser.parse_intermixed_args(arguments)
 

@@ -1,9 +1,7 @@
-"""Measures the trained model and the same model before training on held-out samples, and answers a few to show."""
+"""Measures the model of a run and what it began with on held-out samples, and answers a few to show."""
 
 from __future__ import annotations
 
-import random
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -14,13 +12,18 @@ import torch
 from anyloom import AnyToAnyModel
 from anyloom.building import build_named
 from anyloom.config.validation import validate
+from anyloom.data.feature_cache import FeatureCache
 from anyloom.data.module import AnyToAnyData
+from anyloom.evaluation.draw import pick
 from anyloom.interfaces import Evaluated, Metric, Sample, ValueInfo
 from anyloom.model.config import ModelConfig
+from anyloom.training.cache_rules import frozen_problems
 from anyloom.training.measure import answer_samples, measure
 from anyloom_codi2.plans import Plan
 
-__all__ = ["Evaluation", "evaluate", "pick"]
+__all__ = ["Evaluation", "evaluate"]
+
+Advance = Callable[[str, float], None]
 
 
 @dataclass
@@ -28,21 +31,33 @@ class Evaluation:
     """What came out.
 
     Args:
-        trained: Values of the trained model by name.
-        untrained: Values of the same model whose language model and projectors are random.
+        trained: Values of the run's model by name.
+        before: Values of the model it is compared with.
+        columns: What the two models are called.
         measures: What each value of a metric is, by the metric's key.
         shown: Answered samples, decoded.
+        lesson: Answered samples of the lesson, by the name of the model that answered.
         parameters: Parameters of the model, by part.
     """
 
     trained: dict[str, float] = field(default_factory=dict)
-    untrained: dict[str, float] = field(default_factory=dict)
+    before: dict[str, float] = field(default_factory=dict)
+    columns: tuple[str, str] = ("trained", "untrained")
     measures: dict[str, Mapping[str, ValueInfo]] = field(default_factory=dict)
     shown: list[Evaluated] = field(default_factory=list)
+    lesson: dict[str, list[Evaluated]] = field(default_factory=dict)
     parameters: dict[str, int] = field(default_factory=dict)
 
 
-def evaluate(plan: Plan, seed: int, advance: Callable[[str, float], None]) -> Evaluation:
+@dataclass(frozen=True)
+class _Questions:
+    """Samples and what measures them."""
+
+    samples: Sequence[Sample]
+    metrics: Mapping[str, Metric]
+
+
+def evaluate(plan: Plan, seed: int, advance: Advance) -> Evaluation:
     """Measure and answer.
 
     Args:
@@ -50,67 +65,64 @@ def evaluate(plan: Plan, seed: int, advance: Callable[[str, float], None]) -> Ev
         seed: Of the choice of samples and of the answers.
         advance: Told what is being done and which share of it is over.
     """
-    last = plan.stages[-1]
-    trained = AnyToAnyModel.from_pretrained(last.result)
-    torch.manual_seed(seed)
-    untrained = AnyToAnyModel(validate(ModelConfig, last.sections["model"], where="model")).eval()
-    untrained.parts.encoders = trained.parts.encoders
-    data = AnyToAnyData(plan.settings.data or last.sections["data"])
-    everything = data.samples(plan.settings.split)
-    samples = [everything[i] for i in range(len(everything))]
-    metrics: dict[str, Metric] = {
-        k: build_named("metric", v, where=f"variables.demo.metrics.{k}") for k, v in plan.settings.metrics.items()
-    }
-    found = Evaluation(measures={k: m.measures for k, m in metrics.items()})
+    settings = plan.settings
+    questions = _questions(settings.data or plan.stages[-1].sections["data"], settings.metrics, settings.split)
+    asked = [questions]
+    if settings.lesson is not None:
+        asked.append(_questions(settings.lesson.data, settings.lesson.metrics, settings.split))
+    trained, before = _models(plan, seed)
+    columns = settings.columns
+    found = Evaluation(columns=columns, measures={k: m.measures for q in asked for k, m in q.metrics.items()})
     found.parameters = {
         name: sum(p.numel() for p in part.parameters()) for name, part in trained.parts.components().items()
     }
-    measured = pick(samples, plan.settings.measured, seed)
-    measured.sort(key=lambda s: (s.task, s.provenance.get("k", 0)))
-    size = plan.settings.batch_size
-    ask = partial(measure, samples=measured, metrics=metrics, batch_size=size)
-    found.trained = ask(trained, advance=partial(advance, "measuring the trained model"))
-    found.untrained = ask(untrained, advance=partial(advance, "measuring it untrained"))
-    chosen = pick(samples, plan.settings.shown, seed + 1, examples=plan.settings.shown_examples)
-    for start in range(0, len(chosen), size):
-        advance("answering samples to show", start / len(chosen))
-        found.shown += answer_samples(trained, chosen[start : start + size], seed=seed + start, decode=True)
+    for model, values, name in ((trained, found.trained, columns[0]), (before, found.before, columns[1])):
+        for part in asked:
+            values |= _measured(plan, model, part, seed, partial(advance, f"measuring: {name}"))
+    chosen = pick(questions.samples, settings.shown, seed + 1, examples=settings.shown_examples)
+    found.shown = _answered(plan, trained, chosen, seed, advance)
+    if settings.lesson is not None:
+        of_task = [s for s in asked[1].samples if s.task == settings.lesson.task]
+        chosen = pick(of_task, settings.shown, seed + 1, examples=settings.shown_examples)
+        for model, name in ((before, columns[1]), (trained, columns[0])):
+            found.lesson[name] = _answered(plan, model, chosen, seed, advance)
     return found
 
 
-def pick(samples: Sequence[Sample], count: int, seed: int, *, examples: int | None = None) -> list[Sample]:
-    """Draw at most ``count`` samples of each kind, by chance and not by result.
-
-    Queries that come with several numbers of examples are drawn together, so that these are compared on equal queries.
-
-    Args:
-        samples: What to draw from.
-        count: Samples per kind.
-        seed: Of the draw.
-        examples: Take only samples whose number of examples is nearest to this; else each number is a kind.
-    """
-    groups: dict[tuple[str, Any], list[Sample]] = {}
-    for sample in samples:
-        k = sample.provenance.get("k") if examples is None else None
-        groups.setdefault((sample.task, k), []).append(sample)
-    chosen: list[Sample] = []
-    for (task, _), members in groups.items():
-        if examples is not None:
-            numbers = {s.provenance.get("k", 0) for s in members}
-            nearest = min(numbers, key=lambda n: (abs(n - examples), n))
-            members = [s for s in members if s.provenance.get("k", 0) == nearest]
-        order = list(range(len(members)))
-        random.Random(f"{seed}/{task}").shuffle(order)
-        chosen += [members[i] for i in sorted(_alternating(members, order)[:count])]
-    return chosen
+def _models(plan: Plan, seed: int) -> tuple[AnyToAnyModel, AnyToAnyModel]:
+    """The run's model and what it is compared with; both have the same encoders."""
+    last = plan.stages[-1]
+    trained = AnyToAnyModel.from_pretrained(last.result)
+    if plan.start is not None:
+        before = AnyToAnyModel.from_pretrained(plan.start)
+    else:
+        torch.manual_seed(seed)
+        before = AnyToAnyModel(validate(ModelConfig, last.sections["model"], where="model")).eval()
+    before.parts.encoders = trained.parts.encoders
+    if not frozen_problems(trained.parts):
+        trained.cache = before.cache = FeatureCache()
+    return trained, before
 
 
-def _alternating(members: Sequence[Sample], order: Sequence[int]) -> list[int]:
-    """The same order, but families take turns, so that few samples still show all of them."""
-    seen: Counter[Any] = Counter()
-    turns: dict[int, int] = {}
-    for i in order:
-        family = members[i].provenance.get("family")
-        turns[i] = seen[family]
-        seen[family] += 1
-    return sorted(order, key=turns.__getitem__)
+def _questions(data: Mapping[str, Any], metrics: Mapping[str, Mapping[str, Any]], split: str) -> _Questions:
+    everything = AnyToAnyData(data).samples(split)
+    built = {k: build_named("metric", v, where=f"variables.demo.metrics.{k}") for k, v in metrics.items()}
+    return _Questions([everything[i] for i in range(len(everything))], built)
+
+
+def _measured(
+    plan: Plan, model: AnyToAnyModel, questions: _Questions, seed: int, advance: Callable[[float], None]
+) -> dict[str, float]:
+    chosen = pick(questions.samples, plan.settings.measured, seed)
+    chosen.sort(key=lambda s: (s.task, s.provenance.get("k", 0)))
+    return measure(model, chosen, questions.metrics, batch_size=plan.settings.batch_size, advance=advance)
+
+
+def _answered(
+    plan: Plan, model: AnyToAnyModel, chosen: Sequence[Sample], seed: int, advance: Advance
+) -> list[Evaluated]:
+    size, answered = plan.settings.batch_size, []
+    for start in range(0, len(chosen), size):
+        advance("answering samples to show", start / len(chosen))
+        answered += answer_samples(model, chosen[start : start + size], seed=seed + start, decode=True)
+    return answered

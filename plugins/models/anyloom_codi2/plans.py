@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from anyloom.config.compose import compose
+from anyloom.config.saved import is_saved_model
 from anyloom.config.validation import validate
 from anyloom.errors import ConfigError
 from anyloom_codi2.settings import DemoSettings
@@ -54,17 +56,26 @@ class Plan:
         settings: The recipe's ``variables.demo``.
         output: Folder of the run.
         quick: Whether this is a smoke run.
+        start: Saved model that the stages begin with; None if they begin with nothing.
     """
 
     stages: Sequence[StagePlan]
     settings: DemoSettings
     output: Path
     quick: bool
+    start: Path | None = None
 
     @property
     def seconds(self) -> float:
         """Expected time of everything."""
         return sum(s.seconds or 0.0 for s in self.stages) + self.settings.evaluation_seconds
+
+    @property
+    def origin(self) -> str:
+        """Digest of the saved model that the stages begin with; empty if there is none."""
+        if self.start is None:
+            return ""
+        return hashlib.sha256((self.start / "config.json").read_bytes()).hexdigest()[:16]
 
 
 def make_plan(recipe: str, overrides: Sequence[str], output: Path, *, quick: bool = False, seed: int = 0) -> Plan:
@@ -91,7 +102,9 @@ def make_plan(recipe: str, overrides: Sequence[str], output: Path, *, quick: boo
     if not names:
         raise ConfigError("the recipe has no stages", where="stages", fix="run it with 'anyloom fit'")
     composed = {n: compose([recipe], [*own, *overrides], stage=n) for n in names}
-    return Plan([_stage(n, composed[n], settings, quick) for n in names], settings, output, quick)
+    start = Path(str(sections.get("module", {}).get("start_from")))
+    stages = [_stage(n, composed[n], settings, quick) for n in names]
+    return Plan(stages, settings, output, quick, start if is_saved_model(start) else None)
 
 
 def _settings(sections: dict[str, Any]) -> DemoSettings:

@@ -31,6 +31,13 @@ def anyloom_recipes() -> list[RecipeSpec]:
             command="anyloom demo --from-scratch",
         ),
         RecipeSpec(
+            name="lesson",
+            package="anyloom_codi2",
+            path="lesson.yaml",
+            summary="teaches the trained small model an edit it never saw",
+            command="anyloom demo",
+        ),
+        RecipeSpec(
             name="in-context",
             package="anyloom_codi2",
             path="suite.yaml",
@@ -47,6 +54,6 @@ def anyloom_commands() -> list[CommandSpec]:
         CommandSpec(
             name="demo",
             target="anyloom_codi2.demo:main",
-            summary="train the small model, measure it on unseen subjects, write a report",
+            summary="teach the small model something new, measure it on unseen subjects, write a report",
         )
     ]

@@ -6,23 +6,38 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, PositiveInt
 
-__all__ = ["DemoSettings", "HeadlineSettings"]
+from anyloom.evaluation.suite import HeadlineSettings
+
+__all__ = ["DemoSettings", "LessonSettings"]
+
+_COLUMNS_NOTE = (
+    "Trained: the model of this run. Untrained: the same model, encoders and decoders included, before its language "
+    "model and projectors were trained. Copying the input: an answer that changes nothing. Vector arithmetic: the "
+    "input's feature plus the mean difference that the examples show, without any language model. All answer the same "
+    "N questions; the best value of a row is green."
+)
 
 
 class _Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class HeadlineSettings(_Section):
-    """One number at the top of the report.
+class LessonSettings(_Section):
+    """Something new that the demo teaches a trained model; it is measured before and after.
 
     Args:
-        value: Name of a measured value, ``<metric>/<group>/<value>``.
-        label: What it says, in a few words.
+        title: Heading of the samples.
+        explanation: What the task asks, in plain words.
+        data: Data section of its queries.
+        metrics: Metric components by a key of the recipe's choice, other than those of the demo.
+        task: Task of the samples to show.
     """
 
-    value: str
-    label: str
+    title: str
+    explanation: str = ""
+    data: dict[str, Any]
+    metrics: dict[str, dict[str, Any]]
+    task: str
 
 
 class DemoSettings(_Section):
@@ -36,7 +51,11 @@ class DemoSettings(_Section):
         headlines: Numbers at the top, in order of importance. Values that were not measured are left out.
         tables: Values that get an open table, ``<metric>/<value>``, in this order; the others are folded away. All
             are open if none is named.
+        columns: What the model is called after the run, and what it is compared with: the saved model that the run
+            began with, or the same model with a random language model.
+        columns_note: A paragraph that explains the columns.
         metrics: Metric components by a key of the recipe's choice.
+        lesson: Something new that is taught, if the run begins with a trained model.
         data: Data section of the evaluation; the last stage's where it is empty.
         split: Split whose subjects were in no training data.
         measured: Samples to measure per task and number of examples, at most.
@@ -54,7 +73,10 @@ class DemoSettings(_Section):
     tasks: dict[str, str] = Field(default_factory=dict)
     headlines: tuple[HeadlineSettings, ...] = ()
     tables: tuple[str, ...] = ()
+    columns: tuple[str, str] = ("trained", "untrained")
+    columns_note: str = _COLUMNS_NOTE
     metrics: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    lesson: LessonSettings | None = None
     data: dict[str, Any] = Field(default_factory=dict)
     split: str = "test"
     measured: PositiveInt = 60

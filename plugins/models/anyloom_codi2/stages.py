@@ -47,7 +47,7 @@ def run_stages(plan: Plan, state: RunState, say: Callable[[str], None]) -> None:
     Raises:
         KeyboardInterrupt: The user has had enough; the stage can be continued.
     """
-    started, made = time.monotonic(), ""
+    started, made = time.monotonic(), plan.origin
     earlier = sum(state.record(s.name).seconds for s in plan.stages)
     for index, stage in enumerate(plan.stages):
         digest = digest_of([stage.sections, made], plan.output)

@@ -148,6 +148,10 @@ def test_a_saved_model_stands_for_its_config(tmp_path: Path) -> None:
         assert merged["module"] == {"name": "any-to-any", "start_from": str(folder)}
         assert merged["model"]["llm"]["tokenizer"] == str(folder / "llm")
         assert merged["model"]["encoders"] == {"eye": {"name": "tiny", "width": 16}}
+    merged = compose([{**BASE, "stages": {"eye": {}}}, str(folder)])
+    assert "ear" not in merged["model"]["encoders"], "a saved model is whole"
+    assert "stages" not in merged
+    assert merged["trainer"] == BASE["trainer"]
     (folder / "config.json").write_text(json.dumps({"format": 9, "model": model}))
     with pytest.raises(CheckpointError, match="format 9"):
         compose([str(folder)])

@@ -14,15 +14,18 @@ from typing import Any, ClassVar
 
 import lightning
 import pytest
+import torch
 import yaml
 
-from anyloom.conversation import Conversation, Message, write_media
+from anyloom import AnyToAnyModel
+from anyloom.conversation import write_media
 from anyloom.errors import CheckpointError, ConfigError
-from anyloom.interfaces import Sample, ValueInfo
+from anyloom.interfaces import ValueInfo
+from anyloom.model.weights import read_tensors
 from anyloom.report import read_metrics
 from anyloom_codi2 import demo
-from anyloom_codi2.evaluation import Evaluation, pick
-from anyloom_codi2.page import measures_of
+from anyloom_codi2.evaluation import Evaluation
+from anyloom_codi2.measures import measures_of
 from anyloom_codi2.plans import make_plan
 from anyloom_codi2.run_state import RunState, digest_of
 from anyloom_codi2.stages import metric_files
@@ -211,6 +214,70 @@ def test_quick_run_is_short_and_says_so(recipe: Path) -> None:
     assert "smoke run" in (recipe.parent / "run" / "report.html").read_text(encoding="utf-8")
 
 
+@pytest.fixture
+def lesson(recipe: Path) -> Path:
+    """A recipe that begins with a saved model, and that model."""
+    assert run(recipe, "--quick") == 0
+    made = recipe.parent / "run"
+    AnyToAnyModel.from_pretrained(made / "model").save_pretrained(recipe.parent / "weights", dtype="float16")
+    shutil.rmtree(made)
+    data = {"datasets": {"own": {"name": "conversations", "test": str(recipe.parent / "data" / "data.jsonl")}}}
+    taught = {"title": "New", "data": data, "metrics": {"new": {"name": "feature-error"}}, "task": "edit"}
+    sections = {
+        "defaults": ["recipe.yaml", "weights"],
+        "stages": {"lesson": {"result": "${variables.run}/model", "data": {"batch_size": 2}}},
+        "variables": {
+            "demo": {
+                "columns": ["after", "before"],
+                "lesson": taught,
+                "headlines": [{"value": "new/edit/relative", "label": "error of the lesson"}],
+            }
+        },
+    }
+    path = recipe.parent / "lesson.yaml"
+    path.write_text(yaml.safe_dump(sections, sort_keys=False), encoding="utf-8")
+    return path
+
+
+def test_a_lesson_trains_a_saved_model_further_and_compares(
+    lesson: Path, interrupt: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    capsys.readouterr()
+    Interrupt.at = 4
+    assert run(lesson, interrupt) == 130
+    assert run(lesson, interrupt) == 0
+    assert Interrupt.seen == [1, 2, 3, 4, 5, 6]
+    said = capsys.readouterr().out
+    assert "error of the lesson: before " in said
+    page = (lesson.parent / "run" / "report.html").read_text(encoding="utf-8")
+    assert "New: before" in page
+    assert page.index("New: before") < page.index("New: after")
+    assert page.count("<svg") == 1
+    before, after = (read_tensors(lesson.parent / f) for f in ("weights", "run/model"))
+    changed = {n.split(".")[0] for n in before if not torch.allclose(before[n].float(), after[n])}
+    assert changed == {"llm", "input_projectors", "output_projectors"}, "encoders and decoders stay"
+
+    assert run(lesson, interrupt) == 0
+    assert "Everything was done before" in capsys.readouterr().out
+    weights = lesson.parent / "weights"
+    shutil.rmtree(weights)
+    AnyToAnyModel.from_pretrained(lesson.parent / "run" / "model").save_pretrained(weights, dtype="float16")
+    Interrupt.seen.clear()
+    assert run(lesson, interrupt) == 0
+    assert Interrupt.seen == [1, 2, 3, 4, 5, 6], "other weights to begin with"
+
+
+def test_without_shipped_weights_the_demo_says_that_it_trains_from_scratch(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(demo, "shipped_weights", lambda recipe: None)
+    assert demo._recipe(from_scratch=False) == "demo"
+    assert "trained from scratch" in capsys.readouterr().out
+    monkeypatch.setattr(demo, "shipped_weights", lambda recipe: Path("weights"))
+    assert [demo._recipe(from_scratch=f) for f in (False, True)] == ["lesson", "demo"]
+    assert capsys.readouterr().out == ""
+
+
 def test_fresh_forgets_a_run_and_nothing_else(recipe: Path) -> None:
     folder = recipe.parent / "run"
     folder.mkdir()
@@ -245,24 +312,16 @@ def test_plan_names_what_is_wrong(recipe: Path, tmp_path: Path) -> None:
         run(recipe, "quick")
 
 
-def test_equal_queries_are_picked_for_every_number_of_examples() -> None:
-    samples = [edit_about(query, k) for query in range(10) for k in (0, 1, 4)]
-    measured = pick(samples, 4, seed=0)
-    queries = {k: [s.provenance["query"] for s in measured if s.provenance["k"] == k] for k in (0, 1, 4)}
-    assert len(queries[0]) == 4
-    assert queries[0] == queries[1] == queries[4]
-    assert pick(samples, 4, seed=1) != measured
-    assert {s.provenance["k"] for s in pick(samples, 2, seed=0, examples=3)} == {4}
-
-
-def edit_about(query: int, k: int) -> Sample:
-    return Sample(Conversation([Message("assistant", "x")]), "edit", {"query": query, "k": k})
-
-
 def test_tables_stand_beside_their_baselines() -> None:
     explained = {"hit": ValueInfo("Hits", "How many.")}
-    trained = {"r/edit/k1/hit": 0.5, "r/edit/k1/hit_copying": 0.1, "r/edit/k1/count": 7.0, "r/edit/hit": 0.4}
-    found = Evaluation(trained=trained, untrained={"r/edit/k1/hit": 0.0}, measures={"r": explained, "s": explained})
+    trained = {
+        "r/edit/k1/hit": 0.5,
+        "r/edit/k1/hit_copying": 0.1,
+        "r/edit/k1/count": 7.0,
+        "r/edit/hit": 0.4,
+        "r/edit/tone/k1/hit": 0.3,
+    }
+    found = Evaluation(trained=trained, before={"r/edit/k1/hit": 0.0}, measures={"r": explained, "s": explained})
     (table,) = measures_of(found)
     assert list(table.columns) == ["trained", "untrained", "copying the input"]
     assert [(r.label, list(r.values), r.count) for r in table.rows] == [
