@@ -52,6 +52,7 @@ def anyloom_commands() -> list[CommandSpec]:
     """The framework's own subcommands."""
     return [
         CommandSpec(name="plugins", target="anyloom.cli.plugins:main", summary="list the installed components"),
+        CommandSpec(name="recipes", target="anyloom.cli.recipes:main", summary="list the recipes and how to run each"),
         CommandSpec(name="check", target="anyloom.cli.check:main", summary="check a config before any weight loads"),
         CommandSpec(
             name="to-safetensors",
