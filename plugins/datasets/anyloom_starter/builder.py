@@ -16,7 +16,7 @@ from anyloom.interfaces import DatasetBuilder, Sample
 from anyloom.interfaces.component import ComponentConfig
 from anyloom_starter.candidates import candidates
 from anyloom_starter.edits import PIXEL_EDITS
-from anyloom_starter.media import media_of_key, picture_media, sound_media
+from anyloom_starter.media import media_of_key, sound_media
 from anyloom_starter.pack import load_pack
 from anyloom_starter.picture_edits import Form, edit_sample, example_pairs, exemplar_sample
 from anyloom_starter.pool import Even, Pool, operations, pool_of
@@ -138,12 +138,22 @@ class StarterBuilder(DatasetBuilder):
         """Return the picture or sound of a key, as in the provenance of samples."""
         return media_of_key(key)
 
-    def gallery(self, modality: str, split: str | None = None) -> list[Media]:
-        """Return all plain pictures (``image``) or sounds (``audio``), of one split or all, to retrieve from."""
+    def gallery(self, modality: str, split: str | None = None, state: str = "") -> list[Media]:
+        """Return all plain pictures (``image``) or sounds (``audio``), of one split or all, to retrieve from.
+
+        Args:
+            modality: Which of them.
+            split: One split only.
+            state: Pictures after these pixel edits, as :meth:`state` names them.
+        """
         pack = load_pack()
         if modality == "image":
-            return [picture_media(picture) for picture in pack.pictures if split in (None, picture.split)]
+            return [media_of_key(picture.key + state) for picture in pack.pictures if split in (None, picture.split)]
         return [sound_media(sound) for sound in pack.sounds if split in (None, sound.split)]
+
+    def state(self, key: str) -> str:
+        """Return what was done to the drawing of a key, such as ``@mirror``; empty for plain ones and for sounds."""
+        return "".join(key.partition("@")[1:]) if not key.startswith("sound/") else ""
 
     def training_sample(self, epoch: int, index: int) -> Sample:
         """Return sample ``index`` of epoch ``epoch``."""
