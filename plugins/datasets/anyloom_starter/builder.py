@@ -26,6 +26,7 @@ __all__ = ["StarterBuilder"]
 
 FAMILIES: Final = ("style", "tone", "gender", "geometry", "colour")
 SPLITS: Final = ("train", "val", "test")
+PROMPT_SHARE: Final = 1 / 3
 
 _MIXTURE: Final = {
     "exemplar": 40.0,
@@ -67,7 +68,8 @@ class StarterBuilder(DatasetBuilder):
             examples: How often an exemplar sample has how many example pairs.
             test_examples: Numbers of example pairs that each exemplar query of ``val`` and ``test`` comes with.
             form: ``prompt``: all example pairs in one question, as in the paper; ``dialogue``: each pair is a
-                question and its answer, and these answers are targets too.
+                question and its answer, and these answers are targets too; ``both``: a third of the training samples
+                as prompt, the others and the fixed splits as dialogue.
             even: Draw pictures of ``train`` evenly over ``bases`` (every thing as often as any other) or over
                 ``drawings`` (things drawn with many skin tones come more often).
             augmentation: Share of training edits in which all pictures have undergone one more pixel edit.
@@ -169,7 +171,10 @@ class StarterBuilder(DatasetBuilder):
             return edit_sample(rng, query)
         count = _weighted(rng, self.config.examples)
         pairs = example_pairs(rng, pool, operation, count, avoid=query.subject, state=state)
-        return exemplar_sample(query, pairs, self.config.form)
+        form = self.config.form
+        if form == "both":
+            form = "prompt" if rng.random() < PROMPT_SHARE else "dialogue"
+        return exemplar_sample(query, pairs, form)
 
     def _queries(self, split: str) -> list[Sample]:
         """Return the fixed samples, one query of every kind before the second of any."""
@@ -194,7 +199,8 @@ class StarterBuilder(DatasetBuilder):
         pairs = example_pairs(rng, pool_of("train"), operation, max(self.config.test_examples), avoid=query.subject)
         samples = [edit_sample(rng, query)] if self.config.tasks.get("edit") else []
         if self.config.tasks.get("exemplar"):
-            samples += [exemplar_sample(query, pairs[:k], self.config.form) for k in self.config.test_examples]
+            form: Form = "dialogue" if self.config.form == "both" else self.config.form
+            samples += [exemplar_sample(query, pairs[:k], form) for k in self.config.test_examples]
         return samples
 
     def _operations(self, family: str, split: str) -> tuple[str, ...]:

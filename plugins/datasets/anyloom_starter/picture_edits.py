@@ -14,7 +14,7 @@ from anyloom_starter.tasks import instruction, sample
 
 __all__ = ["Form", "edit_sample", "example_pairs", "exemplar_sample"]
 
-Form = Literal["prompt", "dialogue"]
+Form = Literal["prompt", "dialogue", "both"]
 
 
 def edit_sample(rng: random.Random, query: Pair) -> Sample:

@@ -94,6 +94,25 @@ def test_text_of_exemplars_is_the_papers() -> None:
         assert sample.provenance["k"] == count
 
 
+def test_both_forms_come_in_training_and_dialogue_in_the_fixed_splits() -> None:
+    builder = starter(tasks={"exemplar": 1}, examples={1: 1}, form="both", num_samples=120, num_queries=1)
+    turns = [len(sample.conversation.messages) for sample in builder.build("train")]
+    assert set(turns) == {2, 4}
+    assert 0.15 < turns.count(2) / 120 < 0.5
+    assert {len(s.conversation.messages) for s in builder.build("test") if s.provenance["k"] == 1} == {4}
+
+
+def test_pictures_come_evenly_by_base_or_by_drawing() -> None:
+    """43 % of all drawings have a skin tone, and far fewer of the things drawn."""
+
+    def toned(even: str) -> float:
+        samples = starter(tasks={"picture-to-text": 1}, num_samples=400, even=even).build("train")
+        return sum("tone" in s.provenance["words"] for s in samples) / 400
+
+    assert toned("bases") < 0.25
+    assert toned("drawings") > 0.35
+
+
 def test_dialogue_form_makes_every_pair_a_turn() -> None:
     sample = first("exemplar", examples={2: 1}, form="dialogue")
     assert [message.role for message in sample.conversation.messages] == ["user", "assistant"] * 3
