@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Annotated, Final, TypeVar
 
@@ -15,6 +15,7 @@ from anyloom.errors import ConfigError, nearest
 from anyloom.interfaces import DatasetBuilder, Sample
 from anyloom.interfaces.component import ComponentConfig
 from anyloom_starter.candidates import candidates
+from anyloom_starter.compositions import composed_pair, composed_pairs, composition_sample, compositions
 from anyloom_starter.edits import PIXEL_EDITS
 from anyloom_starter.media import media_of_key, sound_media
 from anyloom_starter.pack import load_pack
@@ -41,6 +42,7 @@ _MIXTURE: Final = {
     "sound-replace": 2.0,
     "sound-effect": 3.0,
     "picture-with-sound": 2.0,
+    "composition": 0.0,
 }
 
 Weight = Annotated[float, Field(ge=0)]
@@ -163,18 +165,32 @@ class StarterBuilder(DatasetBuilder):
         pool, task = pool_of("train", self.config.even), _weighted(rng, self.config.tasks)
         if task in TASKS:
             return TASKS[task](rng, pool)
+        form, count = self._form(rng), _weighted(rng, self.config.examples)
+        if task == "composition":
+            return self._composition(rng, pool, pool, [count], form)[0]
         family = _weighted(rng, self.config.families)
         operation = rng.choice(self._operations(family, "train"))
         state = self._state(rng, family) if rng.random() < self.config.augmentation else None
         query = pool.pair(rng, operation, state)
         if task == "edit":
             return edit_sample(rng, query)
-        count = _weighted(rng, self.config.examples)
         pairs = example_pairs(rng, pool, operation, count, avoid=query.subject, state=state)
-        form = self.config.form
-        if form == "both":
-            form = "prompt" if rng.random() < PROMPT_SHARE else "dialogue"
         return exemplar_sample(query, pairs, form)
+
+    def _form(self, rng: random.Random | None = None) -> Form:
+        """The form of exemplars; without a source of chance, that of the fixed splits."""
+        if self.config.form != "both":
+            return self.config.form
+        return "prompt" if rng is not None and rng.random() < PROMPT_SHARE else "dialogue"
+
+    def _composition(
+        self, rng: random.Random, pool: Pool, shown: Pool, counts: Sequence[int], form: Form
+    ) -> list[Sample]:
+        """One query with each number of examples; the examples come from the pool ``shown``."""
+        names = rng.choice(compositions(self.config.pixel_edits))
+        query = composed_pair(rng, pool, names)
+        pairs = composed_pairs(rng, shown, names, max(counts), query.subject)
+        return [composition_sample(query, pairs[:k], form) for k in counts]
 
     def _queries(self, split: str) -> list[Sample]:
         """Return the fixed samples, one query of every kind before the second of any."""
@@ -186,6 +202,9 @@ class StarterBuilder(DatasetBuilder):
             found = [TASKS[task](self._chance(split, task, index), pool) for task in plain]
             for family in families:
                 found += self._edit_queries(split, pool, family, index)
+            if self.config.tasks.get("composition"):
+                rng, counts = self._chance(split, "composition", index), self.config.test_examples
+                found += self._composition(rng, pool, pool_of("train"), counts, self._form())
             samples += [_annotated(sample, pool, split=split, query=index) for sample in found]
         return samples
 
@@ -199,8 +218,7 @@ class StarterBuilder(DatasetBuilder):
         pairs = example_pairs(rng, pool_of("train"), operation, max(self.config.test_examples), avoid=query.subject)
         samples = [edit_sample(rng, query)] if self.config.tasks.get("edit") else []
         if self.config.tasks.get("exemplar"):
-            form: Form = "dialogue" if self.config.form == "both" else self.config.form
-            samples += [exemplar_sample(query, pairs[:k], form) for k in self.config.test_examples]
+            samples += [exemplar_sample(query, pairs[:k], self._form()) for k in self.config.test_examples]
         return samples
 
     def _operations(self, family: str, split: str) -> tuple[str, ...]:

@@ -11,6 +11,7 @@ from types import MappingProxyType
 from typing import Final
 
 from anyloom.interfaces import Sample
+from anyloom_starter.compositions import compositions
 from anyloom_starter.edits import PIXEL_EDITS, variants
 from anyloom_starter.pack import load_pack
 from anyloom_starter.pool import Pool
@@ -36,6 +37,18 @@ def _edited(sample: Sample, pool: Pool) -> Iterator[str]:
     if operation in PIXEL_EDITS:
         same = [other for other in variants(drawing) if operation not in other.unchanged]
         yield from (f"{other.key}@{_word(operation)}" for other in same)
+
+
+def _composed(sample: Sample, pool: Pool) -> Iterator[str]:
+    """Single edits and all compositions of the source, and this composition of the subject's other drawings."""
+    source = sample.provenance["source"]
+    drawing = load_pack().picture(source)
+    single = [name for name in PIXEL_EDITS if name not in drawing.unchanged]
+    yield from (f"{source}@{_word(name)}" for name in single)
+    yield from (f"{source}@{_word(first)}@{_word(second)}" for first, second in compositions(single))
+    names = sample.provenance["operation"].split("+")
+    edits = "@".join(map(_word, names))
+    yield from (f"{other.key}@{edits}" for other in variants(drawing) if not set(names) & set(other.unchanged))
 
 
 def _drawings(sample: Sample, pool: Pool) -> Iterator[str]:
@@ -84,6 +97,7 @@ _NEAR: Final[Mapping[str, Callable[[Sample, Pool], Iterator[str]]]] = MappingPro
     {
         "edit": _edited,
         "exemplar": _edited,
+        "composition": _composed,
         "text-to-picture": _drawings,
         "sequence": _series,
         "text-to-sound": _recordings,

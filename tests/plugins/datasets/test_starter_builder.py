@@ -102,6 +102,21 @@ def test_both_forms_come_in_training_and_dialogue_in_the_fixed_splits() -> None:
     assert {len(s.conversation.messages) for s in builder.build("test") if s.provenance["k"] == 1} == {4}
 
 
+def test_compositions_are_two_edits_one_after_the_other() -> None:
+    samples = starter(tasks={"composition": 1}, num_queries=4, test_examples=(0, 2)).build("test")
+    assert [s.provenance["k"] for s in samples] == [0, 2] * 4
+    sample = samples[1]
+    first, second = sample.provenance["operation"].split("+")
+    source, *_ = (m for m in sample.conversation.messages[-2].media[-1:])
+    (target,) = sample.conversation.messages[-1].media
+    expected = PIXEL_EDITS[second].apply(PIXEL_EDITS[first].apply(source.tensor()))
+    assert torch.equal(target.tensor(), expected)
+    assert sample.provenance["family"] == sample.task == "composition"
+    assert {s.provenance["subjects"] for s in samples[::2]} == {s.provenance["subjects"] for s in samples[1::2]}
+    candidates = sample.provenance["candidates"]
+    assert {source.key, target.key, f"{source.key}@{first.split('/')[1]}"} <= set(candidates)
+
+
 def test_pictures_come_evenly_by_base_or_by_drawing() -> None:
     """43 % of all drawings have a skin tone, and far fewer of the things drawn."""
 
