@@ -64,7 +64,7 @@ def pool_of(targets: Tensor, numbers: Tensor, listed: Sequence[Media], features:
 
 
 def closer_in_pool(
-    queries: Tensor, targets: Tensor, numbers: Tensor, own: tuple[Tensor, ...], pool: tuple[Tensor, Tensor]
+    queries: Tensor, targets: Tensor, numbers: Tensor, own: Sequence[Tensor], pool: tuple[Tensor, Tensor]
 ) -> Tensor:
     """Counts ``(N, Q, 2)`` of what lies in the pool closer than, or as close as, the own target.
 

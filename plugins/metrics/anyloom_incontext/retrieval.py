@@ -10,7 +10,6 @@ arithmetic c(B) + mean of c(A') - c(A) over the prompt's example pairs (A, A').
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any, Literal
 
 import torch
@@ -19,18 +18,20 @@ from torch import Tensor
 from anyloom import AnyToAnyModel
 from anyloom.building import build_named
 from anyloom.conversation import Media
+from anyloom.errors import ConfigError
 from anyloom.interfaces import ComponentConfig, Decoder, Evaluated, Sample
+from anyloom_incontext.answer_features import answer_features
 from anyloom_incontext.features import FeatureTable, identity
 from anyloom_incontext.gallery import closer_in_pool, gallery_of, media_of, pool_of
-from anyloom_incontext.grouping import GroupedMeans, joined
-from anyloom_incontext.provenance import Edit, Find, edit_of, number_of, query_of, wants_media
+from anyloom_incontext.grouping import GroupedMeans, joined, pack_names, unpack_names
+from anyloom_incontext.provenance import Edit, Find, edit_of, number_of, wants_media
 from anyloom_incontext.ranking import chance_of_hit, squared_distances, standing
 from anyloom_incontext.retrieval_values import GALLERIES, values_of
 
 __all__ = ["Retrieval"]
 
 _QUERIES = ("", "_copying", "_arithmetic")
-_STATES = ("queries", "targets", "target_numbers", "own_numbers", "own_counts", "standings")
+_STATES = ("queries", "targets", "target_numbers", "own_numbers", "own_counts", "standings", "target_states")
 
 
 class Retrieval(GroupedMeans):
@@ -47,6 +48,8 @@ class Retrieval(GroupedMeans):
             top: The k of top-k.
             dataset: Data set component with a method ``media(key)`` that gives candidates by key, and perhaps
                 ``gallery(modality)`` that lists media for the full gallery.
+            alike: Take the listed media in the target's own state (mirrored, where the target is mirrored), which
+                is harder and slower. Needs ``gallery(modality, state=...)`` and ``state(key)`` of the data set.
         """
 
         modality: str = "image"
@@ -55,6 +58,7 @@ class Retrieval(GroupedMeans):
         answer: Literal["predicted", "decoded", "reconstructed"] = "predicted"
         top: tuple[int, ...] = (1, 5)
         dataset: dict[str, Any] | None = None
+        alike: bool = False
 
     config: Config
     queries: list[Tensor]
@@ -63,6 +67,7 @@ class Retrieval(GroupedMeans):
     own_numbers: list[Tensor]
     own_counts: list[Tensor]
     standings: list[Tensor]
+    target_states: list[Tensor]
 
     def __init__(self, config: Config) -> None:
         super().__init__(config)
@@ -70,13 +75,18 @@ class Retrieval(GroupedMeans):
             self.add_state(state, [], dist_reduce_fx="cat")
         tops = [f"{g}_top{k}{q}" for g in GALLERIES for k in config.top for q in _QUERIES]
         self.columns = (*tops, "copy_rate", "candidates")  # type: ignore[misc]
-        self.measures = values_of(config.answer, config.top)
+        self.measures = values_of(config.answer, config.top, alike=config.alike)
         self.needs_media = config.answer == "decoded"
         self._table: FeatureTable | None = None
         self._decoder: Decoder | None = None
         self._filled: Tensor | None = None
+        self._encoded: set[str] = set()
         self._dataset = build_named("dataset", config.dataset, where="metric.dataset") if config.dataset else None
         self._find: Find | None = getattr(self._dataset, "media", None)
+        if config.alike and not hasattr(self._dataset, "state"):
+            raise ConfigError(
+                "the data set cannot tell the state of its media", where="metric.alike", fix="set it to false"
+            )
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave the model's parts behind."""
@@ -85,7 +95,7 @@ class Retrieval(GroupedMeans):
     def prepare(self, model: AnyToAnyModel) -> None:
         """Take the encoder of the model, and the decoder if it is to be judged."""
         self._table = FeatureTable(model, self.config.modality)
-        self._table.add(self._listed())
+        self._encoded = set()
         if self.config.answer == "reconstructed":
             self._decoder = model.decoder(self.config.modality)
 
@@ -94,10 +104,16 @@ class Retrieval(GroupedMeans):
         super().reset()
         self._filled = None
 
-    def _listed(self) -> list[Media]:
-        """What the data set lists for the full gallery."""
+    def _listed(self, state: str = "") -> list[Media]:
+        """What the data set lists for the full gallery of targets in a state."""
         gallery = getattr(self._dataset, "gallery", None)
-        return list(gallery(self.config.modality)) if gallery is not None else []
+        if gallery is None or self._table is None:
+            return []
+        return list(gallery(self.config.modality, state=state) if self.config.alike else gallery(self.config.modality))
+
+    def _state(self, edit: Edit) -> str:
+        state: str = self._dataset.state(edit.target.key) if self.config.alike else ""  # type: ignore[union-attr]
+        return state
 
     def wants(self, sample: Sample) -> bool:
         """Samples with candidates whose target is of the modality."""
@@ -112,32 +128,12 @@ class Retrieval(GroupedMeans):
         edits = [edit_of(e.sample, self.config.modality, self._find) for e in evaluated]
         known = [(e, edit) for e, edit in zip(evaluated, edits) if edit is not None]
         self._table.add(m for _, edit in known for m in media_of(edit))
-        for (one, edit), answer in zip(known, self._answers(self._table, known)):
+        for state in {self._state(edit) for _, edit in known} - self._encoded:
+            self._table.add(self._listed(state))
+            self._encoded.add(state)
+        for (one, edit), answer in zip(known, answer_features(self.config.answer, self._table, known, self._decoder)):
             self._rank(self._table, one, edit, answer)
         self._filled = None
-
-    def _answers(self, table: FeatureTable, known: Sequence[tuple[Evaluated, Edit]]) -> list[Tensor | None]:
-        """The feature ``(D,)`` that stands for each answer; None where there is none."""
-        answered = [[m for m in e.answer.media if m.modality == self.config.modality] for e, _ in known]
-        if self.config.answer == "predicted":
-            features = [next((m.features for m in media if m.features is not None), None) for media in answered]
-            return [None if f is None else f.float().cpu().flatten() for f in features]
-        if self.config.answer == "decoded":
-            made = [next((m for m in media if m.data is not None), None) for media in answered]
-        else:
-            made = list(self._reconstructed(table, known))
-        present = [m for m in made if m is not None]
-        seen = iter(table.encode(present) if present else ())
-        return [None if m is None else next(seen) for m in made]
-
-    def _reconstructed(self, table: FeatureTable, known: Sequence[tuple[Evaluated, Edit]]) -> Sequence[Media | None]:
-        """What the decoder makes of the targets' own features."""
-        if self._decoder is None:
-            return [None] * len(known)
-        space = table.encoder.feature_space(self.config.modality)
-        features = table.get([edit.target for _, edit in known]).unflatten(1, (space.tokens, space.dim))
-        seeds = [query_of(one.sample) % 2**31 for one, _ in known]
-        return self._decoder.generate(features.to(table.device), seeds=seeds)
 
     def _rank(self, table: FeatureTable, evaluated: Evaluated, edit: Edit, answer: Tensor | None) -> None:
         target = table.get([edit.target])
@@ -151,8 +147,9 @@ class Retrieval(GroupedMeans):
         self.record(evaluated.sample, values)
         number = torch.tensor([number_of(identity(edit.target))])
         count = torch.tensor([len(gallery.numbers)])
-        for state, row in zip(_STATES, (queries[None], target, number, gallery.numbers, count, standings[None])):
-            getattr(self, state).append(row.to(self.device))
+        state = pack_names([self._state(edit)])
+        for name, row in zip(_STATES, (queries[None], target, number, gallery.numbers, count, standings[None], state)):
+            getattr(self, name).append(row.to(self.device))
 
     def table(self) -> Tensor:
         """Per-sample values; those of the full gallery need all samples and are filled in here."""
@@ -181,11 +178,19 @@ class Retrieval(GroupedMeans):
         return rows
 
     def _closer_in_pool(self, queries: Tensor) -> Tensor:
+        """Counts ``(N, 3, 2)`` for each sample, against the gallery of its target's state."""
         targets, numbers = joined(self.targets), joined(self.target_numbers)
         own = torch.split(joined(self.own_numbers), joined(self.own_counts).tolist())
-        listed = self._listed() if self._table is not None else []
-        features = self._table.get(listed) if self._table is not None and listed else targets[:0]
-        return closer_in_pool(queries, targets, numbers, own, pool_of(targets, numbers, listed, features))
+        states = [unpack_names(row)[0] for row in joined(self.target_states)]
+        counts = torch.zeros(*queries.shape[:2], 2, dtype=torch.long)
+        for state in dict.fromkeys(states):
+            listed = self._listed(state)
+            features = self._table.get(listed) if self._table is not None and listed else targets[:0]
+            pool = pool_of(targets, numbers, listed, features)
+            members = [i for i, s in enumerate(states) if s == state]
+            mine = [own[i] for i in members]
+            counts[members] = closer_in_pool(queries[members], targets[members], numbers[members], mine, pool)
+        return counts
 
 
 def _queries(table: FeatureTable, edit: Edit, answer: Tensor | None) -> Tensor:

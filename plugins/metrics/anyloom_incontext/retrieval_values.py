@@ -17,14 +17,15 @@ ANSWERS: Final = {
 }
 
 
-def values_of(answer: str, top: Sequence[int]) -> dict[str, ValueInfo]:
+def values_of(answer: str, top: Sequence[int], *, alike: bool = False) -> dict[str, ValueInfo]:
     """Title and explanation of every top-k value and of the copy rate.
 
     Args:
         answer: One of :data:`ANSWERS`.
         top: The k of top-k.
+        alike: Whether media of the data set are in the target's state.
     """
-    found = {f"{gallery}_top{k}": _explained(answer, gallery, k) for gallery in GALLERIES for k in top}
+    found = {f"{gallery}_top{k}": _explained(answer, gallery, k, alike) for gallery in GALLERIES for k in top}
     if answer != "reconstructed":
         found["copy_rate"] = ValueInfo(
             "Answers that copy the input" + _of(answer),
@@ -38,14 +39,17 @@ def _of(answer: str) -> str:
     return {"decoded": ", decoded", "reconstructed": ", decoder alone"}.get(answer, "")
 
 
-def _explained(answer: str, gallery: str, k: int) -> ValueInfo:
+def _explained(answer: str, gallery: str, k: int, alike: bool) -> ValueInfo:
     hard, without = gallery.startswith("hard"), gallery.endswith("no_input")
     where = "its own variants" if hard else "everything"
     place = "" if k == 1 else f", first {k}"
     nearest = f"{'the nearest candidate' if k == 1 else f'among the {k} nearest candidates'} to {ANSWERS[answer]}"
     among = "The candidates are variants of the same subject" + (
-        "" if hard else ", the targets of all other samples, and all plain media of the data set"
+        ""
+        if hard
+        else f", the targets of all other samples, and all media of the data set{', edited like the target' * alike}"
     )
+    among += ", edited like the target" if alike and not hard else ""
     rule = (
         "the input is not one of them, so an answer that stays too near to it may still be right"
         if without

@@ -61,6 +61,15 @@ class PlacesAndMore(Places):
         return [point("B2"), Media(modality, torch.tensor([5.0, 0.99]), key="elsewhere")]
 
 
+class PlacesInStates(Places):
+    def gallery(self, modality: str, state: str = "") -> list[Media]:
+        places = {"": (5.0, 0.0), "@up": (5.0, 0.95)}
+        return [Media(modality, torch.tensor(places[state]), key=f"other{state}")]
+
+    def state(self, key: str) -> str:
+        return "@up" if key.endswith("2") else ""
+
+
 def point(key: str) -> Media:
     return Media("image", torch.tensor(PLACES[key]), key=key)
 
@@ -97,7 +106,11 @@ def retrieval(dataset: str = "Places", **options: Any) -> Retrieval:
 def _importable(monkeypatch: pytest.MonkeyPatch) -> None:
     import sys
 
-    monkeypatch.setitem(sys.modules, __name__, SimpleNamespace(Places=Places, PlacesAndMore=PlacesAndMore))
+    monkeypatch.setitem(
+        sys.modules,
+        __name__,
+        SimpleNamespace(Places=Places, PlacesAndMore=PlacesAndMore, PlacesInStates=PlacesInStates),
+    )
 
 
 def test_ranks_equal_the_golden_recalls() -> None:
@@ -161,6 +174,18 @@ def test_full_gallery_adds_other_targets_and_the_data_sets_own() -> None:
     assert found["exemplar/full_top1"] == pytest.approx(0.5), "C is the other sample's target"
     found = measured(retrieval("PlacesAndMore"), answer(edit(), 5.0, 0.98))
     assert (found["exemplar/hard_top1"], found["exemplar/full_top1"], found["exemplar/full_top5"]) == (1, 0, 1)
+
+
+def test_the_gallery_may_be_in_the_state_of_the_target() -> None:
+    asked = [answer(edit(), 5.0, 0.9), answer(edit(target="C"), 5.4, 0.0), answer(edit(target="C"), 5.9, 0.0)]
+    plain = retrieval("PlacesInStates")
+    measured(plain, *asked)
+    assert [s.values["full_top1"] for s in plain.scores()] == [1, 0, 1], "(5, 0) is nearer to (5.4, 0) than C"
+    alike = retrieval("PlacesInStates", alike=True)
+    measured(alike, *asked)
+    assert [s.values["full_top1"] for s in alike.scores()] == [0, 0, 1], "(5, 0.95) is nearer to (5, 0.9) than B2"
+    with pytest.raises(ConfigError, match="state"):
+        retrieval("Places", alike=True)
 
 
 def test_media_are_encoded_once_and_kept_for_the_same_frozen_encoder() -> None:
