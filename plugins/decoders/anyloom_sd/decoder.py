@@ -22,7 +22,8 @@ class SDDecoder(LatentDiffusionDecoder):
     """Stable Diffusion (arXiv 2112.10752) with cross-attention on features ``(L, D)``.
 
     The defaults fit the raw pooled feature of CLIP ViT-L/14 and the published image variations of Stable Diffusion
-    1.x, which were trained on it with zeros as null. Weights trained on words fit an encoder only after training.
+    1.x, which were trained on it with zeros as null (though on pictures that were resized without antialiasing).
+    Weights trained on words fit an encoder only after training.
     """
 
     Config = SDConfig

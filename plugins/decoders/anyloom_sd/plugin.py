@@ -13,6 +13,7 @@ def anyloom_components() -> list[ComponentSpec]:
             kind="decoder",
             name="sd",
             target="anyloom_sd.decoder:SDDecoder",
+            tiny="anyloom_sd.tiny:case",
             modalities=("image",),
             requires=("diffusers",),
             licence="Apache-2.0 (published weights: CreativeML Open RAIL-M, RAIL++-M for 2.x)",

@@ -152,7 +152,7 @@ class SoundNumbers(ComponentConfig):
         seconds: What is heard, from the start; shorter sounds are repeated as often as they fit, then padded.
         fft_size: Samples per transform and window.
         hop: Samples between frames.
-        low: Lower edge of the mel bands, in Hz.
+        low: Lower edge of the mel bands, in Hz; the published folders say 50, where the class would take 0.
         high: Upper edge, in Hz.
         mel_scale: ``slaney``, or ``htk`` for models trained with fusion.
     """
@@ -161,7 +161,7 @@ class SoundNumbers(ComponentConfig):
     seconds: PositiveFloat = 10
     fft_size: PositiveInt = 1024
     hop: PositiveInt = 480
-    low: float = Field(default=0.0, ge=0)
+    low: float = Field(default=50.0, ge=0)
     high: PositiveFloat = 14000.0
     mel_scale: MelScale = "slaney"
 

@@ -13,19 +13,11 @@ from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 from anyloom.conversation import Media
 from anyloom.errors import CheckpointError, ConfigError, MediaError
 from anyloom.model.weights import write_tensors
+from anyloom.testing import DecoderCase, DecoderChecks
 from anyloom_sd.decoder import SDDecoder
 from anyloom_sd.pictures import to_network, to_picture
+from anyloom_sd.tiny import TINY, case
 from latent_source_contract import LatentSourceContract
-
-TINY: dict[str, Any] = {
-    "space": "tiny",
-    "dim": 8,
-    "tokens": 3,
-    "picture_size": 16,
-    "autoencoder": {"block_out_channels": [8, 8], "layers_per_block": 1, "norm_num_groups": 4},
-    "unet": {"block_out_channels": [8, 16], "layers_per_block": 1, "attention_head_dim": 2, "norm_num_groups": 4},
-    "schedule": {"timestep_spacing": "trailing"},
-}
 
 
 class TestSD(LatentSourceContract):
@@ -35,6 +27,12 @@ class TestSD(LatentSourceContract):
     def media(self, number: int) -> Media:
         colour = torch.tensor([[1.0, 0.2, 0.0], [0.0, 0.4, 1.0]])[number % 2]
         return Media("image", colour[:, None, None].expand(3, 20, 20).contiguous())
+
+
+class TestConformance(DecoderChecks):
+    @pytest.fixture
+    def case(self, tmp_path: Path) -> DecoderCase:
+        return case(tmp_path)
 
 
 def test_every_token_of_the_condition_gets_gradient_and_matters() -> None:

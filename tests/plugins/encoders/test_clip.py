@@ -16,17 +16,11 @@ from anyloom import build
 from anyloom.conversation import Media
 from anyloom.data.preprocess import Preprocess
 from anyloom.errors import CheckpointError, ConfigError, MediaError
+from anyloom.testing import EncoderCase, EncoderChecks
 from anyloom_clip.clip import CLIPEncoder
+from anyloom_clip.tiny import CLIP, clip
 
-SIZES: dict[str, Any] = {
-    "hidden_size": 16,
-    "intermediate_size": 32,
-    "projection_dim": 6,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 2,
-    "image_size": 16,
-    "patch_size": 8,
-}
+SIZES: dict[str, Any] = CLIP["architecture"]
 GOLDEN = Path(__file__).parents[2] / "golden" / "clip_preprocess_pil.npz"
 
 
@@ -52,6 +46,12 @@ def publish(folder: Path, *, both: bool = True) -> CLIPVisionModelWithProjection
     alone = CLIPVisionModelWithProjection(CLIPVisionConfig(**SIZES)).eval()
     alone.load_state_dict({k: v for k, v in whole.state_dict().items() if k.startswith("vis")})
     return alone
+
+
+class TestConformance(EncoderChecks):
+    @pytest.fixture
+    def case(self, tmp_path: Path) -> EncoderCase:
+        return clip(tmp_path)
 
 
 def test_preprocessing_is_that_of_the_golden_file() -> None:
