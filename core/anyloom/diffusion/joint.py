@@ -19,7 +19,7 @@ from anyloom.diffusion.objective import Noised
 from anyloom.diffusion.sampling import row_generators
 from anyloom.errors import ConfigError
 
-__all__ = ["Side", "joint_generate", "joint_loss", "require_shared_times"]
+__all__ = ["Side", "joint_generate", "joint_latents", "joint_loss", "require_shared_times"]
 
 
 @dataclass(frozen=True)
@@ -97,7 +97,26 @@ def joint_generate(
     guidance: float | None = None,
     source_guidance: float | None = None,
 ) -> tuple[list[Media], list[Media]]:
-    """Sample both sides step by step together: at each step either reads how far the other has come.
+    """Sample both sides together; see :func:`joint_latents`."""
+    latents = joint_latents(coupler, pair, seeds=seeds, steps=steps, guidance=guidance, source_guidance=source_guidance)
+    first, second = (
+        side.decoder.to_media(side.decoder.autoencoder.decode(own), numbers, side.features)
+        for side, own, numbers in zip(pair, latents, seeds)
+    )
+    return first, second
+
+
+@torch.no_grad()
+def joint_latents(
+    coupler: ConditionCoupler,
+    pair: Sequence[Side],
+    *,
+    seeds: Sequence[Sequence[int]],
+    steps: int | None = None,
+    guidance: float | None = None,
+    source_guidance: float | None = None,
+) -> tuple[Tensor, Tensor]:
+    """Sample latents ``(B, Z, ...)`` of both sides in lockstep: at each step either reads how far the other has come.
 
     Args:
         coupler: Joins their conditions.
@@ -108,20 +127,16 @@ def joint_generate(
         source_guidance: Likewise.
     """
     steps = steps or max(int(side.decoder.config.steps) for side in pair)
-    generators = [row_generators(own) for own in seeds]
+    generators = [row_generators(numbers) for numbers in seeds]
     sources = [None if s.source is None else s.decoder.source_latents(s.source, s.features) for s in pair]
-    ways = [side.decoder.start(own, side.decoder.checked(side.features), steps) for side, own in zip(pair, generators)]
+    ways = [s.decoder.start(own, s.decoder.checked(s.features), steps) for s, own in zip(pair, generators)]
     drawn = [[g.clone_state() for g in own] for own in generators]
     for number, step in enumerate(ways[0].timesteps):
         seen = [way.seen(step) for way in ways]
         features = coupler([side.features for side in pair], [noisy for noisy, _ in seen], seen[0][1])
         for n, (side, way) in enumerate(zip(pair, ways)):
             # a condition that draws noise draws the same at every step, as it does when it is made once
-            own = generators[n] if number == 0 else [g.clone_state() for g in drawn[n]]
+            own = [g.clone_state() for g in drawn[n]] if number else generators[n]
             predict = side.decoder.guided_prediction(features[n], sources[n], own, guidance, source_guidance)
             way.follow(predict(*seen[n]), step)
-    first, second = (
-        side.decoder.to_media(side.decoder.autoencoder.decode(way.samples), own, side.features)
-        for side, way, own in zip(pair, ways, seeds)
-    )
-    return first, second
+    return ways[0].samples, ways[1].samples

@@ -136,6 +136,7 @@ def inspect_model(config: ModelConfig) -> ModelInspection:
         options = _options(config, key)
         found.parts.append(_record(key, part, options, fixed=_is_fixed(parts, part)))
         found.files += files_of(part, key)
+    found.parts += [_coupler_record(f"model.couple.{key}", part) for key, part in parts.couplers.items()]
     return found
 
 
@@ -161,6 +162,13 @@ def _options(config: ModelConfig, key: str) -> Mapping[str, Any]:
         found = found[part] if isinstance(found, Mapping) else getattr(found, part)
     options: Mapping[str, Any] = found
     return options
+
+
+def _coupler_record(key: str, part: nn.Module) -> PartRecord:
+    """A coupler is no component: it is the framework's own and always trained."""
+    count = sum(p.numel() for p in part.parameters())
+    size = sum(p.numel() * p.element_size() for p in part.parameters())
+    return PartRecord(key, "coupler", "anyloom", "Apache-2.0", count, count, size, size)
 
 
 def _record(key: str, part: NeuralComponent, options: Mapping[str, Any], *, fixed: bool) -> PartRecord:

@@ -44,7 +44,7 @@ class AnyToAnyModule(TrainingModule):
             optimizer: Learning rate and its schedule.
             cache_features: Keep features of frozen encoders by content key instead of encoding media again. Needs
                 ``data.workers: 0``.
-            start_from: Folder of a saved model whose tensors to start from.
+            start_from: Folder of a saved model whose tensors to start from; couplers it does not have start new.
             gradient_norms: Log the norm of each term's gradient at the LLM every so many steps; 0 never does.
             metrics: Metric components by a key of the user's choice.
             save_frozen: Write frozen parts that came from files of their own into the result too; otherwise it refers
@@ -62,7 +62,9 @@ class AnyToAnyModule(TrainingModule):
         super().__init__(config, model)
         self.model = AnyToAnyModel(validate(ModelConfig, model, where="model"))
         if config.start_from is not None:
-            load_into(self.model.parts, read_tensors(config.start_from), where=str(config.start_from))
+            own = self.model.parts.state_dict()
+            couplers = {key: own[key] for key in own if key.startswith("couplers.")}
+            load_into(self.model.parts, couplers | read_tensors(config.start_from), where=str(config.start_from))
         if config.cache_features:
             if problems := frozen_problems(self.model.parts):
                 raise combine(problems)
