@@ -37,3 +37,11 @@ def test_every_command_of_the_table_exists() -> None:
     names = set(re.findall(r"^\| `anyloom (\w+)", README, re.MULTILINE))
     assert {"demo", "plugins", "check", "fit", "generate", "validate"} <= names
     assert names <= set(get_registry().commands)
+
+
+def test_the_table_of_components_is_complete() -> None:
+    from anyloom.discovery import get_registry
+
+    shown = set(re.findall(r"^\| `([\w-]+)` \| (encoder|llm|decoder) \|", README, re.MULTILINE))
+    own = [s for kind in ("encoder", "llm", "decoder") for s in get_registry().components(kind)]
+    assert shown == {(s.name, s.kind) for s in own if s.package == "anyloom"}
