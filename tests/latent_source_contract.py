@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from anyloom.diffusion.latent_decoder import LatentDiffusionDecoder
+from anyloom.diffusion.sampling import Trajectory, row_generators, row_noise
 from anyloom.errors import CheckpointError, ConfigError
 from latent_decoder_contract import LatentDecoderContract
 
@@ -81,29 +82,28 @@ class LatentSourceContract(LatentDecoderContract):
         torch.testing.assert_close(made[1:2], alone, atol=1e-4, rtol=1e-4)
 
     def test_two_scales_guide_source_and_features_apart(self) -> None:
+        """Sampling written out with InstructPix2Pix's equation 3, over the bare network."""
         decoder = self.trained(self.build(source=True))
-        features, source = self.features(2), self.source(decoder)
-        generators = [torch.Generator().manual_seed(n) for n in range(2)]
-        shown = decoder.shown(features, source, generators)
-        noisy, steps = torch.randn(2, *decoder.latent_shape), torch.tensor([500, 20])
-        null = decoder.null_condition().expand_as(shown.own)
+        features, targets = self.features(2), self.targets(decoder, 2)
+        generators = row_generators([4, 5])
+        noise = row_noise(decoder.latent_shape, generators, features)
+        own = decoder.condition(features, generators)
+        null = decoder.null_condition().expand_as(own)
+        source = decoder.latents(targets)
         nothing = torch.zeros_like(source)
-        with torch.no_grad():
+
+        def predict(noisy: Tensor, steps: Tensor) -> Tensor:
             neither, first, both = (
-                decoder.denoise(torch.cat([noisy, latents], 1), steps, own).float()
-                for latents, own in ((nothing, null), (source, null), (source, shown.own))
+                decoder.denoise(torch.cat([noisy, latents], 1), steps, condition).float()
+                for latents, condition in ((nothing, null), (source, null), (source, own))
             )
-            seen = [
-                decoder.predict(noisy, steps, condition)
-                for condition in (
-                    decoder.without_source(decoder.without_features(shown)),
-                    decoder.without_features(shown),
-                    shown,
-                )
-            ]
-        for expected, found in zip((neither, first, both), seen):
-            torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-4)
-        assert not torch.allclose(neither, first, atol=1e-4)
+            return neither + 1.5 * (first - neither) + 4.0 * (both - first)
+
+        with torch.no_grad():
+            expected = Trajectory(decoder.scheduler, noise=noise, steps=3, generators=generators).run(predict)
+        scales = {"source_guidance": 1.5, "guidance": 4.0}
+        found = decoder.generate_latents(features, seeds=[4, 5], steps=3, source=list(targets), **scales)
+        torch.testing.assert_close(found, expected, atol=1e-4, rtol=1e-4)
 
     def test_source_guidance_changes_what_is_made(self) -> None:
         decoder = self.trained(self.build(source=True, source_guidance=3.0))
@@ -142,7 +142,7 @@ class LatentSourceContract(LatentDecoderContract):
     def test_a_source_that_does_not_fit_is_one_clear_error(self) -> None:
         plain, widened = self.build(), self.build(source=True)
         target = self.targets(plain, 1)
-        with pytest.raises(ConfigError, match="takes no source.*set source: true"):
+        with pytest.raises(ConfigError, match=r"takes no source.*set source: true"):
             plain.loss(self.features(1), target, [target[0]])
         with pytest.raises(ConfigError, match="1 sources for 2 rows"):
             widened.generate(self.features(2), seeds=[0, 1], source=[target[0]])
