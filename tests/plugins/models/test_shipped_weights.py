@@ -1,0 +1,40 @@
+"""The weights that ship answer a fixed slice of the suite as well as when they were recorded."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from scripts.record_shipped_slice import COUNTED, RECORD, right_answers
+
+from anyloom.cli.model_argument import shipped_weights
+
+FOLDER = shipped_weights("mini")
+LARGEST = 60 * 2**20
+SLACK = 1  # of 25 queries: another processor rounds otherwise
+
+pytestmark = pytest.mark.skipif(FOLDER is None, reason="no weights ship with the recipe mini yet")
+
+
+@pytest.fixture(scope="module")
+def folder() -> Path:
+    assert FOLDER is not None
+    return FOLDER
+
+
+def test_weights_are_small_and_described(folder: Path) -> None:
+    assert sum(f.stat().st_size for f in folder.rglob("*") if f.is_file()) <= LARGEST
+    assert (folder / "MODEL_CARD.md").is_file()
+    assert "model.safetensors" in json.loads((folder / "config.json").read_text(encoding="utf-8"))["files"]
+
+
+@pytest.mark.slow
+def test_as_many_answers_are_right_as_recorded(folder: Path) -> None:
+    record = json.loads(RECORD.read_text(encoding="utf-8"))
+    weights = json.loads((folder / "config.json").read_text(encoding="utf-8"))["files"]["model.safetensors"]
+    assert record["weights"] == weights, "the weights are others: run scripts/record_shipped_slice.py"
+    assert set(record["right"]) == set(COUNTED)
+    found = right_answers(folder)
+    worse = {k: (found[k], n) for k, n in record["right"].items() if found[k] < n - SLACK}
+    assert not worse, f"right answers now and when recorded: {worse}"
