@@ -36,15 +36,28 @@ class FreshEnvironment:
 
     def run(self, *words: str, folder: Path) -> str:
         """Run ``python -m`` with words in a folder; returns what it prints, and fails with it if it fails."""
-        variables = {k: v for k, v in os.environ.items() if k not in ("ANYLOOM_PLUGINS", "PYTHONPATH")}
-        variables |= {"OMP_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1"}
-        command = [str(self.python), "-m", *words]
-        result = subprocess.run(
-            command, cwd=folder, env=variables, capture_output=True, text=True, check=False, timeout=600
-        )
-        assert result.returncode == 0, f"{' '.join(words)}\n{result.stdout}{result.stderr}"
-        return result.stdout
+        return self._run(["-m", *words], folder)
 
     def anyloom(self, *words: str, folder: Path) -> str:
         """Run the command ``anyloom`` in a folder; returns what it prints."""
         return self.run("anyloom.cli.main", *words, folder=folder)
+
+    def code(self, text: str, *, folder: Path) -> str:
+        """Run Python code in a folder; returns what it prints."""
+        return self._run(["-c", text], folder)
+
+    def commands(self, *commands: list[str], folder: Path) -> str:
+        """Run several commands of ``anyloom`` one after another in one process, which imports torch once."""
+        lines = ["import sys", "from anyloom.cli.main import main"]
+        lines += [f"if main({words!r}) != 0: sys.exit({' '.join(words)!r})" for words in commands]
+        return self.code("\n".join(lines), folder=folder)
+
+    def _run(self, words: list[str], folder: Path) -> str:
+        variables = {k: v for k, v in os.environ.items() if k not in ("ANYLOOM_PLUGINS", "PYTHONPATH")}
+        variables |= {"OMP_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1"}
+        command = [str(self.python), *words]
+        result = subprocess.run(
+            command, cwd=folder, env=variables, capture_output=True, text=True, check=False, timeout=1200
+        )
+        assert result.returncode == 0, f"{' '.join(words)}\n{result.stdout}{result.stderr}"
+        return result.stdout
