@@ -14,6 +14,7 @@ def anyloom_recipes() -> list[RecipeSpec]:
             package="anyloom_codi2",
             path="codi2.yaml",
             summary="CoDi-2 in full size: Llama 2, ImageBind, SD unCLIP, AudioLDM2, zeroscope",
+            command="anyloom fit codi2 --stage all",
         ),
         RecipeSpec(
             name="mini",
