@@ -23,13 +23,14 @@ import textwrap
 from collections.abc import Sequence
 from typing import Any
 
-from anyloom.discovery import API, KINDS, ComponentSpec, Registry, get_registry
+from anyloom.discovery import ALLOW_VARIABLE, API, KINDS, ComponentSpec, Registry, get_registry
 from anyloom.discovery.targets import import_function
 
 __all__ = ["main"]
 
 _COLUMNS = ("name", "kind", "modalities", "package", "version", "status", "licence")
 _PIPED_WIDTH = 100
+_SLOW_SECONDS = 2.0
 _SUBCOMMANDS = {"check": "anyloom.cli.check_plugin:main", "new": "anyloom.cli.new_plugin:main"}
 
 
@@ -41,7 +42,8 @@ def main(args: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(
         prog="anyloom plugins",
         description="List the installed components.",
-        epilog="'anyloom plugins new --help' explains how to begin a plugin of your own.",
+        epilog="'anyloom plugins new --help' explains how to begin a plugin of your own, "
+        "'anyloom plugins check NAME' tries an installed component.",
     )
     parser.add_argument("--kind", choices=KINDS, help="only components of this kind")
     parser.add_argument("--json", action="store_true", help="print JSON with everything that is known")
@@ -51,7 +53,7 @@ def main(args: Sequence[str]) -> int:
         print(json.dumps(_as_json(registry, options.kind), indent=2))
         return 0
     width = shutil.get_terminal_size().columns if sys.stdout.isatty() else _PIPED_WIDTH
-    print("\n".join(_table(registry, options.kind, width) + _not_loaded(registry, width)))
+    print("\n".join(_table(registry, options.kind, width) + _not_loaded(registry, width) + _slow(registry, width)))
     return 0
 
 
@@ -109,3 +111,16 @@ def _not_loaded(registry: Registry, width: int) -> list[str]:
             text = f"{plugin.status}: {plugin}: {plugin.cause}"
             lines += textwrap.wrap(text, width, subsequent_indent="  ", break_long_words=False)
     return ["", "Plugins that are not in use:", *lines] if lines else []
+
+
+def _slow(registry: Registry, width: int) -> list[str]:
+    """Return a paragraph per plugin that every command waits for."""
+    lines = []
+    for plugin in registry.plugins:
+        if plugin.seconds > _SLOW_SECONDS:
+            text = (
+                f"slow: {plugin} takes {plugin.seconds:.1f} s to load. To fix: its plugin.py must import nothing "
+                f"heavy; upgrade or uninstall {plugin.package}, or list only other entry points in {ALLOW_VARIABLE}"
+            )
+            lines += textwrap.wrap(text, width, subsequent_indent="  ", break_long_words=False)
+    return ["", "Plugins that every command waits for:", *lines] if lines else []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import time
 import traceback
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
@@ -10,6 +11,7 @@ from typing import Any, Final
 
 import pluggy
 
+from anyloom.discovery.guarding import guarded
 from anyloom.discovery.records import API, CommandSpec, ComponentSpec, RecipeSpec
 from anyloom.errors import AnyloomError, PluginError
 
@@ -33,6 +35,7 @@ class Plugin:
         status: ``ok``, ``failed``, ``incompatible`` or ``disabled``.
         cause: One line why it is not ``ok``.
         detail: The full traceback, where there is one.
+        seconds: How long it took to load.
     """
 
     name: str
@@ -41,6 +44,7 @@ class Plugin:
     status: str = "ok"
     cause: str = ""
     detail: str = ""
+    seconds: float = 0.0
 
     def __str__(self) -> str:
         return f"{self.name} ({self.package} {self.version})"
@@ -63,7 +67,12 @@ class Taken:
 
 
 def load_plugin(
-    point: importlib.metadata.EntryPoint, manager: pluggy.PluginManager, taken: Taken, *, allowed: bool
+    point: importlib.metadata.EntryPoint,
+    manager: pluggy.PluginManager,
+    taken: Taken,
+    *,
+    allowed: bool,
+    limit: float = 0.0,
 ) -> tuple[Plugin, Records]:
     """Import one entry point and ask it for its records; a plugin gives all of them, or none.
 
@@ -72,22 +81,41 @@ def load_plugin(
         manager: Keeps the module registered if, and only if, the plugin is ``ok``.
         taken: Names that earlier plugins have; extended by this one's.
         allowed: Whether the allow-list names it.
+        limit: Seconds after which loading is interrupted, if it can be; 0 for never.
     """
     plugin = describe(point)
     if not allowed:
         return replace(plugin, status="disabled", cause=f"not in the allow-list {ALLOW_VARIABLE}"), Records()
+    start = time.monotonic()
     try:
-        module = point.load()
-        manager.register(module, name=f"{plugin.name}@{plugin.package}")
-        manager.check_pending()
-        records = _records(module, plugin, manager)
+        with guarded(str(plugin), _leave_out(plugin), limit):
+            module = point.load()
+            manager.register(module, name=f"{plugin.name}@{plugin.package}")
+            manager.check_pending()
+            records = _records(module, plugin, manager)
         _claim(records, plugin, taken)
     except (Exception, SystemExit) as error:
         manager.unregister(name=f"{plugin.name}@{plugin.package}")
         status = "incompatible" if isinstance(error, _IncompatibleError) else "failed"
-        cause = str(error) if isinstance(error, AnyloomError) else f"{type(error).__name__}: {error}"
-        return replace(plugin, status=status, cause=" ".join(cause.split()), detail=traceback.format_exc()), Records()
-    return plugin, records
+        return replace(plugin, status=status, cause=_cause(error, plugin), detail=traceback.format_exc()), Records()
+    return replace(plugin, seconds=time.monotonic() - start), records
+
+
+def _leave_out(plugin: Plugin) -> str:
+    return f"upgrade or uninstall {plugin.package}, or list only other entry points in {ALLOW_VARIABLE}"
+
+
+def _cause(error: BaseException, plugin: Plugin) -> str:
+    """What went wrong and what to do, in one line."""
+    cause, cure = f"{type(error).__name__}: {error}", _leave_out(plugin)
+    if isinstance(error, AnyloomError):
+        cause, cure = str(error), "" if error.fix else cure
+    elif isinstance(error, ImportError):
+        cure = f"install what {plugin.package} needs, or {cure}"
+    elif isinstance(error, pluggy.PluginValidationError):
+        cure = f"its authors: take the arguments that anyloom.discovery.AnyloomHooks names; you: {cure}"
+    line = " ".join(cause.split())
+    return f"{line.rstrip('.')}. To fix: {cure}" if cure else line
 
 
 def describe(point: importlib.metadata.EntryPoint) -> Plugin:

@@ -15,6 +15,7 @@ from typing import Any
 
 import pluggy
 
+from anyloom.discovery.guarding import time_limit
 from anyloom.discovery.hooks import GROUP, AnyloomHooks
 from anyloom.discovery.loading import ALLOW_VARIABLE, Plugin, Taken, load_plugin
 from anyloom.discovery.records import KINDS, CommandSpec, ComponentSpec, RecipeSpec
@@ -32,6 +33,7 @@ class Registry:
 
     Raises:
         anyloom.errors.UnknownNameError: The allow-list names an entry point that does not exist.
+        anyloom.errors.ConfigError: The time limit in the environment is no number.
     """
 
     def __init__(self, allow: Sequence[str] | None = None) -> None:
@@ -41,10 +43,10 @@ class Registry:
         self._components: dict[tuple[str, str], list[ComponentSpec]] = {}
         self._manager = pluggy.PluginManager(GROUP)
         self._manager.add_hookspecs(AnyloomHooks)
-        taken = Taken()
+        taken, limit = Taken(), time_limit()
         for point in _entry_points(allow):
             allowed = allow is None or point.name in allow or point.name == GROUP
-            plugin, records = load_plugin(point, self._manager, taken, allowed=allowed)
+            plugin, records = load_plugin(point, self._manager, taken, allowed=allowed, limit=limit)
             self.plugins.append(plugin)
             self.recipes |= {r.name: r for r in records.recipes}
             self.commands |= {c.name: c for c in records.commands}

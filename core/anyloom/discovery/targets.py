@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable, Iterable
 from typing import Any, Final
 
+from anyloom.discovery.guarding import prints_to_stderr
 from anyloom.errors import PluginError
 
 __all__ = ["how_to_install", "import_class", "import_function", "is_class_path", "missing_modules"]
@@ -83,7 +84,8 @@ def import_function(target: str, *, label: str) -> Callable[..., Any]:
 def _import(target: str, label: str, where: str) -> Any:
     module, _, attribute = target.partition(":")
     try:
-        return getattr(importlib.import_module(module), attribute)
+        with prints_to_stderr():
+            return getattr(importlib.import_module(module), attribute)
     except Exception as error:
         cause = str(error) if isinstance(error, (ImportError, AttributeError)) else f"{type(error).__name__}: {error}"
         raise PluginError(f"{target} ({label}) cannot be imported: {cause}", where=where) from error
