@@ -13,6 +13,7 @@ def anyloom_components() -> list[ComponentSpec]:
             kind="projector",
             name="mlp",
             target="anyloom.model.projector:MLPProjector",
+            tiny="anyloom.testing.own:projector",
             licence="Apache-2.0",
             summary="Linear, activation, norm, Linear (paper section 3.1), with an optional linear skip",
         ),
@@ -20,6 +21,7 @@ def anyloom_components() -> list[ComponentSpec]:
             kind="dataset",
             name="conversations",
             target="anyloom.data.conversations:ConversationFiles",
+            tiny="anyloom.testing.own:conversations",
             licence="Apache-2.0",
             summary="JSON Lines files of chat messages with media beside them",
         ),
@@ -43,6 +45,13 @@ def anyloom_components() -> list[ComponentSpec]:
             target="anyloom.training.denoiser_stage:DenoiserStage",
             licence="Apache-2.0",
             summary="Trains the denoiser of a latent diffusion decoder on features of a frozen encoder",
+        ),
+        ComponentSpec(
+            kind="module",
+            name="decoder",
+            target="anyloom.training.decoder_alone:DecoderTraining",
+            licence="Apache-2.0",
+            summary="Trains a decoder of any kind by its own loss on features of a frozen encoder",
         ),
     ]
 

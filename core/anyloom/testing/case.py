@@ -95,7 +95,7 @@ class DecoderCase(Case):
     kind: str = field(default="decoder", init=False)
     media: Sequence[Media]
     learning_rate: float = 1e-2
-    learning_steps: int = 40
+    learning_steps: int = 20
 
 
 @dataclass(frozen=True)
@@ -148,7 +148,7 @@ class MetricCase(Case):
     """A metric.
 
     Args:
-        evaluated: At least two evaluated samples that the metric wants.
+        evaluated: At least three evaluated samples that the metric wants.
         model: What :meth:`anyloom.interfaces.Metric.prepare` is given, if the metric asks something of it.
     """
 

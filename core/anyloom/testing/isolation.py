@@ -28,7 +28,7 @@ HEAVY: Final = (
 """Modules that a ``plugin.py`` must not import: every ``anyloom`` command would wait for them."""
 
 _MARK: Final = "<answer of the probe>"
-_SECONDS: Final = 120
+_SECONDS: Final = 300
 _HIDE: Final = """
 import importlib.machinery, sys
 _hidden = set({hidden!r})

@@ -13,6 +13,7 @@ def anyloom_components() -> list[ComponentSpec]:
             kind="dataset",
             name="starter",
             target="anyloom_starter.builder:StarterBuilder",
+            tiny="anyloom_starter.tiny:dataset",
             modalities=("image", "audio"),
             requires=("PIL", "soundfile", "soxr"),
             licence="Apache-2.0 AND CC-BY-4.0 AND MIT AND CC0-1.0",

@@ -13,6 +13,7 @@ def anyloom_components() -> list[ComponentSpec]:
             kind="decoder",
             name="audioldm2",
             target="anyloom_audioldm2.decoder:AudioLDM2Decoder",
+            tiny="anyloom_audioldm2.tiny:decoder",
             modalities=("audio",),
             requires=("diffusers",),
             licence="Apache-2.0 (published weights: CC-BY-NC-SA-4.0)",

@@ -13,6 +13,7 @@ def anyloom_components() -> list[ComponentSpec]:
             kind="decoder",
             name="sd-unclip",
             target="anyloom_sd_unclip.decoder:SDUnCLIPDecoder",
+            tiny="anyloom_sd_unclip.tiny:decoder",
             modalities=("image",),
             requires=("diffusers",),
             licence="Apache-2.0 (published weights: CreativeML Open RAIL++-M)",

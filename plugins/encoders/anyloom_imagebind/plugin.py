@@ -13,6 +13,7 @@ def anyloom_components() -> list[ComponentSpec]:
             kind="encoder",
             name="imagebind",
             target="anyloom_imagebind.encoder:ImageBindEncoder",
+            tiny="anyloom_imagebind.tiny:encoder",
             modalities=("image", "video", "audio", "text", "depth", "thermal", "imu"),
             requires=("PIL", "tokenizers"),
             licence="Apache-2.0 (published weights: CC-BY-NC-SA-4.0)",

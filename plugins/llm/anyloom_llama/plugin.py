@@ -16,6 +16,7 @@ def anyloom_components() -> list[ComponentSpec]:
             kind="llm",
             name="llama",
             target="anyloom_llama.llm:CausalLM",
+            tiny="anyloom_llama.tiny:llm",
             requires=("transformers",),
             licence="Apache-2.0 (published weights: their own)",
             summary="Causal LM by transformers (Llama and others); full, frozen, LoRA or 4-bit LoRA training",

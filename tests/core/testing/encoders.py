@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
 import socket
 from typing import Any
@@ -111,10 +112,8 @@ class CallsHome(Whole):
 
     def __init__(self, config: Any) -> None:
         super().__init__(config)
-        try:
+        with contextlib.suppress(OSError):
             socket.create_connection(("localhost", 9), timeout=0.1).close()
-        except OSError:
-            pass
 
 
 class NamesADevice(Whole):

@@ -15,5 +15,7 @@ from parts import image_decoder_options, picture
 def test_a_defect_fails_its_own_check_alone(cls: type[SDUnCLIPDecoder]) -> None:
     options = image_decoder_options()
     del options["name"]
-    case = DecoderCase(f"{cls.__module__}.{cls.__name__}", options=options, media=[picture(0), picture(1)])
+    case = DecoderCase(
+        f"{cls.__module__}.{cls.__name__}", options=options, media=[picture(0), picture(1)], learning_steps=10
+    )
     assert failed(case) == {BROKEN[cls]}

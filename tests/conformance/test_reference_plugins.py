@@ -1,0 +1,76 @@
+"""Every component of this repository passes the conformance kit."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from anyloom import AnyToAnyModel, Conversation, Message
+from anyloom.conversation import Media
+from anyloom.discovery import ComponentSpec, get_registry
+from anyloom.interfaces import Evaluated, Sample
+from anyloom.testing import Case, MetricCase, ModuleCase, check_component, tiny_case
+from parts import DIM, image_decoder_options, model_options, picture
+
+OURS = [s for s in get_registry().components() if s.package == "anyloom"]
+WITHOUT_TINY = {
+    ("module", "any-to-any"): "it needs components of other plugins, which the core does not know",
+    ("module", "latent-autoencoder"): "it needs a decoder, and the core does not know one",
+    ("module", "feature-decoder"): "it needs a decoder, and the core does not know one",
+    ("metric", "retrieval"): "it needs a model to measure, and plugins do not know each other",
+    ("metric", "feature-error"): "it needs a model to measure, and plugins do not know each other",
+}
+
+
+def failures(case: Case) -> list[str]:
+    """Failed checks with their messages; expected ones are none."""
+    return [f"{r.check.name}: {r.message}" for r in check_component(case) if r.verdict == "failed"]
+
+
+@pytest.mark.parametrize("spec", [s for s in OURS if s.tiny], ids=lambda s: f"{s.kind}-{s.name}")
+def test_component_conforms(spec: ComponentSpec, tmp_path: Path) -> None:
+    if (status := get_registry().status(spec)).startswith("needs"):
+        pytest.skip(status)
+    assert failures(tiny_case(spec, tmp_path)) == []
+
+
+def test_components_name_a_tiny_form_or_are_tried_below() -> None:
+    assert {(s.kind, s.name) for s in OURS if not s.tiny} == set(WITHOUT_TINY)
+
+
+CAPTIONS = [
+    Sample(Conversation([Message("user", "make it blue"), Message("assistant", ["hello ", picture(n)])]), "paint")
+    for n in range(4)
+]
+
+
+def test_the_module_of_the_assembled_model_conforms(tokenizer_folder: Path) -> None:
+    model = model_options(tokenizer_folder, ("image",))
+    assert failures(ModuleCase("any-to-any", samples=CAPTIONS, model=model)) == []
+
+
+@pytest.mark.parametrize("name", ["latent-autoencoder", "feature-decoder"])
+def test_a_stage_of_a_decoder_conforms(name: str) -> None:
+    options: dict[str, Any] = {"decoder": image_decoder_options()}
+    if name == "feature-decoder":
+        options["encoder"] = {"class_path": "parts.PatchEncoder"}
+    assert failures(ModuleCase(name, options=options, samples=CAPTIONS)) == []
+
+
+def edited(number: int) -> Evaluated:
+    """A picture that was changed, with candidates, and an answer with features of its own."""
+    source, target = picture(number), picture(number + 10)
+    messages = [Message("user", ["make it blue ", source]), Message("assistant", [target])]
+    facts = {"family": "colour", "k": 0, "candidates": (source, target, picture(number + 20))}
+    features = torch.randn(1, DIM, generator=torch.Generator().manual_seed(number))
+    answer = Message("assistant", [Media("image", features=features)])
+    return Evaluated(Sample(Conversation(messages), "edit", facts), answer)
+
+
+@pytest.mark.parametrize("name", ["retrieval", "feature-error"])
+def test_a_metric_of_features_conforms(name: str, tokenizer_folder: Path) -> None:
+    model = AnyToAnyModel.from_config({"model": model_options(tokenizer_folder, ("image",))}).eval()
+    assert failures(MetricCase(name, evaluated=[edited(n) for n in range(4)], model=model)) == []
