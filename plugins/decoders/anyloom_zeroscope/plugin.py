@@ -13,6 +13,7 @@ def anyloom_components() -> list[ComponentSpec]:
             kind="decoder",
             name="zeroscope",
             target="anyloom_zeroscope.decoder:ZeroscopeDecoder",
+            tiny="anyloom_zeroscope.tiny:case",
             modalities=("video",),
             requires=("diffusers",),
             licence="Apache-2.0 (published weights: CC-BY-NC-4.0)",

@@ -11,23 +11,13 @@ from torch import Tensor
 
 from anyloom.conversation import Media
 from anyloom.errors import CheckpointError, ConfigError, MediaError
+from anyloom.testing import DecoderCase, DecoderChecks
 from anyloom_media.video import VideoIO
 from anyloom_zeroscope.clips import FrameAutoencoder, frame_indices, to_clip, to_network
 from anyloom_zeroscope.config import ClipOptions
 from anyloom_zeroscope.decoder import ZeroscopeDecoder
-from latent_decoder_contract import LatentDecoderContract
-
-TINY: dict[str, Any] = {
-    "space": "tiny",
-    "dim": 8,
-    "tokens": 2,
-    "prediction": "v_prediction",
-    "clip": {"frames": 3, "fps": 8.0, "height": 8, "width": 12},
-    "autoencoder": {"block_out_channels": [8, 8], "layers_per_block": 1, "norm_num_groups": 4},
-    "unet": {"block_out_channels": [8, 16], "layers_per_block": 1, "attention_head_dim": 4, "norm_num_groups": 4},
-    "schedule": {"beta_schedule": "squaredcos_cap_v2", "timestep_spacing": "trailing"},
-    "frames_at_once": 2,
-}
+from anyloom_zeroscope.tiny import TINY, case
+from latent_source_contract import LatentSourceContract
 
 
 def clip(number: int, frames: int = 3) -> Tensor:
@@ -38,12 +28,18 @@ def clip(number: int, frames: int = 3) -> Tensor:
     return pixels
 
 
-class TestZeroscope(LatentDecoderContract):
+class TestZeroscope(LatentSourceContract):
     decoder_class = ZeroscopeDecoder
     options = TINY
 
     def media(self, number: int) -> Media:
         return Media("video", clip(number), meta={"fps": 8.0})
+
+
+class TestConformance(DecoderChecks):
+    @pytest.fixture
+    def case(self, tmp_path: Path) -> DecoderCase:
+        return case(tmp_path)
 
 
 def test_sampled_clips_are_mp4_files_that_open_again(tmp_path: Path) -> None:
@@ -206,6 +202,16 @@ def test_reads_the_published_layout(tmp_path: Path) -> None:
     assert decoder.autoencoder.latent_std.tolist() == pytest.approx([1 / 0.18215] * 4)
     assert not any(p.requires_grad for p in decoder.parameters())
     assert "forward" in vars(decoder.unet.mid_block.resnets[0])
+
+
+def test_published_weights_load_into_a_decoder_with_a_source(tmp_path: Path) -> None:
+    written = _publish(tmp_path)
+    decoder = ZeroscopeDecoder.from_options(PUBLISHED, weights=str(tmp_path), source=True)
+    decoder.load_weights()
+    features, noisy = torch.randn(1, 2, 8), torch.randn(1, *decoder.latent_shape)
+    beside = torch.cat([noisy, torch.randn_like(noisy)], 1)
+    expected = written.denoise(noisy, torch.tensor([3]), features)
+    torch.testing.assert_close(decoder.denoise(beside, torch.tensor([3]), features), expected)
 
 
 @pytest.mark.parametrize(
