@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from anyloom import AnyToAnyModel
+from anyloom.cli import model_argument
 from anyloom.cli.main import main
 from anyloom.config.validation import validate
 from anyloom.conversation import conversation_from_json, read_media, write_media
@@ -146,3 +147,17 @@ def test_an_answer_needs_a_question(folder: Path, tmp_path: Path, capsys: pytest
     file.write_text("{")
     assert ask(folder, tmp_path, "--conversation", str(file)) == 2
     assert "not JSON" in capsys.readouterr().err
+
+
+def test_without_a_model_the_one_that_ships_answers(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = ["generate", "--text", "hello", "--forbid", "image", "--forbid", "audio", "--output", str(tmp_path)]
+    monkeypatch.setattr(model_argument, "shipped_weights", lambda recipe=None: None)
+    assert main(words) == 2
+    assert "no model is named, and none ships" in capsys.readouterr().err
+    monkeypatch.setattr(model_argument, "shipped_weights", lambda recipe=None: folder / "model")
+    assert main([*words, "--max-new-tokens", "2"]) == 0
+    assert f"model: {folder / 'model'}" in capsys.readouterr().err
+    assert main(["generate", "a", "b", "--text", "hello"]) == 2
+    assert "2 models are named" in capsys.readouterr().err
