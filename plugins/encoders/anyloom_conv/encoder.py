@@ -82,6 +82,7 @@ class ConvEncoder(Encoder):
             seconds: Length of sound that is looked at.
             sample_rate: Of sounds, in Hz.
             space: Name of the feature space; by default ``conv-<modality>``.
+            meaning_scale: Factor of the tower's output, which is of unit size before.
             weights: Folder that the training stage wrote.
         """
 
