@@ -34,7 +34,7 @@ def test_the_python_examples_are_valid() -> None:
 def test_every_command_of_the_table_exists() -> None:
     from anyloom.discovery import get_registry
 
-    names = set(re.findall(r"^\| `anyloom (\w+)", README, re.MULTILINE))
+    names = set(re.findall(r"^\| `anyloom ([\w-]+)", README, re.MULTILINE))
     assert {"demo", "plugins", "check", "fit", "generate", "validate"} <= names
     assert names <= set(get_registry().commands)
 

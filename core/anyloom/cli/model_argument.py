@@ -61,7 +61,7 @@ def load_named_model(source: str | None, overrides: Sequence[str] = ()) -> Named
 
     folder = _folder_of(source, overrides)
     if folder is not None:
-        return NamedModel(AnyToAnyModel.from_pretrained(folder), source or str(folder), folder)
+        return NamedModel(AnyToAnyModel.from_pretrained(folder), source or "the weights that ship", folder)
     assert source is not None
     print("note: the config names no trained model folder; parts without weights are random", file=sys.stderr)
     return NamedModel(AnyToAnyModel.from_config(source, overrides).eval(), source, None)
