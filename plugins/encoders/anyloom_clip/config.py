@@ -14,7 +14,7 @@ __all__ = ["CLAPConfig", "CLAPSizes", "CLIPConfig", "CLIPSizes", "PictureNumbers
 
 
 class TowerConfig(Encoder.Config):
-    """Options that both encoders have, besides ``freeze``. One of ``weights`` and ``architecture`` must be given.
+    """Options that both encoders have, besides ``freeze``. ``weights``, ``architecture`` or both must be given.
 
     Args:
         weights: Folder that transformers saved, of both towers or of this one alone, or a hub repository of that kind.
@@ -38,9 +38,9 @@ class TowerConfig(Encoder.Config):
     preparation: ComponentConfig | None = None
 
     @model_validator(mode="after")
-    def _one_source(self) -> Any:
-        if (self.weights is None) == (self.architecture is None):
-            raise ValueError("give either 'weights' or 'architecture'")
+    def _some_source(self) -> Any:
+        if self.weights is None and self.architecture is None:
+            raise ValueError("give 'weights' or 'architecture'")
         return self
 
 
@@ -87,7 +87,8 @@ class CLIPConfig(TowerConfig):
     """Options of the picture encoder.
 
     Args:
-        architecture: Sizes of a model to start from random weights.
+        architecture: Sizes of a model to start from random weights; beside ``weights``, what those are, so that
+            ``anyloom check`` does without them.
         preparation: How pictures are prepared; by default as the folder's ``preprocessor_config.json`` says.
     """
 
@@ -175,7 +176,8 @@ class CLAPConfig(TowerConfig):
     """Options of the sound encoder.
 
     Args:
-        architecture: Sizes of a model to start from random weights.
+        architecture: Sizes of a model to start from random weights; beside ``weights``, what those are, so that
+            ``anyloom check`` does without them.
         preparation: How sounds are prepared; by default as the folder's ``preprocessor_config.json`` says.
     """
 

@@ -35,9 +35,23 @@ def sizes_of(source: str, section: str, *, download: bool) -> dict[str, Any]:
     return {**whole[section], **shared}
 
 
-def preparation_of(source: str, *, download: bool) -> dict[str, Any]:
-    """Return a folder's ``preprocessor_config.json``, empty if there is none."""
-    file = fetch(source, _JSON, download=download) / "preprocessor_config.json"
+def preparation_of(source: str, *, download: bool, may_be_absent: bool) -> dict[str, Any]:
+    """Return a folder's ``preprocessor_config.json``, empty if there is none.
+
+    Args:
+        source: Folder or repository.
+        download: Whether the hub may be asked.
+        may_be_absent: Whether a repository that is not on this machine counts as one without the file.
+
+    Raises:
+        anyloom.errors.CheckpointError: The file is broken, or the repository is not there.
+    """
+    try:
+        file = fetch(source, _JSON, download=download) / "preprocessor_config.json"
+    except CheckpointError:
+        if may_be_absent:
+            return {}
+        raise
     return _read(file) if file.exists() else {}
 
 

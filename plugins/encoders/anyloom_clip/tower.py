@@ -76,7 +76,9 @@ class TowerEncoder(Encoder):
 
     def _published_preparation(self) -> Any:
         config = self.config
-        numbers = preparation_of(config.weights, download=config.download) if config.weights is not None else {}
+        later, numbers = config.architecture is not None, {}
+        if config.weights is not None:
+            numbers = preparation_of(config.weights, download=config.download, may_be_absent=later)
         try:
             return self.read_preparation(numbers)
         except ValueError as error:
@@ -102,8 +104,17 @@ class TowerEncoder(Encoder):
             anyloom.errors.CheckpointError: Files are missing or broken, or are of another model.
         """
         if self.config.weights is not None:
+            self._check_sizes(self.config.weights)
             self.network = load(self.network, self.config.weights, download=self.config.download)
             self._settle()
+
+    def _check_sizes(self, source: str) -> None:
+        """Refuse weights that are not what ``architecture`` says; shapes alone do not show all of it."""
+        here, there = self.sizes.model_dump(), self._published_sizes().model_dump()
+        wrong = [f"{k} is {there[k]!r} there, {here[k]!r} here" for k in here if here[k] != there[k]]
+        if wrong:
+            fix = "leave 'architecture' out, or give the sizes of the weights"
+            raise CheckpointError(f"these weights have other sizes ({'; '.join(wrong)})", where=source, fix=fix)
 
     def weight_files(self) -> list[Path]:
         """The folder ``weights`` names, unless that is a repository."""

@@ -191,7 +191,7 @@ def test_default_sizes_are_those_of_transformers() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({}, "either 'weights' or 'architecture'"),
+        ({}, "give 'weights' or 'architecture'"),
         ({"architecture": {**SIZES, "depths": [1, 1, 1]}}, "2 entries for 3 depths"),
         ({"architecture": {**SIZES, "spec_size": 60}}, "not a multiple of 16 mel bins"),
         ({"architecture": SIZES, "preparation": {**SHORT, "seconds": 2}}, "2 s are 401 frames, the network takes 256"),

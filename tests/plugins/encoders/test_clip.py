@@ -180,7 +180,7 @@ def test_published_sizes_on_the_meta_device() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({}, "either 'weights' or 'architecture'"),
+        ({}, "give 'weights' or 'architecture'"),
         ({"architecture": {**SIZES, "hiden_size": 3}}, "did you mean 'hidden_size'"),
         ({"architecture": {**SIZES, "num_attention_heads": 3}}, "not a multiple of 3 heads"),
         ({"architecture": SIZES, "preparation": {"short_side": 8}}, "no square of 16 pixels"),
@@ -231,6 +231,21 @@ def test_weights_of_another_size_are_refused(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text(json.dumps(config))
     with pytest.raises(CheckpointError, match=r"16 tensors missing: .*1 shapes wrong: visual_projection\.weight"):
         CLIPEncoder.from_options(weights=str(tmp_path)).load_weights()
+
+
+@pytest.mark.parametrize("source", ["nobody/such-model", "/no/such/folder"])
+def test_sizes_beside_weights_stand_in_until_the_weights_are_there(source: str, tmp_path: Path) -> None:
+    with torch.device("meta"):
+        absent = CLIPEncoder.from_options(architecture=SIZES, weights=source)
+    assert absent.feature_space("image").dim == 6
+    assert absent.preprocess(picture()).shape == (3, 16, 16)
+    with pytest.raises(CheckpointError, match=r"download: true|no config\.json"):
+        absent.load_weights()
+    publish(tmp_path)
+    CLIPEncoder.from_options(architecture=SIZES, weights=str(tmp_path)).load_weights()
+    other = {**SIZES, "num_attention_heads": 4, "hidden_act": "gelu"}
+    with pytest.raises(CheckpointError, match=r"num_attention_heads is 2 there, 4 here; hidden_act is 'quick_gelu'"):
+        CLIPEncoder.from_options(architecture=other, weights=str(tmp_path)).load_weights()
 
 
 def test_media_that_are_no_pictures_are_refused() -> None:
