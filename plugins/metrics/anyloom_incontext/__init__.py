@@ -13,4 +13,8 @@ key            value                                       if it is not there
 ``candidates`` keys (or media) to choose the answer among  the sample is left out of ``retrieval``
 ``words``      attribute -> word, as {"tone": "dark"}      attributes are found by the metric's patterns
 ============== =========================================== ==================================================
+
+Samples with equal ``split``, ``query``, ``subjects``, ``family``, ``operation``, ``source`` and ``target`` count as one
+query asked in several ways, for sign tests. A data set named by ``retrieval`` may list what belongs to the full gallery
+(``gallery(modality)``), also in the state of a target (``gallery(modality, state=s)`` with ``s = state(key)``).
 """

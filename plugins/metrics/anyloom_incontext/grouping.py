@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from math import isfinite
 from typing import Any, ClassVar
 
 import torch
@@ -111,7 +112,7 @@ class GroupedMeans(Metric):
         table, found = self.table(), {}
         for group, members in self.members().items():
             means = self._defined(table[members].mean(0))
-            means |= self.derived(means)
+            means |= {name: value for name, value in self.derived(means).items() if not bool(value.isnan())}
             means["count"] = torch.tensor(float(len(members)))
             found.update({f"{group}/{name}": value for name, value in means.items()})
         return found
@@ -125,7 +126,8 @@ class GroupedMeans(Metric):
             part = table[members].double()
             means = self._defined((part.sum(0) - part) / (n - 1))
             means |= self.derived(means)
-            found.update({f"{group}/{name}": jackknife(value) for name, value in means.items()})
+            errors = {f"{group}/{name}": jackknife(value) for name, value in means.items()}
+            found.update({name: error for name, error in errors.items() if isfinite(error)})
         return found
 
     def _defined(self, values: Tensor) -> dict[str, Tensor]:

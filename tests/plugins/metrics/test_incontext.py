@@ -352,6 +352,8 @@ def test_standard_errors_are_those_of_the_mean_and_of_a_ratio() -> None:
     assert found["exemplar/error"] == pytest.approx(float(errors.std()) / 2, rel=1e-4)
     assert found["exemplar/relative"] == pytest.approx(float(errors.std()) / 2 / 0.5, rel=1e-4), "always the same input"
     assert found["exemplar/relative_copying"] == 0
+    unchanged = measured(FeatureError(FeatureError.Config()), answer(edit(target="B"), 5.0, 0.2))
+    assert "exemplar/relative" not in unchanged, "copying has no error here"
     single = FeatureError(FeatureError.Config())
     measured(single, answer(edit(), 5.0, 0.2))
     assert single.standard_errors() == {}
