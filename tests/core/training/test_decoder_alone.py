@@ -1,0 +1,71 @@
+"""The module that trains a decoder of any kind by its own loss."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from anyloom.conversation import Conversation, Message
+from anyloom.errors import FeatureSpaceError
+from anyloom.interfaces import Sample
+from anyloom.model.weights import read_tensors
+from anyloom.training.decoder_alone import DecoderTraining
+from anyloom.training.run import run
+from parts import image_decoder_options, picture
+from projects import sections
+
+
+def project(folder: Path, **decoder: Any) -> dict[str, Any]:
+    """Pictures of conversations, a linear encoder, a tiny decoder."""
+    config = sections(folder, max_steps=4)
+    del config["model"]
+    config["module"] = {
+        "name": "decoder",
+        "encoder": {"class_path": "parts.PatchEncoder"},
+        "decoder": image_decoder_options(**decoder),
+        "optimizer": {"lr": 0.01},
+    }
+    return config
+
+
+def test_trains_the_decoder_and_nothing_else(tmp_path: Path) -> None:
+    first = run("fit", project(tmp_path))
+    decoder, encoder = first.model.decoder, first.model.encoder
+    assert not encoder.training
+    assert not any(p.requires_grad or p.grad is not None for p in encoder.parameters())
+    written = read_tensors(tmp_path / "result")
+    assert written.keys() == decoder.state_dict().keys()
+    header = next((tmp_path / "run" / "csv").glob("*/metrics.csv")).read_text().splitlines()[0]
+    assert {"train/loss", "val/loss"} <= set(header.split(","))
+
+    started = module_of({**first.module_options, "start_from": tmp_path / "result"}).decoder.state_dict()
+    assert all(torch.equal(started[key], value) for key, value in written.items())
+
+
+def module_of(options: dict[str, Any]) -> DecoderTraining:
+    return DecoderTraining(DecoderTraining.Config.model_validate({k: v for k, v in options.items() if k != "name"}), {})
+
+
+@pytest.mark.parametrize("source", [False, True])
+def test_loss_is_the_decoders_own(tmp_path: Path, source: bool) -> None:
+    """The step's loss is what the decoder says of the encoder's features, under the same chance."""
+    module = module_of(project(tmp_path, source=source)["module"])
+    for parameter in module.decoder.parameters():
+        torch.nn.init.normal_(parameter, std=0.1)
+    turns = [Message("user", ["make it blue", picture(1)]), Message("assistant", [picture(2)])]
+    batch = module.collator()([Sample(Conversation(turns), "edit")])
+    own = batch.targets[batch.keys.index("picture-1")], batch.targets[batch.keys.index("picture-2")]
+    inputs = torch.stack([module.encoder.preprocess(picture(n)) for n in (1, 2)])
+    features = module.encoder(inputs, "image")
+    torch.manual_seed(3)
+    expected = module.decoder.eval().loss(features, torch.stack(own), *([[None, own[0]]] if source else []))
+    torch.manual_seed(3)
+    assert torch.allclose(module._loss(batch), expected.mean())
+
+
+def test_features_that_do_not_fit_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(FeatureSpaceError, match=r"module\.decoder"):
+        run("fit", project(tmp_path, dim=9))
