@@ -20,6 +20,7 @@ WITHOUT_TINY = {
     ("module", "any-to-any"): "it needs components of other plugins, which the core does not know",
     ("module", "latent-autoencoder"): "it needs a decoder, and the core does not know one",
     ("module", "feature-decoder"): "it needs a decoder, and the core does not know one",
+    ("module", "decoder"): "it needs a decoder, and the core does not know one",
     ("metric", "retrieval"): "it needs a model to measure, and plugins do not know each other",
     ("metric", "feature-error"): "it needs a model to measure, and plugins do not know each other",
 }
@@ -52,10 +53,10 @@ def test_the_module_of_the_assembled_model_conforms(tokenizer_folder: Path) -> N
     assert failures(ModuleCase("any-to-any", samples=CAPTIONS, model=model)) == []
 
 
-@pytest.mark.parametrize("name", ["latent-autoencoder", "feature-decoder"])
+@pytest.mark.parametrize("name", ["latent-autoencoder", "feature-decoder", "decoder"])
 def test_a_stage_of_a_decoder_conforms(name: str) -> None:
     options: dict[str, Any] = {"decoder": image_decoder_options()}
-    if name == "feature-decoder":
+    if name != "latent-autoencoder":
         options["encoder"] = {"class_path": "parts.PatchEncoder"}
     assert failures(ModuleCase(name, options=options, samples=CAPTIONS)) == []
 

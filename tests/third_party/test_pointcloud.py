@@ -68,18 +68,19 @@ def test_its_own_tests_pass(environment: FreshEnvironment) -> None:
 def test_trains_answers_is_shown_and_measured(environment: FreshEnvironment, tmp_path: Path) -> None:
     """Text, pictures and clouds in one conversation, through the commands that users have."""
     (tmp_path / "cube.xyz").write_text("".join(f"{x} {y} {z}\n" for x in (0, 1) for y in (0, 1) for z in (0, 1)))
-    words = ("--media", "cube.xyz", "--text", " Make it flat.", "--force", "pointcloud", "--force", "image")
+    words = ("--media", "cube.xyz", "--text", " Make it flat.", "--force", "pointcloud", "--forbid", "image")
     suite = ("--suite", "solids-suite", "--output", "measured")
     few = ("variables.suite.queries=2", "variables.suite.shown=1", "variables.suite.data.datasets.solids.points=32")
     environment.commands(
         ["check", "solids", *SMALL],
-        ["fit", "solids", *SMALL],
+        ["fit", "solids", "--stage", "all", *SMALL],
         ["test", "solids", *SMALL],
         ["generate", "run/model", *words, "--max-new-tokens", "2", "--steps", "2", "--output", "answer"],
         ["evaluate", "run/model", *suite, *few],
         folder=tmp_path,
     )
-    training, testing = sorted((tmp_path / "run" / "csv").glob("*/metrics.csv"))
+    alone, training, testing = sorted((tmp_path / "run" / "csv").glob("*/metrics.csv"))
+    assert "train/loss" in alone.read_text().splitlines()[0].split(",")
     terms = {"text", "feature/image", "feature/pointcloud", "diffusion/pointcloud"}
     assert {f"train/{term}" for term in terms} <= set(training.read_text().splitlines()[0].split(","))
     header, *rows = testing.read_text().splitlines()
