@@ -225,9 +225,9 @@ class StarterBuilder(DatasetBuilder):
         chosen = self.config.pixel_edits
         return tuple(name for name in operations(family, split) if name in chosen or name not in PIXEL_EDITS)
 
-    def _state(self, rng: random.Random, family: str) -> str:
+    def _state(self, rng: random.Random, family: str) -> str | None:
         """Draw a pixel edit of another family than the operation's own, so that the two can follow each other."""
-        return rng.choice([name for name in PIXEL_EDITS if not name.startswith(f"{family}/")])
+        return rng.choice([name for name in self.config.pixel_edits if not name.startswith(f"{family}/")] or [None])
 
     def _chance(self, *names: str | int) -> random.Random:
         return random.Random("/".join(map(str, ("starter", self.config.seed, *names))))

@@ -76,11 +76,11 @@ def _effects(sample: Sample, pool: Pool) -> Iterator[str]:
 
 
 def _mixtures(sample: Sample, pool: Pool) -> Iterator[str]:
-    """Every part alone, and what stays together with every other sound of the split."""
+    """Every part alone, and what stays together with every other sound that may be named."""
     before, after = _parts(sample.provenance["source"]), _parts(sample.provenance["target"][0])
     kept = next(part for part in before if part in after)
     yield from (f"sound/{part}" for part in (*before, *after))
-    others = [sound.key for sound in pool.sounds if sound.key != kept]
+    others = [sound.key for sound in pool.named if sound.key != kept]
     yield from (f"sound/{'+'.join(sorted((kept, other)))}" for other in others)
 
 

@@ -48,6 +48,7 @@ class Pool:
         bases: The drawings of each base; one group of all drawings if these are to be drawn evenly.
         content: Content operation -> pairs of drawings, by base so that bases with many tones do not dominate.
         sounds: All sounds.
+        named: The sounds of ``train``.
         links: Pairs that show and sound the same thing.
     """
 
@@ -55,6 +56,7 @@ class Pool:
     bases: tuple[tuple[Picture, ...], ...]
     content: dict[str, tuple[tuple[tuple[Picture, Picture], ...], ...]]
     sounds: tuple[Sound, ...]
+    named: tuple[Sound, ...]
     links: tuple[tuple[Sound, Picture], ...]
 
     def picture(self, rng: random.Random) -> Picture:
@@ -82,12 +84,15 @@ class Pool:
         before, after = draw(lambda: rng.choice(rng.choice(groups)), lambda found: found[0].subject not in avoid)
         return Pair(operation, picture_media(before, *states), picture_media(after, *states), (before, after))
 
-    def sounds_of_different_stems(self, rng: random.Random, count: int) -> list[Sound]:
-        """Draw sounds no two of which are takes of one."""
-        chosen: list[Sound] = []
+    def sound_and_named(self, rng: random.Random, count: int) -> list[Sound]:
+        """Draw a sound of this split, and others that may be asked for by name: training has heard these.
+
+        The name of a sound never heard says next to nothing about it. No two are takes of one.
+        """
+        chosen = [rng.choice(self.sounds)]
         while len(chosen) < count:
             stems = {sound.stem for sound in chosen}
-            chosen.append(rng.choice([sound for sound in self.sounds if sound.stem not in stems]))
+            chosen.append(rng.choice([sound for sound in self.named if sound.stem not in stems]))
         return chosen
 
 
@@ -113,6 +118,7 @@ def pool_of(split: str, even: Even = "bases") -> Pool:
         bases=_grouped(pictures, lambda picture: picture.base if even == "bases" else ""),
         content={name: _grouped(pairs, lambda pair: pair[0].base) for name, pairs in sorted(content.items())},
         sounds=tuple(sound for sound in pack.sounds if sound.split == split),
+        named=tuple(sound for sound in pack.sounds if sound.split == "train"),
         links=tuple(pair for pair in pack.links if {pair[0].split, pair[1].split} == {split}),
     )
 

@@ -96,28 +96,30 @@ def sound_effect(rng: random.Random, pool: Pool) -> Sample:
 
 def sound_add(rng: random.Random, pool: Pool) -> Sample:
     """A sound and the name of another; both at once are the target."""
-    first, second = pool.sounds_of_different_stems(rng, 2)
+    first, second = pool.sound_and_named(rng, 2)
     user: list[str | Media] = [sound_media(first), instruction(rng.choice(ADD_PHRASINGS).format(sound_caption(second)))]
     target = mixture_media(first, second)
-    return sample("sound-add", user, [target], subjects=(first.stem, second.stem), source=f"sound/{first.key}")
+    named = (second.stem,)
+    return sample("sound-add", user, [target], subjects=(first.stem,), named=named, source=f"sound/{first.key}")
 
 
 def sound_drop(rng: random.Random, pool: Pool) -> Sample:
     """Two sounds at once and the name of one; the other alone is the target."""
-    first, second = pool.sounds_of_different_stems(rng, 2)
+    first, second = pool.sound_and_named(rng, 2)
     source = mixture_media(first, second)
     user: list[str | Media] = [source, instruction(rng.choice(DROP_PHRASINGS).format(sound_caption(second)))]
-    return sample("sound-drop", user, [sound_media(first)], subjects=(first.stem, second.stem), source=source.key)
+    answer = [sound_media(first)]
+    return sample("sound-drop", user, answer, subjects=(first.stem,), named=(second.stem,), source=source.key)
 
 
 def sound_replace(rng: random.Random, pool: Pool) -> Sample:
     """Two sounds at once, the name of one and of a third; the third in its place is the target."""
-    kept, old, new = pool.sounds_of_different_stems(rng, 3)
+    kept, old, new = pool.sound_and_named(rng, 3)
     source = mixture_media(kept, old)
     phrase = rng.choice(REPLACE_PHRASINGS).format(sound_caption(old), sound_caption(new))
-    subjects = (kept.stem, old.stem, new.stem)
-    answer = [mixture_media(kept, new)]
-    return sample("sound-replace", [source, instruction(phrase)], answer, subjects=subjects, source=source.key)
+    answer, named = [mixture_media(kept, new)], (old.stem, new.stem)
+    user: list[str | Media] = [source, instruction(phrase)]
+    return sample("sound-replace", user, answer, subjects=(kept.stem,), named=named, source=source.key)
 
 
 def next_in_sequence(rng: random.Random, pool: Pool) -> Sample:

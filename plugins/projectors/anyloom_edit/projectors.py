@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 import torch
-from pydantic import NonNegativeInt, PositiveInt
+from pydantic import Field, NonNegativeInt, PositiveInt
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -55,8 +55,9 @@ class _Gated(nn.Module):
     these are the linear maps of rank R, mixed as the hidden state says (a bilinear layer of low rank).
     """
 
-    def __init__(self, in_dim: int, out_dim: int, units: int) -> None:
+    def __init__(self, in_dim: int, out_dim: int, units: int, dropout: float) -> None:
         super().__init__()
+        self.dropout = nn.Dropout(dropout)
         self.read = nn.Linear(out_dim, units)
         self.control = nn.Linear(in_dim, 2 * units)
         self.write = nn.Linear(units, out_dim)
@@ -66,7 +67,7 @@ class _Gated(nn.Module):
     def forward(self, x: Tensor, source: Tensor) -> Tensor:
         """Map hidden states ``(..., in_dim)`` and sources ``(..., out_dim)`` to ``(..., out_dim)``."""
         shift, gate = self.control(x).chunk(2, -1)
-        y: Tensor = self.write(F.gelu(self.read(source) + shift) * gate)
+        y: Tensor = self.write(self.dropout(F.gelu(self.read(source) + shift) * gate))
         return y
 
 
@@ -148,11 +149,13 @@ class ChangeProjector(Projector):
             hidden_dim: Width inside the free part's correction; by default twice the input width.
             band: Neighbours on each side that a component of the result may depend on.
             gated_units: Units of the gated layer; 0 leaves it out.
+            dropout: Share of these units that are dropped in training.
         """
 
         hidden_dim: PositiveInt | None = None
         band: NonNegativeInt = 3
         gated_units: NonNegativeInt = 0
+        dropout: float = Field(0.0, ge=0, lt=1)
 
     def __init__(self, config: Config, in_dim: int, out_dim: int) -> None:
         super().__init__(config, in_dim, out_dim)
@@ -162,7 +165,7 @@ class ChangeProjector(Projector):
         self.band = nn.Linear(in_dim, out_dim * (2 * config.band + 1))
         nn.init.zeros_(self.band.weight)
         nn.init.zeros_(self.band.bias)
-        self.gated = _Gated(in_dim, out_dim, config.gated_units) if config.gated_units else None
+        self.gated = _Gated(in_dim, out_dim, config.gated_units, config.dropout) if config.gated_units else None
 
     def forward(self, x: Tensor, source: Tensor | None = None) -> Tensor:
         """Features ``(..., out_dim)`` from hidden states ``(..., in_dim)`` and ``source`` ``(..., out_dim)``."""

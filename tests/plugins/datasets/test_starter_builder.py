@@ -199,8 +199,21 @@ def test_subjects_of_a_split_stay_in_it_except_example_pairs(split: str, side: s
         examples = [key for pair in sample.provenance.get("examples", ()) for key in pair]
         others = [media.key for media in sample.conversation.media if media.key not in examples]
         assert others
+        if named := sample.provenance.get("named"):
+            sounds = [load_pack().sound(part) for key in others for part in key.removeprefix("sound/").split("+")]
+            assert {sound.stem for sound in sounds} == {*sample.provenance["subjects"], *named}
+            others = [f"sound/{sound.key}" for sound in sounds if sound.stem not in named]
         assert _splits(others) == {side}
         assert _splits(examples) <= {"train"}
+
+
+def test_sounds_asked_for_by_name_are_known_from_training() -> None:
+    of_stem = {sound.stem: sound.split for sound in load_pack().sounds}
+    asked = [s for s in held_out_samples() if s.task in ("sound-add", "sound-drop", "sound-replace")]
+    assert asked
+    for sample in asked:
+        assert {of_stem[stem] for stem in sample.provenance["subjects"]} == {"test"}
+        assert {of_stem[stem] for stem in sample.provenance["named"]} == {"train"}
 
 
 def test_series_of_the_test_are_not_series_of_the_training() -> None:
