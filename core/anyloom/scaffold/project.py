@@ -43,8 +43,9 @@ def render(names: PluginNames) -> dict[str, str]:
     files: dict[str, str] = {}
     for folder in ("shared", names.kind):
         for source in (templates / folder).iterdir():
-            name = source.name.removesuffix(_SUFFIX)
-            files[_place(name, names)] = Template(source.read_text(encoding="utf-8")).substitute(values)
+            if source.name.endswith(_SUFFIX):
+                place = _place(source.name.removesuffix(_SUFFIX), names)
+                files[place] = Template(source.read_text(encoding="utf-8")).substitute(values)
     return dict(sorted(files.items()))
 
 
