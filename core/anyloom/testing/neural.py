@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import unittest
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -16,6 +17,8 @@ from anyloom.testing.component import ComponentChecks
 __all__ = ["NeuralChecks", "close", "same"]
 
 ATOL, RTOL = 1e-4, 1e-3
+_NEEDS_VALUES = re.compile(r"item\(\) cannot be called on meta|register_meta function for torch.nonzero")
+"""What PyTorch says where code looks at values (is this mask full?), which tensors on meta do not have."""
 
 
 def same(first: Mapping[str, Tensor], second: Mapping[str, Tensor]) -> bool:
@@ -110,7 +113,12 @@ class NeuralChecks(ComponentChecks):
         require(not left, f"after .to({device}) these are still elsewhere: {', '.join(left[:3])}")
         if not cuda and not self.runs_on_meta:
             return
-        after = self.run(case, part)
+        try:
+            after = self.run(case, part)
+        except RuntimeError as error:
+            if not cuda and _NEEDS_VALUES.search(str(error)):
+                return
+            raise
         elsewhere = [k for k, v in after.items() if v.device.type != device.type]
         require(not elsewhere, f"on {device} these results are elsewhere: {', '.join(elsewhere)}")
         require(all(after[k].shape == before[k].shape for k in before), f"on {device} the results have other shapes")
