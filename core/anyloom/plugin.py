@@ -63,7 +63,7 @@ def anyloom_commands() -> list[CommandSpec]:
         CommandSpec(name="plugins", target="anyloom.cli.plugins:main", summary="list the installed components"),
         CommandSpec(name="recipes", target="anyloom.cli.recipes:main", summary="list the recipes and how to run each"),
         CommandSpec(name="check", target="anyloom.cli.check:main", summary="check a config before any weight loads"),
-        CommandSpec(name="schema", target="anyloom.cli.schema:main", summary="print a JSON schema of configs for editors"),
+        CommandSpec(name="schema", target="anyloom.cli.schema:main", summary="JSON schema of configs, for editors"),
         CommandSpec(
             name="to-safetensors",
             target="anyloom.cli.to_safetensors:main",

@@ -16,7 +16,16 @@ from pydantic_core import core_schema
 from anyloom.discovery import KINDS
 from anyloom.json_schema.descriptions import option_descriptions
 
-__all__ = ["BASICS", "PARTIAL", "adapted", "definitions", "reference", "with_interpolation"]
+__all__ = [
+    "BASICS",
+    "PARTIAL",
+    "adapted",
+    "definitions",
+    "described_schema",
+    "kind_of",
+    "reference",
+    "with_interpolation",
+]
 
 PARTIAL: Final = ".partial"
 BASICS: Final[dict[str, Any]] = {
@@ -38,7 +47,7 @@ class _WithDescriptions(GenerateJsonSchema):
         return made
 
 
-def definitions(models: Sequence[type[BaseModel]]) -> tuple[dict[type[BaseModel], str], dict[str, Any]]:
+def definitions(models: Sequence[type[BaseModel]]) -> tuple[dict[Any, str], dict[str, Any]]:
     """Return the name of each class among the definitions, and all definitions, each whole and partial."""
     pairs = [(model, "validation") for model in dict.fromkeys(models)]
     refs, made = models_json_schema(pairs, ref_template="{model}", schema_generator=_WithDescriptions)  # type: ignore[arg-type]
@@ -55,6 +64,20 @@ def reference(name: str, *, partial: bool) -> dict[str, Any]:
     return {"$ref": f"#/$defs/{name}{PARTIAL if partial else ''}"}
 
 
+def described_schema(config: type[BaseModel]) -> dict[str, Any]:
+    """Return pydantic's schema of one class, with the descriptions of its docstrings."""
+    return config.model_json_schema(schema_generator=_WithDescriptions)
+
+
+def kind_of(key: str) -> str:
+    """Return the kind of component that an option's name is, or ends with; else an empty string.
+
+    >>> kind_of("decoder"), kind_of("input_projector"), kind_of("decoders")
+    ('decoder', 'projector', '')
+    """
+    return next((kind for kind in KINDS if key == kind or key.endswith(f"_{kind}")), "")
+
+
 def adapted(schema: Any, *, partial: bool, key: str = "") -> Any:
     """Return pydantic's schema with interpolations, components and working references.
 
@@ -69,7 +92,7 @@ def adapted(schema: Any, *, partial: bool, key: str = "") -> Any:
     if "$ref" in schema:
         notes = {k: v for k, v in schema.items() if k in _NOTES}
         return {**notes, **reference(schema["$ref"], partial=partial)}
-    if (kind := _kind(key)) and _is_free(schema):
+    if (kind := kind_of(key)) and _is_free(schema):
         return {**{k: v for k, v in schema.items() if k in _NOTES}, **reference(f"kind.{kind}", partial=partial)}
     made: dict[str, Any] = {}
     for word, value in schema.items():
@@ -105,10 +128,6 @@ def _takes_text(schema: dict[str, Any]) -> bool:
     if "anyOf" in schema:
         return any(isinstance(branch, dict) and _takes_text(branch) for branch in schema["anyOf"])
     return schema.get("type") == "string" and not {"enum", "const", "pattern", "format"} & set(schema)
-
-
-def _kind(key: str) -> str:
-    return next((kind for kind in KINDS if key == kind or key.endswith(f"_{kind}")), "")
 
 
 def _is_free(schema: dict[str, Any]) -> bool:
