@@ -75,7 +75,9 @@ class DecoderStage(TrainingModule):
         decoder.load_weights()
         decoder.learn(self.part)
         if config.channels_last:
-            decoder.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+            for parameter in decoder.parameters():
+                if parameter.ndim == 4:  # there are convolutions over time too, which have no such order
+                    parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
         self.decoder = decoder
         self.average = AveragedWeights(decoder.named_parameters(), config.average) if config.average else None
 

@@ -9,9 +9,11 @@ import pytest
 import torch
 from torch import Tensor
 
+from anyloom.config.validation import validate
 from anyloom.conversation import Media
 from anyloom.errors import CheckpointError, ConfigError, MediaError
 from anyloom.testing import DecoderCase, DecoderChecks
+from anyloom.training.decoder_stages import AutoencoderStage
 from anyloom_media.video import VideoIO
 from anyloom_zeroscope.clips import FrameAutoencoder, frame_indices, to_clip, to_network
 from anyloom_zeroscope.config import ClipOptions
@@ -156,6 +158,14 @@ def test_checkpointing_keeps_less_and_changes_neither_loss_nor_names() -> None:
     torch.testing.assert_close(plain[0], with_it[0])
     assert with_it[1] < 0.7 * plain[1]
     assert plain[2] == with_it[2]
+
+
+def test_a_stage_may_keep_its_weights_in_channels_last_order() -> None:
+    options = {"decoder": {"name": "zeroscope", **TINY}, "channels_last": True}
+    stage = AutoencoderStage(validate(AutoencoderStage.Config, options, where="module"), {})
+    weight = stage.decoder.unet.conv_in.weight
+    assert weight.is_contiguous(memory_format=torch.channels_last)
+    assert not weight.is_contiguous()
 
 
 def test_full_size_on_the_meta_device_is_the_published_model() -> None:
