@@ -89,9 +89,10 @@ def test_a_pytest_class_needs_one_fixture(tmp_path: Path) -> None:
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])}
     command = [sys.executable, "-m", "pytest", "-q", "-rA", "-k", "batch_equals or source", "test_mine.py"]
     done = subprocess.run(
-        command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=900, check=False
+        command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=1800, check=False
     )
-    assert "1 failed, 1 passed, 3 skipped, 1 xfailed" in done.stdout, done.stdout
+    assert "1 failed, 1 passed, 3 skipped" in done.stdout, done.stdout
+    assert "1 xfailed" in done.stdout
     assert "it is a batch norm" in done.stdout
     assert "To fix: normalise over the last dimension only" in done.stdout
 
@@ -103,7 +104,7 @@ from anyloom.testing import ProjectorCase, check_component
 results = check_component(ProjectorCase("anyloom.model.projector.MLPProjector"))
 print([r.verdict for r in results if r.verdict not in ("passed", "skipped")], "pytest" in sys.modules)
 """
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=900)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=1800)
     assert done.stdout.strip() == "[] False"
 
 
