@@ -150,12 +150,15 @@ class ChangeProjector(Projector):
             band: Neighbours on each side that a component of the result may depend on.
             gated_units: Units of the gated layer; 0 leaves it out.
             dropout: Share of these units that are dropped in training.
+            emphasis: Factor of the whole change outside training. A regression that is unsure predicts too small a
+                change; above 1 makes up for that, as guidance does for a diffusion model.
         """
 
         hidden_dim: PositiveInt | None = None
         band: NonNegativeInt = 3
         gated_units: NonNegativeInt = 0
         dropout: float = Field(0.0, ge=0, lt=1)
+        emphasis: float = Field(1.0, gt=0)
 
     def __init__(self, config: Config, in_dim: int, out_dim: int) -> None:
         super().__init__(config, in_dim, out_dim)
@@ -173,5 +176,9 @@ class ChangeProjector(Projector):
         if source is None:
             return y
         around = neighbours(source, self.config.band)
-        y = y + source + (self.band(x).unflatten(-1, around.shape[-2:]) * around).sum(-1)
-        return y if self.gated is None else y + self.gated(x, source)
+        y = y + (self.band(x).unflatten(-1, around.shape[-2:]) * around).sum(-1)
+        if self.gated is not None:
+            y = y + self.gated(x, source)
+        config = self.config
+        assert isinstance(config, ChangeProjector.Config)
+        return source + (y if self.training else config.emphasis * y)

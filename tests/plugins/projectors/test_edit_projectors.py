@@ -40,6 +40,15 @@ def test_change_starts_as_the_identity_and_can_be_any_banded_map() -> None:
     torch.testing.assert_close(projector(hidden, source), source + source @ matrix.T)
 
 
+def test_emphasis_scales_the_change_outside_training_only() -> None:
+    projector = build("projector", "change", {"emphasis": 1.5}, in_dim=6, out_dim=DIM)
+    torch.nn.init.normal_(projector.band.bias)
+    hidden, source = torch.randn(3, 6), torch.randn(3, DIM)
+    change = projector.train()(hidden, source) - source
+    assert change.abs().max() > 0.1
+    torch.testing.assert_close(projector.eval()(hidden, source), source + 1.5 * change)
+
+
 def test_gated_units_learn_a_map_that_the_hidden_state_chooses_and_no_band_holds() -> None:
     """Two full matrices chosen by the sign of a hidden number; the band alone explains almost nothing of them."""
     torch.manual_seed(0)
