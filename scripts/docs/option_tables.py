@@ -51,8 +51,7 @@ def _default(option: dict[str, Any]) -> str:
     value = option.get("default")
     if value in (None, {}, []):
         return ""
-    text = json.dumps(value)
-    return f"`{text}`" if len(text) <= 40 else "see below"
+    return "see below" if "$ref" in option else _cell(f"`{json.dumps(value)}`")
 
 
 def _type(option: Any, name: str = "") -> str:

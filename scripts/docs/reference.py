@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import inspect
 import io
 import os
+import re
 from collections.abc import Iterator
 
 from option_tables import option_tables
@@ -16,6 +18,7 @@ from anyloom.config.compose import recipe_path
 from anyloom.config.schema import ProjectConfig
 from anyloom.discovery import KINDS, ComponentSpec, get_registry
 from anyloom.evaluation.suite import Suite
+from anyloom.json_schema.descriptions import plain
 from anyloom.model.config import ModelConfig
 
 __all__ = ["pages"]
@@ -52,7 +55,7 @@ def _kind(kind: str) -> str:
 
 def _component(spec: ComponentSpec) -> str:
     module, _, attribute = spec.target.partition(":")
-    config = getattr(importlib.import_module(module), attribute).Config
+    cls = getattr(importlib.import_module(module), attribute)
     facts = {
         "modalities": ", ".join(spec.modalities) or "any",
         "licence": spec.licence,
@@ -60,7 +63,14 @@ def _component(spec: ComponentSpec) -> str:
         "class": f"`{module}.{attribute}`",
     }
     lines = "\n".join(f"- {key}: {value}" for key, value in facts.items() if value)
-    return f"## {spec.name}\n\n{spec.summary}.\n\n{lines}\n\n{option_tables('', config, 3, prefix=spec.name)}"
+    tables = option_tables("", cls.Config, 3, prefix=spec.name)
+    return f"## {spec.name}\n\n{spec.summary}.\n\n{lines}\n\n{_about(cls)}\n\n{tables}"
+
+
+def _about(cls: type[object]) -> str:
+    """The paragraphs of a class's docstring before its sections and examples."""
+    text = inspect.cleandoc(cls.__doc__ or "")
+    return plain(re.split(r"\n\s*(?:>>>|(?:Args|Attributes|Raises):\n)", text)[0].strip())
 
 
 def _commands() -> str:

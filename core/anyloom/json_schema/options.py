@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from pydantic import BaseModel
 from pydantic.json_schema import GenerateJsonSchema, models_json_schema
-from pydantic_core import core_schema
+from pydantic_core import core_schema, to_jsonable_python
 
 from anyloom.discovery import KINDS
 from anyloom.json_schema.descriptions import option_descriptions
@@ -36,14 +36,19 @@ _NOTES: Final = ("title", "description", "default", "examples", "deprecated")
 
 
 class _WithDescriptions(GenerateJsonSchema):
-    """Takes the descriptions of options from docstrings."""
+    """Takes the descriptions of options from docstrings, and their defaults also where a function makes them."""
 
     def model_schema(self, schema: core_schema.ModelSchema) -> dict[str, Any]:
         """Return the schema of one class."""
         made = super().model_schema(schema)
+        properties: dict[str, Any] = made.get("properties", {})
         for name, text in option_descriptions(schema["cls"]).items():
-            if name in made.get("properties", {}):
-                made["properties"][name].setdefault("description", text)
+            if name in properties:
+                properties[name].setdefault("description", text)
+        for name, option in schema["cls"].model_fields.items():
+            if name in properties and option.default_factory is not None:
+                default = option.get_default(call_default_factory=True, validated_data={})
+                properties[name].setdefault("default", to_jsonable_python(default))
         return made
 
 
