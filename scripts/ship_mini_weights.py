@@ -38,7 +38,7 @@ A miniature of CoDi-2 (arXiv 2311.18775): a language model that reads and writes
 
 - Use: to try the framework, to see in-context editing work on a laptop, to test plugins against. Not for anything else:
   pictures are 64 x 64 pixels, sounds 2.56 seconds, and it knows only what the starter pack shows.
-- Trained from nothing by `anyloom fit mini --stage all` on the starter pack alone: drawings of Noto Emoji (Apache-2.0)
+- Trained from nothing by the stages of the recipe `mini` on the starter pack alone: drawings of Noto Emoji (Apache-2.0)
   and Twemoji (CC-BY-4.0) with names from emoji-data (MIT), and Sonic Pi samples (CC0-1.0). No other data, no people's
   photographs, no scraped text.
 - Held out: all drawings whose subject falls into the test split, by a hash of its name, from every stage.
