@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,11 @@ def on_files(files: Files, config: Any) -> Files:
     for path, text in pages().items():
         files.append(File.generated(config, path, content=text))
     return files
+
+
+def on_page_content(html: str, **_: Any) -> str:
+    """Take out the roles of reStructuredText that docstrings have, such as ``:class:``."""
+    return re.sub(r":(?:attr|class|data|func|meth|mod):(?=<code)", "", html)
 
 
 def _title(page: Path) -> str:

@@ -62,6 +62,12 @@ def test_every_component_and_option_is_in_the_reference(spec, generated: dict[st
         assert explained.get(option), f"{spec.target}: nothing in Args says what {option!r} is"
 
 
+@pytest.mark.parametrize("name", anyloom.__all__)
+def test_every_public_name_is_in_the_reference(name: str) -> None:
+    text = (DOCS / "reference" / "python.md").read_text(encoding="utf-8")
+    assert re.search(rf"^::: anyloom\.(\w+\.)*{name}$", text, re.MULTILINE) or f"`anyloom.{name}`" in text
+
+
 def test_every_recipe_is_in_the_reference(generated: dict[str, str]) -> None:
     for name in get_registry().recipes:
         assert f"## {name}\n" in generated["reference/recipes.md"]
@@ -72,6 +78,18 @@ def test_every_error_class_has_cause_and_cure() -> None:
     rows = {row[0]: row[1:] for row in re.findall(r"^\| `(\w+)`[^|]*\| ([^|]+) \| ([^|]+) \|$", text, re.MULTILINE)}
     classes = [n for n, c in vars(anyloom.errors).items() if inspect.isclass(c) and issubclass(c, anyloom.AnyloomError)]
     assert sorted(rows) == sorted(classes)
+
+
+def test_common_messages_are_still_said() -> None:
+    source = "".join(p.read_text(encoding="utf-8") for p in (ROOT / "core" / "anyloom").rglob("*.py"))
+    text = (DOCS / "guide" / "errors.md").read_text(encoding="utf-8").partition("## Common messages")[2]
+    messages = re.findall(r"^`(.+)`", text, re.MULTILINE)
+    assert len(messages) > 10
+    for message in messages:
+        said = message.partition(". To fix")[0]
+        pieces = re.split(r"'[^']+'|[\d.,]+|encoder", said)  # between them is what depends on the case
+        for piece in (p.strip() for p in pieces):
+            assert len(piece) < 15 or piece in source, message
 
 
 def test_every_page_is_in_the_navigation(generated: dict[str, str]) -> None:
