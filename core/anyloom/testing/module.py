@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import logging
 import tempfile
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +19,8 @@ from anyloom.testing.checking import check, require
 from anyloom.testing.component import ComponentChecks
 
 __all__ = ["ModuleChecks"]
+
+_LOGGERS = ("lightning.pytorch.utilities.rank_zero", "lightning.fabric.utilities.rank_zero")
 
 
 class _Data(lightning.LightningDataModule):
@@ -35,8 +40,7 @@ class ModuleChecks(ComponentChecks):
         torch.manual_seed(0)
         module = case.build()
         before = {k: v.clone() for k, v in module.state_dict().items()}
-        with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        with tempfile.TemporaryDirectory() as folder, _quiet():
             trainer = lightning.Trainer(
                 accelerator="cpu",
                 devices=1,
@@ -76,3 +80,18 @@ class ModuleChecks(ComponentChecks):
             require(bool(names), "save_result() writes no file")
             pickles = [n for n in names if n.endswith((".pt", ".pth", ".bin", ".ckpt", ".pkl"))]
             require(not pickles, f"save_result() writes {', '.join(pickles)}, which may hold code")
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Leave out what a trainer says about itself."""
+    levels = {name: logging.getLogger(name).level for name in _LOGGERS}
+    for name in levels:
+        logging.getLogger(name).setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        for name, level in levels.items():
+            logging.getLogger(name).setLevel(level)
