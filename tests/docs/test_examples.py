@@ -85,6 +85,7 @@ def anyloom(folder: Path, *words: str, expect: int = 0) -> str:
     return result.stdout
 
 
+@pytest.mark.slow
 def test_the_plugin_tutorial(tmp_path: Path) -> None:
     files_of(DOCS / "tutorials" / "a-plugin.md", tmp_path)
     code = [p for p in tmp_path.rglob("*") if p.suffix in (".toml", ".py") and "tests" not in p.parts]

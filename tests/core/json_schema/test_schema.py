@@ -14,8 +14,10 @@ import pytest
 import yaml
 from jsonschema import Draft202012Validator
 
+from anyloom.cli.schema import main
 from anyloom.config.compose import recipe_path
 from anyloom.discovery import get_registry
+from anyloom.errors import ConfigError
 from anyloom.json_schema import config_schema
 from anyloom.training.preflight import look_over
 
@@ -148,6 +150,13 @@ def test_options_say_what_they_are(schema: dict[str, Any]) -> None:
     option = schema["$defs"]["encoder.conv"]["properties"]["layout_dim"]
     assert option["description"] == "Number of principal components."
     assert option["default"] == 128
+
+
+def test_the_command_prints_it(schema: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([]) == 0
+    assert json.loads(capsys.readouterr().out) == schema
+    with pytest.raises(ConfigError, match="cannot be written"):
+        main(["--output", str(tmp_path / "nowhere" / "schema.json")])
 
 
 BROKEN = """
