@@ -93,6 +93,17 @@ class LatentDecoderContract:
         assert before[0] != after[0]
         assert not torch.equal(before[1], after[1])
 
+    def test_a_negative_condition_takes_the_place_of_the_null(self) -> None:
+        """Guided away from itself a condition gives what it gives alone; from another, something else."""
+        decoder = self.build().eval()
+        features, other = self.features(2), self.features(2, seed=1)
+        options: dict[str, Any] = {"seeds": [3, 4], "steps": 2}
+        alone = decoder.generate_latents(features, guidance=1.0, **options)
+        same = decoder.generate_latents(features, guidance=4.0, negative=features, **options)
+        torch.testing.assert_close(same, alone, atol=1e-3, rtol=1e-3)
+        away = decoder.generate_latents(features, guidance=4.0, negative=other[0], **options)
+        assert not torch.allclose(away, alone, atol=1e-2)
+
     def test_without_guidance_the_null_plays_no_part(self) -> None:
         decoder = self.build()
         before = decoder.generate(self.features(1), seeds=[0], steps=2, guidance=1.0)[0].tensor()

@@ -179,10 +179,20 @@ class LatentDiffusionDecoder(ConditionedDenoiser):
         guidance: float | None = None,
         source: Sequence[Tensor | None] | None = None,
         source_guidance: float | None = None,
+        negative: Tensor | None = None,
     ) -> list[Media]:
-        """Sample one media item per row; see :meth:`anyloom.interfaces.Decoder.generate`."""
+        """Sample one media item per row; see :meth:`anyloom.interfaces.Decoder.generate`.
+
+        ``negative`` holds features ``(B, L, D)`` or ``(L, D)`` to be guided away from, in place of the null.
+        """
         latents = self.generate_latents(
-            features, seeds=seeds, steps=steps, guidance=guidance, source=source, source_guidance=source_guidance
+            features,
+            seeds=seeds,
+            steps=steps,
+            guidance=guidance,
+            source=source,
+            source_guidance=source_guidance,
+            negative=negative,
         )
         return self.to_media(self.autoencoder.decode(latents), seeds, features)
 
@@ -196,6 +206,7 @@ class LatentDiffusionDecoder(ConditionedDenoiser):
         guidance: float | None = None,
         source: Sequence[Tensor | None] | None = None,
         source_guidance: float | None = None,
+        negative: Tensor | None = None,
     ) -> Tensor:
         """Sample latents ``(B, Z, ...)``: :meth:`generate` without making media of them."""
         features = self.checked(features)
@@ -204,7 +215,8 @@ class LatentDiffusionDecoder(ConditionedDenoiser):
         generators = row_generators(seeds)
         latents = None if source is None else self.source_latents(source, features)
         trajectory = self.start(generators, features, steps)
-        return trajectory.run(self.guided_prediction(features, latents, generators, guidance, source_guidance))
+        predict = self.guided_prediction(features, latents, generators, guidance, source_guidance, negative)
+        return trajectory.run(predict)
 
     def start(self, generators: Sequence[torch.Generator], like: Tensor, steps: int | None = None) -> Trajectory:
         """Noise of one row per generator, on the device of ``like``, and the way from there."""
@@ -218,6 +230,7 @@ class LatentDiffusionDecoder(ConditionedDenoiser):
         generators: Sequence[torch.Generator],
         guidance: float | None = None,
         source_guidance: float | None = None,
+        negative: Tensor | None = None,
     ) -> Callable[[Tensor, Tensor], Tensor]:
         """The guided prediction under features ``(B, L, D)``, for noisy latents and timesteps; see :meth:`generate`.
 
@@ -227,9 +240,15 @@ class LatentDiffusionDecoder(ConditionedDenoiser):
             generators: One per row.
             guidance: Scale of the features; None takes the config's.
             source_guidance: Scale of the source; None takes the config's.
+            negative: Features to be guided away from, in place of the null; noised like the others where they are.
         """
-        shown = self.shown(features, self.no_source(features) if source is None else source, generators)
-        branches, scales = [self.without_features(shown), shown], [_chosen(guidance, self.config.guidance)]
+        beside = self.no_source(features) if source is None else source
+        again = [generator.clone_state() for generator in generators]
+        shown = self.shown(features, beside, generators)
+        without = self.without_features(shown)
+        if negative is not None:
+            without = self.shown(self.checked(negative.expand_as(features)), beside, again)
+        branches, scales = [without, shown], [_chosen(guidance, self.config.guidance)]
         if source is not None:
             branches.insert(0, self.without_source(branches[0]))
             scales.insert(0, _chosen(source_guidance, self.config.source_guidance))
