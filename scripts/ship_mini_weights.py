@@ -21,6 +21,7 @@ from anyloom.config.saved import read_record
 from anyloom.evaluation.results import Results
 
 FOLDER = Path(__file__).resolve().parents[1] / "plugins" / "models" / "anyloom_codi2" / "weights"
+HISTORY = Path(__file__).with_name("mini_history.md")
 LARGEST = 60 * 2**20
 NUMBERS = (
     ("edits right after one example (hard gallery)", "retrieval/exemplar/k1/hard_top1"),
@@ -47,6 +48,8 @@ A miniature of CoDi-2 (arXiv 2311.18775): a language model that reads and writes
 - Limits: names of unseen subjects cannot be known; faces are not drawn in detail; edits of style are the hardest. It
   was measured on held-out subjects of the same kind of drawings, not on photographs.
 - SHA-256 of model.safetensors: `{digest}`
+
+{history}
 
 ## Measured
 
@@ -82,6 +85,7 @@ def card(folder: Path, results: Results) -> str:
     lines = [f"| {label} | {100 * v.value:.1f} ± {100 * (v.error or 0):.1f} % | {v.count} |\n" for label, v in found]
     facts = results.facts
     return CARD.format(
+        history=HISTORY.read_text(encoding="utf-8").strip(),
         parameters=sum(facts.get("parameters", {}).values()) / 1e6,
         digest=read_record(folder)["files"]["model.safetensors"],
         numbers="| | value ± standard error | N |\n| --- | ---: | ---: |\n" + "".join(lines),
