@@ -27,9 +27,10 @@ def test_presentation_fits_the_recipe(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_smoke_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert demo.main(["--quick", "--output", str(tmp_path / "run")]) == 0
+@pytest.mark.parametrize(("options", "curves"), [([], 1), (["--from-scratch"], 8)])
+def test_smoke_run(options: list[str], curves: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert demo.main(["--quick", *options, "--output", str(tmp_path / "run")]) == 0
     page = (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
-    assert page.count("<svg") == 8
+    assert page.count("<svg") == curves
     assert "(a feature only" not in page
     assert str(tmp_path / "run" / "report.html") in capsys.readouterr().out
