@@ -20,7 +20,7 @@ def test_the_example_config_composes_and_changes_only_what_it_says() -> None:
     base = compose(["mini"])
     changed = compose([base | {"stages": base["stages"]}, {k: v for k, v in own.items() if k != "defaults"}])
     model = validate(ModelConfig, changed["model"], where="model")
-    assert model.llm["architecture"]["hidden_size"] == 192
+    assert model.llm["architecture"]["hidden_size"] == 96
     assert model.llm["architecture"]["num_hidden_layers"] == base["model"]["llm"]["architecture"]["num_hidden_layers"]
     assert model.modalities["image"].feature_weight == 2.0
     assert model.modalities["image"].encoder == "eye"
