@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -124,7 +125,9 @@ def test_bug_keeps_its_traceback(environment: dict[str, str]) -> None:
 def test_interrupt_is_one_line_and_status_130(environment: dict[str, str]) -> None:
     command = [sys.executable, "-m", "anyloom.cli.main", "waits"]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    with subprocess.Popen(command, env=environment, text=True, **pipes) as process:
+    # A shell's background jobs ignore the signal, and their children inherit that.
+    listen = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    with subprocess.Popen(command, env=environment, text=True, preexec_fn=listen, **pipes) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "waiting\n"
         process.send_signal(signal.SIGINT)
