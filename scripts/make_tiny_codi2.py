@@ -51,7 +51,7 @@ def write(folder: Path) -> None:
     sections = compose([RECIPE], [f"variables.checkpoints={checkpoints}", f"variables.data={folder / 'data'}"])
     write_llama(checkpoints / "llama-2-7b-chat")
     parts = {
-        (kind, key): anyloom.build(kind, options["name"], without_files(options))
+        (kind, key): anyloom.build(kind, options["name"], as_published(options))
         for kind in ("encoder", "decoder")
         for key, options in sections["model"][f"{kind}s"].items()
     }
@@ -66,9 +66,9 @@ def write(folder: Path) -> None:
     write_conversations(folder / "data")
 
 
-def without_files(options: dict[str, Any]) -> dict[str, Any]:
-    """Options of a part that starts from random numbers."""
-    return {key: value for key, value in options.items() if key not in ("name", "weights")}
+def as_published(options: dict[str, Any]) -> dict[str, Any]:
+    """Options of a part that starts from random numbers and, like the published decoders, reads no source."""
+    return {key: value for key, value in options.items() if key not in ("name", "weights", "source")}
 
 
 def llama_tokenizer() -> Any:

@@ -241,3 +241,17 @@ def test_feature_spaces_that_do_not_fit_are_found_before_loading(tiny: Path, ove
     assert problems
     assert problems[0].where.startswith("model.modalities.")
     assert all(p.where.startswith(("model.modalities.", "module.")) for p in problems)  # module: a stage's decoder
+
+
+def test_a_fitted_decoder_takes_the_published_ones_place(trained: Path) -> None:
+    folder = trained / "run" / "audio-decoder"
+    assert main(["fit", TINY, *variables(trained), "--stage", "audio-decoder"]) == 0
+    override = f"model.decoders.audio.weights={folder}"
+    assert look_over([TINY], [*variables(trained), override]).ok
+    fitted = AnyToAnyModel.from_config(TINY, [*variables(trained), override]).parts.decoder("audio")
+    published = load_file(trained / "checkpoints" / "audioldm2" / UNET)
+    new, old = fitted.unet.conv_in.weight, published["conv_in.weight"]
+    assert new.shape[1] == 2 * old.shape[1]
+    assert not torch.equal(new[:, : old.shape[1]], old)
+    assert new[:, old.shape[1] :].abs().max() > 0
+    assert fitted.vocoder is not None
