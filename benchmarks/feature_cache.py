@@ -6,7 +6,7 @@ from pairs import compare
 
 import anyloom
 from anyloom.config.compose import compose
-from anyloom.data.feature_cache import FeatureCache
+from anyloom.features.cache import FeatureCache
 
 
 def main() -> None:

@@ -18,8 +18,9 @@ import torch
 
 import anyloom
 from anyloom.config.compose import compose
-from anyloom.conversation import Media, write_media
-from anyloom.model.weights import write_tensors
+from anyloom.conversation import Media
+from anyloom.media import write_media
+from anyloom.storage.tensors import write_tensors
 
 RECIPE = Path(__file__).with_name("tiny_codi2.yaml")
 TEXTS = [

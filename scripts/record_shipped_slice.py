@@ -16,9 +16,9 @@ from anyloom import AnyToAnyModel
 from anyloom.building import build_named
 from anyloom.cli.model_argument import shipped_weights
 from anyloom.evaluation.draw import pick
+from anyloom.evaluation.measure import measure
 from anyloom.evaluation.suite import read_suite
 from anyloom.interfaces import Metric, Score
-from anyloom.training.measure import measure
 
 RECORD = Path(__file__).resolve().parents[1] / "tests" / "golden" / "shipped_slice.json"
 QUERIES, SEED = 25, 0

@@ -18,6 +18,7 @@ import yaml
 
 from anyloom import AnyToAnyModel
 from anyloom.building import build_named
+from anyloom.evaluation.measure import answer_samples
 from anyloom.evaluation.page import sample_row
 from anyloom.evaluation.results import Results
 from anyloom.evaluation.runner import samples_of
@@ -25,7 +26,6 @@ from anyloom.evaluation.suite import Suite, read_suite
 from anyloom.evaluation.tables import shown_value, tables_of
 from anyloom.interfaces import Evaluated, Metric, Score
 from anyloom.report import Measure, Report, SampleGroup, write_report
-from anyloom.training.measure import answer_samples
 
 ROOT = Path(__file__).resolve().parents[1]
 TARGETS = ROOT / "scripts" / "mini_targets.yaml"

@@ -9,8 +9,8 @@ from typing import Any
 import lightning
 import yaml
 
-from anyloom.conversation import write_media
-from anyloom.model.weights import load_into, read_tensors
+from anyloom.media import write_media
+from anyloom.storage.tensors import load_into, read_tensors
 from parts import PatchEncoder, model_options, picture, save_tokenizer, sound
 
 

@@ -17,7 +17,8 @@ from anyloom.errors import AnyloomError
 
 if TYPE_CHECKING:
     from anyloom.building import build
-    from anyloom.conversation import Conversation, Media, Message, Text, read_media
+    from anyloom.conversation import Conversation, Media, Message, Text
+    from anyloom.media import read_media
     from anyloom.model.model import AnyToAnyModel
 
 __version__ = "0.1.0"
@@ -43,7 +44,7 @@ _HOMES = {
     "Message": "anyloom.conversation",
     "Text": "anyloom.conversation",
     "build": "anyloom.building",
-    "read_media": "anyloom.conversation",
+    "read_media": "anyloom.media",
 }
 
 

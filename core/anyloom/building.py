@@ -2,13 +2,81 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping
 from typing import Any
 
-from anyloom.config.validation import split_name, validate
-from anyloom.discovery import get_registry
+from anyloom.discovery import Registry, get_registry
+from anyloom.discovery.targets import import_object, is_class_path
+from anyloom.errors import PluginError
+from anyloom.interfaces import ComponentConfig, interface
+from anyloom.options import split_name, validate
 
-__all__ = ["build", "build_named"]
+__all__ = ["build", "build_named", "component_class", "import_class"]
+
+
+def component_class(kind: str, name: str, *, where: str = "", registry: Registry | None = None) -> type[Any]:
+    """Import and return the class behind a name, checked against the interface of its kind.
+
+    Args:
+        kind: Kind of component, one of :data:`anyloom.discovery.KINDS`.
+        name: Registered name, or a dotted class path (``package.module.Class``) that no plugin has registered.
+        where: YAML key for error messages.
+        registry: Who knows the names; by default this process's.
+
+    Raises:
+        anyloom.errors.UnknownNameError: Nobody provides the name.
+        anyloom.errors.PluginError: The class cannot be imported or is not what its kind demands.
+
+    >>> component_class("projector", "mlp").__name__
+    'MLPProjector'
+    """
+    registry = registry or get_registry()
+    if is_class_path(name) and not registry.provides(kind, name):
+        module, _, attribute = name.rpartition(".")
+        return import_class(f"{module}:{attribute}", kind, label="class path in the config", where=where)
+    spec = registry.find(kind, name, where=where)
+    label = f"{kind} {name!r} of {spec.package} {spec.version}"
+    return import_class(spec.target, kind, label=label, where=where)
+
+
+def import_class(target: str, kind: str, *, label: str, where: str = "") -> type[Any]:
+    """Import a component's class.
+
+    Args:
+        target: ``package.module:Class``.
+        kind: Kind of component whose interface it must implement.
+        label: Who says that it is one, for errors.
+        where: YAML key, for errors.
+
+    Raises:
+        anyloom.errors.PluginError: The class cannot be imported, is not a subclass of its interface, leaves an
+            abstract method open or has a ``Config`` of another kind.
+    """
+    base: type[Any] = interface(kind)
+    cls: Any = import_object(target, label=label, where=where)
+    if not (isinstance(cls, type) and issubclass(cls, base)):
+        raise PluginError(
+            f"{target} ({label}) is not a subclass of {base.__name__}",
+            where=where,
+            fix=f"derive it from anyloom.interfaces.{base.__name__}",
+        )
+    members = (name for name in dir(cls) if not name.startswith("__"))
+    missing = [n for n in members if getattr(inspect.getattr_static(cls, n), "__isabstractmethod__", False)]
+    if missing:
+        raise PluginError(
+            f"{target} ({label}) does not implement {', '.join(missing)}",
+            where=where,
+            fix=f"see anyloom.interfaces.{base.__name__}",
+        )
+    config: Any = getattr(cls, "Config", None)
+    if not (isinstance(config, type) and issubclass(config, ComponentConfig)):
+        raise PluginError(
+            f"the Config of {target} ({label}) is not a ComponentConfig",
+            where=where,
+            fix=f"derive it from anyloom.interfaces.ComponentConfig or {base.__name__}.Config",
+        )
+    return cls
 
 
 def build(kind: str, name: str, options: Mapping[str, Any] | None = None, /, *, where: str = "", **more: Any) -> Any:
@@ -28,7 +96,7 @@ def build(kind: str, name: str, options: Mapping[str, Any] | None = None, /, *, 
     >>> build("projector", "mlp", {"hidden_dim": 8}, in_dim=4, out_dim=6).out_dim
     6
     """
-    cls = get_registry().load(kind, name, where=where)
+    cls = component_class(kind, name, where=where)
     return cls(validate(cls.Config, options or {}, where=where or f"{kind} {name!r}"), **more)
 
 

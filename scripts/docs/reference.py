@@ -19,7 +19,7 @@ from anyloom.config.schema import ProjectConfig
 from anyloom.discovery import KINDS, ComponentSpec, get_registry
 from anyloom.evaluation.suite import Suite
 from anyloom.json_schema.descriptions import plain
-from anyloom.model.config import ModelConfig
+from anyloom.network.config import ModelConfig
 
 __all__ = ["pages"]
 

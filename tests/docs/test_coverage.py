@@ -12,6 +12,7 @@ import yaml
 
 import anyloom
 import anyloom.errors
+from anyloom.building import component_class
 from anyloom.discovery import KINDS, get_registry
 from anyloom.discovery.hooks import AnyloomHooks
 from anyloom.interfaces import interface
@@ -55,7 +56,7 @@ def test_every_component_and_option_is_in_the_reference(spec, generated: dict[st
     text = generated[f"reference/components/{spec.kind}.md"]
     assert f"\n## {spec.name}\n" in text
     part = text.partition(f"\n## {spec.name}\n")[2].partition("\n## ")[0]
-    config = get_registry().load(spec.kind, spec.name).Config
+    config = component_class(spec.kind, spec.name).Config
     explained = option_descriptions(config)
     for option in config.model_fields:
         assert f"| `{option}` |" in part

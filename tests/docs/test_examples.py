@@ -106,7 +106,7 @@ def test_the_plugin_tutorial(tmp_path: Path) -> None:
 
 
 def test_the_tutorial_about_swapping(tmp_path: Path) -> None:
-    from anyloom.training.preflight import look_over
+    from anyloom.checking.preflight import look_over
 
     page = DOCS / "tutorials" / "swap-a-part.md"
     files_of(page, tmp_path)

@@ -8,8 +8,8 @@ from pathlib import Path
 import yaml
 
 from anyloom.config.compose import compose
-from anyloom.config.validation import validate
-from anyloom.model.config import ModelConfig
+from anyloom.network.config import ModelConfig
+from anyloom.options import validate
 
 README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
 

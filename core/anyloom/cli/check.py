@@ -28,8 +28,8 @@ from typing import TYPE_CHECKING, Any
 from anyloom.cli.arguments import add_config_arguments, split_sources
 
 if TYPE_CHECKING:
-    from anyloom.model.inspection import MemoryEstimate, ModelInspection, PartRecord
-    from anyloom.training.preflight import Findings
+    from anyloom.checking.inspection import MemoryEstimate, ModelInspection, PartRecord
+    from anyloom.checking.preflight import Findings
 
 __all__ = ["main"]
 
@@ -46,7 +46,7 @@ def main(arguments: Sequence[str]) -> int:
     options = parser.parse_intermixed_args(list(arguments))
     configs, overrides = split_sources(options)
 
-    from anyloom.training.preflight import look_over
+    from anyloom.checking.preflight import look_over
 
     findings = look_over(configs, overrides)
     print(json.dumps(_as_json(findings), indent=2) if options.json else "\n".join(_as_text(findings)))
@@ -87,7 +87,7 @@ def _model_json(stage: str, model: ModelInspection) -> dict[str, Any]:
 
 
 def _memory(model: ModelInspection) -> MemoryEstimate:
-    from anyloom.model.inspection import MemoryEstimate
+    from anyloom.checking.inspection import MemoryEstimate
 
     return MemoryEstimate.of(model.parts)
 

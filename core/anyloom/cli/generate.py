@@ -86,7 +86,8 @@ def _parser() -> argparse.ArgumentParser:
 
 def _conversation(options: argparse.Namespace) -> Conversation:
     """The messages of ``--conversation``, then one of ``--text`` and ``--media``."""
-    from anyloom.conversation import Conversation, Message, Text, conversation_from_json, read_media
+    from anyloom.conversation import Conversation, Message, Text
+    from anyloom.media import conversation_from_json, read_media
 
     messages: list[Message] = []
     if options.conversation is not None:
@@ -110,7 +111,7 @@ def _conversation(options: argparse.Namespace) -> Conversation:
 
 def _write(conversation: Conversation, answer: Any, folder: Path) -> None:
     """Write files, then print the answer's text and paths in order."""
-    from anyloom.conversation.answers import answer_json
+    from anyloom.media.answers import answer_json
 
     value, left_out = answer_json(conversation, answer, folder, "answer")
     text = json.dumps(value, indent=1, ensure_ascii=False) + "\n"

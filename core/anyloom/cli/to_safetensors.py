@@ -49,7 +49,7 @@ def convert_folder(folder: Path) -> list[Path]:
 def _convert(source: Path, target: Path) -> Path:
     import torch
 
-    from anyloom.model.weights import write_tensors
+    from anyloom.storage.tensors import write_tensors
 
     try:
         state: Any = torch.load(source, map_location="cpu", weights_only=True)

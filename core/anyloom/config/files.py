@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from anyloom.config.schema import FileSource
-from anyloom.config.validation import validate
 from anyloom.errors import CheckpointError, combine
+from anyloom.options import validate
 
 __all__ = ["require_files", "used_files"]
 

@@ -71,7 +71,7 @@ class ProjectConfig(_Section):
     """One configuration: what to build, what to train it on, how.
 
     Args:
-        model: Section of :class:`anyloom.model.config.ModelConfig`.
+        model: Section of :class:`anyloom.network.config.ModelConfig`.
         module: The training module component; trains the assembled model by default.
         data: Section of :class:`DataConfig`.
         trainer: Options of ``lightning.Trainer``; ``callbacks``, ``logger`` and ``strategy`` as in LightningCLI.

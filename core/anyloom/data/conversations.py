@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from anyloom.conversation.chat_json import conversation_from_json
 from anyloom.errors import ConfigError, ConversationError
 from anyloom.interfaces.component import ComponentConfig
 from anyloom.interfaces.dataset import DatasetBuilder, Sample
+from anyloom.media.chat_json import conversation_from_json
 
 __all__ = ["ConversationFiles"]
 

@@ -9,11 +9,11 @@ import lightning
 
 from anyloom.building import build_named
 from anyloom.config.schema import DataConfig
-from anyloom.config.validation import validate
 from anyloom.data.loader import ResumableLoader
 from anyloom.errors import ConfigError
 from anyloom.interfaces.dataset import DatasetBuilder, Sample, Samples
 from anyloom.interfaces.module import TrainingModule
+from anyloom.options import validate
 
 __all__ = ["AnyToAnyData", "Concatenated"]
 

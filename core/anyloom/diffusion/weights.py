@@ -13,7 +13,7 @@ from torch import nn
 
 from anyloom.diffusion.widening import widen_input, widened
 from anyloom.errors import CheckpointError
-from anyloom.model.weights import check_report, load_into, read_tensors, write_tensors
+from anyloom.storage.tensors import check_report, load_into, read_tensors, write_tensors
 
 if TYPE_CHECKING:
     from anyloom.diffusion.latent_decoder import LatentDiffusionDecoder

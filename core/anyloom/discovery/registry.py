@@ -19,7 +19,7 @@ from anyloom.discovery.guarding import time_limit
 from anyloom.discovery.hooks import GROUP, AnyloomHooks
 from anyloom.discovery.loading import ALLOW_VARIABLE, Plugin, Taken, load_plugin
 from anyloom.discovery.records import KINDS, CommandSpec, ComponentSpec, RecipeSpec
-from anyloom.discovery.targets import how_to_install, import_class, import_function, is_class_path, missing_modules
+from anyloom.discovery.targets import how_to_install, import_function, missing_modules
 from anyloom.errors import PluginError, UnknownNameError, nearest
 
 __all__ = ["Registry", "get_registry"]
@@ -70,6 +70,10 @@ class Registry:
         missing = missing_modules(spec.requires)
         return f"needs {', '.join(missing)}" if missing else "ok"
 
+    def provides(self, kind: str, name: str) -> bool:
+        """Whether any plugin claims the name."""
+        return (kind, name) in self._components
+
     def find(self, kind: str, name: str, *, where: str = "") -> ComponentSpec:
         """Return the one record called ``name``.
 
@@ -113,22 +117,6 @@ class Registry:
             if plugin.detail:
                 error.add_note(f"{plugin} {plugin.status}:\n{plugin.detail}")
         return error
-
-    def load(self, kind: str, name: str, *, where: str = "") -> type[Any]:
-        """Import and return the class behind a name, checked against the interface of its kind.
-
-        ``name`` may also be a dotted class path (``package.module.Class``) that no plugin has registered.
-
-        Raises:
-            anyloom.errors.UnknownNameError: Nobody provides the name.
-            anyloom.errors.PluginError: The class cannot be imported or is not what its kind demands.
-        """
-        if is_class_path(name) and (kind, name) not in self._components:
-            module, _, attribute = name.rpartition(".")
-            return import_class(f"{module}:{attribute}", kind, label="class path in the config", where=where)
-        spec = self.find(kind, name, where=where)
-        label = f"{kind} {name!r} of {spec.package} {spec.version}"
-        return import_class(spec.target, kind, label=label, where=where)
 
     def command(self, name: str) -> Callable[[list[str]], int | None]:
         """Import the function behind a subcommand.

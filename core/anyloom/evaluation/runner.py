@@ -7,18 +7,18 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
 from anyloom.building import build_named
-from anyloom.data.feature_cache import FeatureCache
+from anyloom.checking.cache_rules import frozen_problems
 from anyloom.data.module import AnyToAnyData
 from anyloom.errors import ConfigError, nearest
 from anyloom.evaluation.draw import pick
+from anyloom.evaluation.measure import answer_samples, measure
 from anyloom.evaluation.results import Results, Value, count_name
 from anyloom.evaluation.sign_test import SignTest, compare
 from anyloom.evaluation.suite import ComparisonSettings, Suite
+from anyloom.features.cache import FeatureCache
 from anyloom.interfaces.dataset import Sample
 from anyloom.interfaces.metric import Evaluated, Metric
 from anyloom.model.model import AnyToAnyModel
-from anyloom.training.cache_rules import frozen_problems
-from anyloom.training.measure import answer_samples, measure
 
 __all__ = ["answers_to_show", "measured", "run_suite", "samples_of"]
 

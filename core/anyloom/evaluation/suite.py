@@ -8,8 +8,8 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveInt
 
 from anyloom.config.compose import compose
-from anyloom.config.validation import validate
 from anyloom.errors import ConfigError, nearest
+from anyloom.options import validate
 
 __all__ = ["ComparisonSettings", "HeadlineSettings", "Suite", "TableSettings", "read_suite", "suites"]
 

@@ -9,6 +9,8 @@ from typing import Any, ClassVar, Self
 from pydantic import BaseModel, ConfigDict
 from torch import nn
 
+from anyloom.options import validate
+
 __all__ = ["Component", "ComponentConfig", "NeuralComponent"]
 
 
@@ -34,8 +36,6 @@ class Component:
         Raises:
             anyloom.errors.ConfigError: An option is unknown or has the wrong type.
         """
-        from anyloom.config.validation import validate
-
         return cls(validate(cls.Config, {**(options or {}), **more}, where=cls.__name__))
 
 

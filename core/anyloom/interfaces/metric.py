@@ -5,19 +5,33 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal, Protocol
 
+import torch
 from torch import Tensor
 from torchmetrics import Metric as TorchMetric
 
 from anyloom.conversation.segments import Message
 from anyloom.interfaces.component import Component
 from anyloom.interfaces.dataset import Sample
+from anyloom.interfaces.decoder import Decoder
+from anyloom.interfaces.encoder import Encoder
 
-if TYPE_CHECKING:
-    from anyloom.model.model import AnyToAnyModel
+__all__ = ["Evaluated", "Metric", "ModelView", "Score", "ValueInfo"]
 
-__all__ = ["Evaluated", "Metric", "Score", "ValueInfo"]
+
+class ModelView(Protocol):
+    """What a metric may see of the model whose answers it measures."""
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model's parameters are."""
+
+    def encoder(self, modality: str) -> Encoder:
+        """The encoder of a modality."""
+
+    def decoder(self, modality: str) -> Decoder | None:
+        """The decoder of a modality, None where it has none."""
 
 
 @dataclass(frozen=True)
@@ -83,7 +97,7 @@ class Metric(Component, TorchMetric):
         TorchMetric.__init__(self)
         self.config = config
 
-    def prepare(self, model: AnyToAnyModel) -> None:
+    def prepare(self, model: ModelView) -> None:
         """Called once before the first update, with the model whose answers are measured."""
 
     @abstractmethod

@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from pydantic import BaseModel
 
+from anyloom.building import component_class
 from anyloom.discovery import KINDS, ComponentSpec, Registry
 from anyloom.json_schema.options import PARTIAL, definitions, with_interpolation
 
@@ -25,7 +26,7 @@ def importable(registry: Registry) -> tuple[dict[ComponentSpec, type[BaseModel]]
     broken: dict[ComponentSpec, str] = {}
     for spec in registry.components():
         try:
-            config: type[BaseModel] = registry.load(spec.kind, spec.name).Config
+            config: type[BaseModel] = component_class(spec.kind, spec.name, registry=registry).Config
             config.model_json_schema()
             found[spec] = config
         except Exception as error:  # a plugin's own; its name stays known

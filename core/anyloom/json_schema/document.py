@@ -9,7 +9,7 @@ from anyloom.discovery import Registry, get_registry
 from anyloom.json_schema.components import component_definitions
 from anyloom.json_schema.options import BASICS, PARTIAL, definitions, reference, with_interpolation
 from anyloom.json_schema.trainer import trainer_definition
-from anyloom.model.config import ModelConfig
+from anyloom.network.config import ModelConfig
 
 __all__ = ["config_schema"]
 

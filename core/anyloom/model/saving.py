@@ -15,11 +15,11 @@ import torch
 from torch import Tensor
 
 from anyloom.config.saved import FORMAT, check_files, file_hashes, read_record
-from anyloom.config.validation import validate
 from anyloom.errors import CheckpointError, ConfigError
 from anyloom.interfaces.component import NeuralComponent
-from anyloom.model.config import ModelConfig
-from anyloom.model.weights import load_into, read_tensors, sha256, write_tensors
+from anyloom.network.config import ModelConfig
+from anyloom.options import validate
+from anyloom.storage.tensors import load_into, read_tensors, sha256, write_tensors
 
 if TYPE_CHECKING:
     from anyloom.model.model import AnyToAnyModel

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from html import escape
 
-from anyloom.conversation.media_files import io_for
 from anyloom.conversation.segments import Conversation, Media, Message, Segment
+from anyloom.media.files import io_for
 from anyloom.report.contents import SampleGroup, SampleRow
 
 __all__ = ["media_html", "message_html", "sample_group"]

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field
 from typing import Any
 
-from anyloom.building import build
+from anyloom.building import build, component_class
 from anyloom.conversation.segments import Media
 from anyloom.discovery import ComponentSpec, get_registry
 from anyloom.discovery.targets import is_class_path
@@ -47,7 +47,7 @@ class Case:
     @property
     def cls(self) -> type[Any]:
         """The component's class."""
-        return get_registry().load(self.kind, self.name, where="case")
+        return component_class(self.kind, self.name, where="case")
 
     @property
     def spec(self) -> ComponentSpec:

@@ -53,7 +53,7 @@ class RecordChecks:
     def test_imports_what_it_declares(self, case: Case) -> None:
         """The class imports where only the declared requirements are installed."""
         spec = case.spec
-        code = f"from anyloom.discovery import get_registry\nget_registry().load({spec.kind!r}, {spec.name!r})\n"
+        code = f"from anyloom.building import component_class\ncomponent_class({spec.kind!r}, {spec.name!r})\n"
         ask_process(code + "answer = None", hidden=undeclared_modules(spec))
 
     @check("return the record whatever is installed, import nothing optional in plugin.py, and use 'requires'")

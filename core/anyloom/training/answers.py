@@ -9,8 +9,8 @@ from typing import Any
 import lightning
 from lightning.pytorch.callbacks import Callback
 
-from anyloom.conversation.answers import answer_json
 from anyloom.interfaces.metric import Evaluated
+from anyloom.media.answers import answer_json
 
 __all__ = ["AnswerWriter"]
 

@@ -11,14 +11,14 @@ from torch import Tensor
 
 from anyloom.building import build_named
 from anyloom.config.schema import OptimizerConfig
-from anyloom.data.media_targets import MediaTargets, TargetCollator
-from anyloom.data.preprocess import Preprocess
 from anyloom.interfaces.component import ComponentConfig
 from anyloom.interfaces.decoder import Decoder
 from anyloom.interfaces.encoder import Encoder
 from anyloom.interfaces.module import TrainingModule
-from anyloom.model.assembly import space_error
-from anyloom.model.weights import load_into, read_tensors, write_tensors
+from anyloom.network.assembly import space_error
+from anyloom.sequence.media_targets import MediaTargets, TargetCollator
+from anyloom.sequence.preprocess import Preprocess
+from anyloom.storage.tensors import load_into, read_tensors, write_tensors
 from anyloom.training.optimizer import clip_gradients, make_optimizer
 
 __all__ = ["DecoderTraining"]

@@ -19,12 +19,12 @@ from torch import Tensor
 from anyloom.building import build_named
 from anyloom.config.schema import OptimizerConfig
 from anyloom.data.loader import ResumableLoader
-from anyloom.data.media_targets import MediaTargets, TargetCollator
-from anyloom.data.preprocess import Preprocess
 from anyloom.diffusion.latent_decoder import LatentDiffusionDecoder, Part
 from anyloom.errors import ConfigError
 from anyloom.interfaces.component import ComponentConfig
 from anyloom.interfaces.module import TrainingModule
+from anyloom.sequence.media_targets import MediaTargets, TargetCollator
+from anyloom.sequence.preprocess import Preprocess
 from anyloom.training.averaging import AveragedWeights
 from anyloom.training.optimizer import clip_gradients, make_optimizer
 

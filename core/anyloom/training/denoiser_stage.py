@@ -8,11 +8,11 @@ import torch
 from torch import Tensor
 
 from anyloom.building import build_named
-from anyloom.data.feature_cache import FeatureCache
-from anyloom.data.media_targets import MediaTargets, TargetCollator
-from anyloom.data.preprocess import Preprocess
+from anyloom.features.cache import FeatureCache
 from anyloom.interfaces.encoder import Encoder
-from anyloom.model.assembly import space_error
+from anyloom.network.assembly import space_error
+from anyloom.sequence.media_targets import MediaTargets, TargetCollator
+from anyloom.sequence.preprocess import Preprocess
 from anyloom.training.decoder_stages import DecoderStage
 
 __all__ = ["DenoiserStage"]

@@ -10,21 +10,21 @@ from pydantic import NonNegativeInt
 from torch import Tensor, nn
 
 from anyloom.building import build_named
+from anyloom.checking.cache_rules import frozen_problems
 from anyloom.config.schema import OptimizerConfig
-from anyloom.config.validation import validate
-from anyloom.data.batch import Batch, Collator
-from anyloom.data.feature_cache import FeatureCache
 from anyloom.errors import combine
+from anyloom.evaluation.measure import Means, answer_samples, update, values
+from anyloom.features.cache import FeatureCache
 from anyloom.interfaces.component import ComponentConfig
 from anyloom.interfaces.metric import Metric
 from anyloom.interfaces.module import TrainingModule
-from anyloom.model.config import ModelConfig
-from anyloom.model.losses import Losses
 from anyloom.model.model import AnyToAnyModel
-from anyloom.model.weights import load_into, read_tensors
-from anyloom.training.cache_rules import frozen_problems
+from anyloom.network.config import ModelConfig
+from anyloom.network.losses import Losses
+from anyloom.options import validate
+from anyloom.sequence.batch import Batch, Collator
+from anyloom.storage.tensors import load_into, read_tensors
 from anyloom.training.frozen_state import refilled_keys
-from anyloom.training.measure import Means, answer_samples, update, values
 from anyloom.training.optimizer import clip_gradients, make_optimizer
 
 __all__ = ["AnyToAnyModule"]

@@ -13,18 +13,17 @@ from jsonargparse import ArgumentError
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 
-from anyloom.building import build_named
+from anyloom.building import build_named, component_class
+from anyloom.checking.preflight import section_problems
 from anyloom.config.files import require_files
 from anyloom.config.schema import ProjectConfig
-from anyloom.config.validation import split_name, validate
 from anyloom.data.module import AnyToAnyData
-from anyloom.discovery import get_registry
 from anyloom.errors import AnyloomError, ConfigError, combine
 from anyloom.interfaces.module import TrainingModule
+from anyloom.options import split_name, validate
 from anyloom.training.answers import AnswerWriter
 from anyloom.training.callbacks import ConfigWriter, RandomState, ResultWriter
 from anyloom.training.console import without_noise
-from anyloom.training.preflight import section_problems
 
 __all__ = ["run", "training_module"]
 
@@ -142,7 +141,7 @@ def _trained(project: ProjectConfig) -> dict[str, Any]:
         return project.module
     if Path(project.result).is_dir():
         name, _ = split_name(project.module, where="module")
-        if "start_from" not in get_registry().load("module", name, where="module").Config.model_fields:
+        if "start_from" not in component_class("module", name, where="module").Config.model_fields:
             raise ConfigError(f"{name!r} cannot read its result again", where="module", fix="name another --stage")
         return {**project.module, "start_from": project.result}
     if project.module.get("start_from"):

@@ -9,11 +9,11 @@ from typing import Annotated, Final, TypeVar
 
 from pydantic import Field, field_validator, model_validator
 
-from anyloom.config.validation import WrongOptionsError
 from anyloom.conversation import Media
 from anyloom.errors import ConfigError, nearest
 from anyloom.interfaces import DatasetBuilder, Sample
 from anyloom.interfaces.component import ComponentConfig
+from anyloom.options import WrongOptionsError
 from anyloom_starter.candidates import candidates
 from anyloom_starter.compositions import composed_pair, composed_pairs, composition_sample, compositions
 from anyloom_starter.edits import PIXEL_EDITS

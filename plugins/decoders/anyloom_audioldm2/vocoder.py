@@ -9,7 +9,7 @@ from typing import Any
 from safetensors import SafetensorError
 
 from anyloom.errors import CheckpointError
-from anyloom.model.weights import check_report
+from anyloom.storage.tensors import check_report
 from anyloom_audioldm2.config import MelOptions
 
 __all__ = ["build_vocoder", "load_vocoder"]

@@ -6,11 +6,11 @@ from pathlib import Path
 
 from pydantic import PositiveInt, model_validator
 
-from anyloom.config.validation import WrongOptionsError
 from anyloom.diffusion.autoencoder import AutoencoderSizes
 from anyloom.diffusion.latent_decoder import LatentDiffusionDecoder
 from anyloom.diffusion.objective import Prediction
 from anyloom.interfaces.component import ComponentConfig
+from anyloom.options import WrongOptionsError
 
 __all__ = ["SDConfig", "UNetSizes"]
 

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from anyloom.diffusion.weights import check_prediction, fetch, load_networks
 from anyloom.errors import CheckpointError
-from anyloom.model.weights import read_tensors
+from anyloom.storage.tensors import read_tensors
 
 if TYPE_CHECKING:
     from anyloom_sd.decoder import SDDecoder

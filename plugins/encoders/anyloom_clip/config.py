@@ -6,8 +6,8 @@ from typing import Any, Literal
 
 from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
-from anyloom.config.validation import WrongOptionsError
 from anyloom.interfaces import ComponentConfig, Encoder
+from anyloom.options import WrongOptionsError
 from anyloom.signal.mel import MelScale
 
 __all__ = ["CLAPConfig", "CLAPSizes", "CLIPConfig", "CLIPSizes", "PictureNumbers", "SoundNumbers", "TowerConfig"]

@@ -11,7 +11,7 @@ import torch
 
 from anyloom.diffusion.weights import fetch
 from anyloom.errors import CheckpointError
-from anyloom.model.weights import read_tensors
+from anyloom.storage.tensors import read_tensors
 
 __all__ = ["load", "preparation_of", "sizes_of"]
 

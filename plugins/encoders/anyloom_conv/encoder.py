@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from anyloom.conversation import Media
 from anyloom.errors import ConfigError
 from anyloom.interfaces import Encoder, FeatureSpace
-from anyloom.model.weights import load_into, read_tensors, write_tensors
+from anyloom.storage.tensors import load_into, read_tensors, write_tensors
 from anyloom_conv.frontends import picture_grid, sound_grid
 
 __all__ = ["ConvEncoder", "ConvTower"]

@@ -16,8 +16,8 @@ from torch.nn import functional as F
 
 from anyloom.building import build_named
 from anyloom.config.schema import OptimizerConfig
-from anyloom.data.preprocess import Preprocess
 from anyloom.interfaces import ComponentConfig, Sample, TrainingModule
+from anyloom.sequence.preprocess import Preprocess
 from anyloom.training.optimizer import make_optimizer
 from anyloom_conv.augmentation import augment
 from anyloom_conv.encoder import ConvEncoder

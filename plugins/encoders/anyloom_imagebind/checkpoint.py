@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from anyloom.errors import CheckpointError
-from anyloom.model.weights import load_into, read_tensors
+from anyloom.storage.tensors import load_into, read_tensors
 from anyloom_imagebind.config import ImageBindSizes
 from anyloom_imagebind.network import published_layout
 

@@ -7,8 +7,8 @@ from typing import Final, Literal, get_args
 
 from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
-from anyloom.config.validation import WrongOptionsError
 from anyloom.interfaces import ComponentConfig, Encoder
+from anyloom.options import WrongOptionsError
 
 __all__ = ["HUGE", "MODALITIES", "TOWERS", "DepthCamera", "ImageBindConfig", "ImageBindSizes", "Modality", "TowerSizes"]
 

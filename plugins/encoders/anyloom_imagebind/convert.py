@@ -19,9 +19,9 @@ from typing import Any, Final
 import torch
 from torch import Tensor
 
-from anyloom.config.validation import validate
 from anyloom.errors import AnyloomError, CheckpointError
-from anyloom.model.weights import write_tensors
+from anyloom.options import validate
+from anyloom.storage.tensors import write_tensors
 from anyloom_imagebind.config import HUGE, ImageBindSizes
 from anyloom_imagebind.network import published_layout
 

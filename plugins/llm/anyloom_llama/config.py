@@ -6,8 +6,8 @@ from typing import Any, Literal
 
 from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
-from anyloom.config.validation import WrongOptionsError
 from anyloom.interfaces import LLM, ComponentConfig
+from anyloom.options import WrongOptionsError
 
 __all__ = ["CausalLMConfig", "LoraOptions"]
 

@@ -11,7 +11,7 @@ from safetensors import SafetensorError
 from transformers import CONFIG_MAPPING, AutoConfig, AutoModelForCausalLM, AutoTokenizer, PretrainedConfig
 
 from anyloom.errors import CheckpointError, ConfigError, nearest
-from anyloom.model.weights import check_report
+from anyloom.storage.tensors import check_report
 from anyloom_llama.config import CausalLMConfig
 from anyloom_llama.four_bit import loading_options
 from anyloom_llama.tokenizer import ChatTokenizer

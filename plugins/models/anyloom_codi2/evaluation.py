@@ -11,14 +11,14 @@ import torch
 
 from anyloom import AnyToAnyModel
 from anyloom.building import build_named
-from anyloom.config.validation import validate
-from anyloom.data.feature_cache import FeatureCache
+from anyloom.checking.cache_rules import frozen_problems
 from anyloom.data.module import AnyToAnyData
 from anyloom.evaluation.draw import pick
+from anyloom.evaluation.measure import answer_samples, measure
+from anyloom.features.cache import FeatureCache
 from anyloom.interfaces import Evaluated, Metric, Sample, ValueInfo
-from anyloom.model.config import ModelConfig
-from anyloom.training.cache_rules import frozen_problems
-from anyloom.training.measure import answer_samples, measure
+from anyloom.network.config import ModelConfig
+from anyloom.options import validate
 from anyloom_codi2.plans import Plan
 
 __all__ = ["Evaluation", "evaluate"]

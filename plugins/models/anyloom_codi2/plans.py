@@ -12,8 +12,8 @@ from typing import Any, Final
 
 from anyloom.config.compose import compose
 from anyloom.config.saved import is_saved_model
-from anyloom.config.validation import validate
 from anyloom.errors import ConfigError
+from anyloom.options import validate
 from anyloom_codi2.settings import DemoSettings
 
 __all__ = ["Plan", "StagePlan", "make_plan", "seconds_of"]

@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 
 from anyloom import AnyToAnyModel
+from anyloom.checking.inspection import inspect_model
+from anyloom.checking.preflight import look_over
 from anyloom.cli.main import main
-from anyloom.config.validation import validate
 from anyloom.discovery import get_registry, hookimpl
-from anyloom.model.config import ModelConfig
-from anyloom.model.inspection import inspect_model
-from anyloom.training.preflight import look_over
+from anyloom.network.config import ModelConfig
+from anyloom.options import validate
 from parts import DIM, image_decoder_options
 from projects import sections, write_config
 

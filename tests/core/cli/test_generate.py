@@ -8,9 +8,9 @@ import pytest
 from anyloom import AnyToAnyModel
 from anyloom.cli import model_argument
 from anyloom.cli.main import main
-from anyloom.config.validation import validate
-from anyloom.conversation import conversation_from_json, read_media, write_media
-from anyloom.model.config import ModelConfig
+from anyloom.media import conversation_from_json, read_media, write_media
+from anyloom.network.config import ModelConfig
+from anyloom.options import validate
 from parts import image_decoder_options, model_options, picture, sound
 from projects import sections, write_config
 
@@ -83,7 +83,7 @@ def test_a_predicted_feature_without_a_decoder_is_a_note(
     model = AnyToAnyModel.from_pretrained(folder / "model")
     monkeypatch.setattr(AnyToAnyModel, "from_pretrained", lambda path: model)
     sampled = iter([model.tags["audio"].begin, model.llm.tokenizer.eos_id])
-    monkeypatch.setattr("anyloom.model.generation._sample", lambda *_: next(sampled))
+    monkeypatch.setattr("anyloom.generation.answering._sample", lambda *_: next(sampled))
     assert ask(folder, tmp_path, "--text", "hello", "--max-media", "1") == 0
     assert "audio was predicted, but the model has no decoder" in capsys.readouterr().err
 

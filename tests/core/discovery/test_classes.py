@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from tests.core.discovery.conftest import Install, component
 
+from anyloom.building import component_class
 from anyloom.discovery import Registry, get_registry
 from anyloom.errors import PluginError, UnknownNameError
 from anyloom.interfaces import Encoder, Projector, interface
@@ -53,7 +54,7 @@ def test_class_behind_a_name(install: Install, registry: type[Registry]) -> None
     install("anyloom_tiny", component("tiny"), parts=PARTS)
     found = registry()
     assert "anyloom_tiny.parts" not in sys.modules
-    cls = found.load("encoder", "tiny")
+    cls = component_class("encoder", "tiny", registry=found)
     assert issubclass(cls, Encoder)
     assert cls.__module__ == "anyloom_tiny.parts"
 
@@ -71,7 +72,7 @@ def test_class_behind_a_name(install: Install, registry: type[Registry]) -> None
 def test_wrong_class_is_refused(install: Install, registry: type[Registry], target: str, message: str) -> None:
     install("anyloom_tiny", component("tiny", target=f"anyloom_tiny.parts:{target}"), version="1.1", parts=PARTS)
     with pytest.raises(PluginError, match=message) as caught:
-        registry().load("encoder", "tiny", where="model.encoders.x")
+        component_class("encoder", "tiny", where="model.encoders.x", registry=registry())
     assert caught.value.where == "model.encoders.x"
     assert "encoder 'tiny' of anyloom-tiny 1.1" in str(caught.value)
 
@@ -79,7 +80,7 @@ def test_wrong_class_is_refused(install: Install, registry: type[Registry], targ
 def test_class_of_another_kind_is_refused(install: Install, registry: type[Registry]) -> None:
     install("anyloom_tiny", component("tiny", kind="projector"), parts=PARTS)
     with pytest.raises(PluginError, match="is not a subclass of Projector"):
-        registry().load("projector", "tiny")
+        component_class("projector", "tiny", registry=registry())
 
 
 @pytest.mark.parametrize(
@@ -89,39 +90,39 @@ def test_class_of_another_kind_is_refused(install: Install, registry: type[Regis
 def test_module_that_breaks_on_import(install: Install, registry: type[Registry], parts: str, cause: str) -> None:
     install("anyloom_tiny", component("tiny"), parts=parts)
     with pytest.raises(PluginError, match="cannot be imported") as caught:
-        registry().load("encoder", "tiny")
+        component_class("encoder", "tiny", registry=registry())
     assert cause in str(caught.value)
     assert caught.value.__cause__ is not None
 
 
 def test_dotted_class_path_needs_no_entry_point(install: Install, registry: type[Registry]) -> None:
     install("anyloom_tiny", component("another"), parts=PARTS)
-    assert registry().load("encoder", "anyloom_tiny.parts.Part").__name__ == "Part"
+    assert component_class("encoder", "anyloom_tiny.parts.Part", registry=registry()).__name__ == "Part"
     with pytest.raises(PluginError, match=r"class path in the config.*is not a subclass of Encoder"):
-        registry().load("encoder", "anyloom_tiny.parts.Stranger")
+        component_class("encoder", "anyloom_tiny.parts.Stranger", registry=registry())
 
 
 def test_dotted_class_path_that_leads_nowhere() -> None:
     with pytest.raises(PluginError, match="No module named 'no_such_package'"):
-        get_registry().load("encoder", "no_such_package.module.Class", where="model.encoders.x")
+        component_class("encoder", "no_such_package.module.Class", where="model.encoders.x")
 
 
 def test_name_with_a_version_number_is_no_class_path(install: Install, registry: type[Registry]) -> None:
     install("anyloom_tiny", component("tiny", name="tiny-2.1"), parts=PARTS)
-    assert registry().load("encoder", "tiny-2.1").__name__ == "Part"
+    assert component_class("encoder", "tiny-2.1", registry=registry()).__name__ == "Part"
     with pytest.raises(UnknownNameError, match=r"did you mean 'tiny-2\.1'\?"):
-        registry().load("encoder", "tiny-2.2")
+        component_class("encoder", "tiny-2.2", registry=registry())
 
 
 def test_core_class_by_name() -> None:
-    assert issubclass(get_registry().load("projector", "mlp"), Projector)
+    assert issubclass(component_class("projector", "mlp"), Projector)
 
 
 @pytest.mark.parametrize("spec", get_registry().components(), ids=lambda s: f"{s.kind}-{s.name}")
 def test_every_installed_component_is_what_its_kind_demands(spec) -> None:  # type: ignore[no-untyped-def]
     if (status := get_registry().status(spec)).startswith("needs"):
         pytest.skip(status)
-    assert issubclass(get_registry().load(spec.kind, spec.name), interface(spec.kind))
+    assert issubclass(component_class(spec.kind, spec.name), interface(spec.kind))
 
 
 def test_command_that_cannot_be_imported(install: Install, registry: type[Registry]) -> None:

@@ -14,8 +14,7 @@ import yaml
 
 from anyloom import AnyToAnyModel
 from anyloom.cli.main import main
-from anyloom.config.validation import validate
-from anyloom.conversation import Conversation, Message, write_media
+from anyloom.conversation import Conversation, Message
 from anyloom.errors import CheckpointError, ConfigError
 from anyloom.evaluation.draw import pick
 from anyloom.evaluation.results import Results, Value
@@ -23,8 +22,10 @@ from anyloom.evaluation.sign_test import SignTest, compare, probability_by_chanc
 from anyloom.evaluation.suite import Suite, read_suite
 from anyloom.evaluation.tables import tables_of, text_of
 from anyloom.interfaces import Sample, Score, ValueInfo
-from anyloom.model.config import ModelConfig
-from anyloom.model.weights import sha256
+from anyloom.media import write_media
+from anyloom.network.config import ModelConfig
+from anyloom.options import validate
+from anyloom.storage.tensors import sha256
 from parts import model_options, picture
 
 

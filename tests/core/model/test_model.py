@@ -12,11 +12,11 @@ import torch
 
 from anyloom import AnyToAnyModel, Conversation, Message
 from anyloom.conversation import Media
-from anyloom.data.batch import Batch
-from anyloom.data.feature_cache import FeatureCache
 from anyloom.errors import CheckpointError, ConfigError, ConversationError, FeatureSpaceError
+from anyloom.features.cache import FeatureCache
 from anyloom.interfaces import Sample
-from anyloom.model.losses import feature_loss
+from anyloom.network.losses import feature_loss
+from anyloom.sequence.batch import Batch
 from parts import DIM, image_decoder_options, llm_options, model_options, picture, sound
 
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from anyloom.interfaces import ComponentConfig, Sample, TrainingModule
-from anyloom.model.weights import write_tensors
+from anyloom.storage.tensors import write_tensors
 
 __all__ = ["BROKEN", "Whole"]
 

@@ -15,15 +15,15 @@ import yaml
 from lightning.pytorch.callbacks import Timer
 
 from anyloom import AnyToAnyModel
+from anyloom.checking.preflight import look_over
+from anyloom.checking.trainer_options import trainer_problems
 from anyloom.cli.main import main
 from anyloom.config.compose import compose
-from anyloom.conversation import conversation_from_json
 from anyloom.errors import AnyloomError, ConfigError
+from anyloom.media import conversation_from_json
 from anyloom.training.console import without_noise
 from anyloom.training.optimizer import progress
-from anyloom.training.preflight import look_over
 from anyloom.training.run import run
-from anyloom.training.trainer_options import trainer_problems
 from parts import image_decoder_options
 from projects import sections, write_config
 

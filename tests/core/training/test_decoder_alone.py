@@ -11,7 +11,7 @@ import torch
 from anyloom.conversation import Conversation, Message
 from anyloom.errors import FeatureSpaceError
 from anyloom.interfaces import Sample
-from anyloom.model.weights import read_tensors
+from anyloom.storage.tensors import read_tensors
 from anyloom.training.decoder_alone import DecoderTraining
 from anyloom.training.run import run
 from parts import image_decoder_options, picture

@@ -12,11 +12,11 @@ from torch import Tensor, nn
 
 from anyloom.building import build_named
 from anyloom.conversation import Conversation, Media, Message
-from anyloom.data.feature_cache import FeatureCache
 from anyloom.data.loader import ResumableLoader
-from anyloom.data.media_targets import TargetCollator
 from anyloom.errors import ConfigError, FeatureSpaceError
+from anyloom.features.cache import FeatureCache
 from anyloom.interfaces import Encoder, FeatureSpace, Sample
+from anyloom.sequence.media_targets import TargetCollator
 from anyloom.training.averaging import AveragedWeights
 from anyloom.training.decoder_stages import AutoencoderStage, DecoderStage
 from anyloom.training.denoiser_stage import DenoiserStage

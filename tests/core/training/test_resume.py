@@ -12,11 +12,11 @@ from lightning.pytorch.cli import LightningCLI
 from safetensors.torch import save_file
 
 from anyloom import AnyToAnyModel, Conversation, Message
-from anyloom.config.validation import validate
 from anyloom.data.loader import ResumableLoader
 from anyloom.errors import MediaError
 from anyloom.interfaces import Sample
-from anyloom.model.config import ModelConfig
+from anyloom.network.config import ModelConfig
+from anyloom.options import validate
 from anyloom.training.run import run
 from parts import picture
 from projects import sections

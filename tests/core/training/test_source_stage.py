@@ -11,8 +11,8 @@ import pytest
 import torch
 
 from anyloom.building import build_named
-from anyloom.conversation import write_media
-from anyloom.model.weights import read_tensors
+from anyloom.media import write_media
+from anyloom.storage.tensors import read_tensors
 from anyloom.training.run import run
 from parts import image_decoder_options, picture
 

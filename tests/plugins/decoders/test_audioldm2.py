@@ -219,8 +219,8 @@ def test_published_weights_load_into_a_decoder_with_a_source_and_do_what_they_di
 
 def test_a_model_with_a_vocoder_is_saved_and_loaded_whole(tmp_path: Path) -> None:
     from anyloom import AnyToAnyModel
-    from anyloom.config.validation import validate
-    from anyloom.model.config import ModelConfig
+    from anyloom.network.config import ModelConfig
+    from anyloom.options import validate
     from parts import model_options, save_tokenizer
 
     _publish(tmp_path / "there")

@@ -12,7 +12,7 @@ from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
 from anyloom.conversation import Media
 from anyloom.errors import CheckpointError, ConfigError, MediaError
-from anyloom.model.weights import write_tensors
+from anyloom.storage.tensors import write_tensors
 from anyloom.testing import DecoderCase, DecoderChecks
 from anyloom_sd.decoder import SDDecoder
 from anyloom_sd.pictures import to_network, to_picture

@@ -9,7 +9,7 @@ import torch
 
 from anyloom.conversation import Media
 from anyloom.errors import CheckpointError, ConfigError, MediaError
-from anyloom.model.weights import write_tensors
+from anyloom.storage.tensors import write_tensors
 from anyloom_sd_unclip.decoder import SDUnCLIPDecoder
 from anyloom_sd_unclip.pictures import OPPONENT, to_network, to_picture
 from latent_source_contract import LatentSourceContract

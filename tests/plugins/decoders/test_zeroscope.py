@@ -9,9 +9,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from anyloom.config.validation import validate
 from anyloom.conversation import Media
 from anyloom.errors import CheckpointError, ConfigError, MediaError
+from anyloom.options import validate
 from anyloom.testing import DecoderCase, DecoderChecks
 from anyloom.training.decoder_stages import AutoencoderStage
 from anyloom_media.video import VideoIO

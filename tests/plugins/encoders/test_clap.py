@@ -13,8 +13,8 @@ from transformers import ClapAudioConfig, ClapAudioModelWithProjection, ClapConf
 
 from anyloom import build
 from anyloom.conversation import Media
-from anyloom.data.preprocess import Preprocess
 from anyloom.errors import CheckpointError, ConfigError, MediaError
+from anyloom.sequence.preprocess import Preprocess
 from anyloom.testing import EncoderCase, EncoderChecks
 from anyloom_clip.clap import CLAPEncoder
 from anyloom_clip.tiny import CLAP, clap

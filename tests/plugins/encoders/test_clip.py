@@ -14,8 +14,8 @@ from transformers.models.clip.image_processing_pil_clip import CLIPImageProcesso
 
 from anyloom import build
 from anyloom.conversation import Media
-from anyloom.data.preprocess import Preprocess
 from anyloom.errors import CheckpointError, ConfigError, MediaError
+from anyloom.sequence.preprocess import Preprocess
 from anyloom.testing import EncoderCase, EncoderChecks
 from anyloom_clip.clip import CLIPEncoder
 from anyloom_clip.tiny import CLIP, clip

@@ -13,7 +13,7 @@ from safetensors import safe_open
 
 from anyloom.cli.main import main as anyloom
 from anyloom.errors import CheckpointError
-from anyloom.model.weights import read_tensors
+from anyloom.storage.tensors import read_tensors
 from anyloom_imagebind.config import ImageBindSizes
 from anyloom_imagebind.convert import convert, convert_here
 from anyloom_imagebind.encoder import ImageBindEncoder

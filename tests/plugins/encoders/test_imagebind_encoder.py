@@ -12,7 +12,7 @@ from anyloom import AnyToAnyModel, Conversation, Message
 from anyloom.discovery import get_registry
 from anyloom.errors import CheckpointError, ConfigError
 from anyloom.interfaces import Sample
-from anyloom.model.weights import write_tensors
+from anyloom.storage.tensors import write_tensors
 from anyloom_imagebind.config import MODALITIES
 from anyloom_imagebind.encoder import ImageBindEncoder
 from imagebind_golden import OWN_SIZES, VOCABULARY, golden, tiny_sizes

@@ -10,12 +10,12 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from anyloom import AnyToAnyModel, Conversation, Message
-from anyloom.config.validation import validate
+from anyloom.checking.inspection import inspect_model
+from anyloom.checking.preflight import look_over
 from anyloom.errors import CheckpointError, ConfigError
 from anyloom.interfaces import Sample
-from anyloom.model.config import ModelConfig
-from anyloom.model.inspection import inspect_model
-from anyloom.training.preflight import look_over
+from anyloom.network.config import ModelConfig
+from anyloom.options import validate
 from anyloom_llama.llm import CausalLM
 from parts import model_options, picture
 

@@ -10,9 +10,9 @@ import pytest
 import torch
 
 import anyloom
-from anyloom.conversation import io_for, write_media
 from anyloom.errors import MediaError
 from anyloom.interfaces import ModalityIO
+from anyloom.media import io_for, write_media
 
 NAMES = ("audio", "image", "video")
 

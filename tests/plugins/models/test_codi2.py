@@ -16,8 +16,8 @@ from safetensors.torch import load_file, save_file
 from scripts.make_tiny_codi2 import LLAMA_2_TEMPLATE, llama_tokenizer, write
 
 from anyloom import AnyToAnyModel, Conversation, Message, read_media
+from anyloom.checking.preflight import Findings, look_over
 from anyloom.cli.main import main
-from anyloom.training.preflight import Findings, look_over
 
 TINY = str(Path(__file__).parents[3] / "scripts" / "tiny_codi2.yaml")
 MODALITIES = ("image", "audio", "video")

@@ -18,11 +18,11 @@ import torch
 import yaml
 
 from anyloom import AnyToAnyModel
-from anyloom.conversation import write_media
 from anyloom.errors import CheckpointError, ConfigError
 from anyloom.interfaces import ValueInfo
-from anyloom.model.weights import read_tensors
+from anyloom.media import write_media
 from anyloom.report import read_metrics
+from anyloom.storage.tensors import read_tensors
 from anyloom_codi2 import demo
 from anyloom_codi2.evaluation import Evaluation
 from anyloom_codi2.measures import measures_of

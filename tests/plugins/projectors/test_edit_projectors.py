@@ -9,7 +9,7 @@ import torch
 from anyloom import AnyToAnyModel, Conversation, Message, build
 from anyloom.conversation import Media
 from anyloom.interfaces import Sample
-from anyloom.model.model import sources
+from anyloom.network.network import sources
 from parts import DIM, model_options, picture, sound
 
 

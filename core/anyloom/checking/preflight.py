@@ -12,21 +12,20 @@ from typing import Any
 import torch
 from pydantic import BaseModel
 
-from anyloom.building import build_named
+from anyloom.building import build_named, component_class
+from anyloom.checking.cache_rules import frozen_problems, worker_problems
+from anyloom.checking.inspection import ModelInspection, NeededFile, files_of, inspect_model
+from anyloom.checking.plugin_checks import plugin_problems
+from anyloom.checking.trainer_options import trainer_problems
 from anyloom.config.compose import compose
 from anyloom.config.files import used_files
 from anyloom.config.schema import FileSource, ProjectConfig
-from anyloom.config.validation import split_name, validate
-from anyloom.discovery import get_registry
 from anyloom.errors import AnyloomError, ConfigError
 from anyloom.interfaces.decoder import Decoder
 from anyloom.interfaces.encoder import Encoder
-from anyloom.model.assembly import keyed, space_error
-from anyloom.model.config import ModelConfig
-from anyloom.model.inspection import ModelInspection, NeededFile, files_of, inspect_model
-from anyloom.training.cache_rules import frozen_problems, worker_problems
-from anyloom.training.plugin_checks import plugin_problems
-from anyloom.training.trainer_options import trainer_problems
+from anyloom.network.assembly import keyed, space_error
+from anyloom.network.config import ModelConfig
+from anyloom.options import split_name, validate
 
 __all__ = ["Findings", "look_over", "section_problems"]
 
@@ -141,7 +140,7 @@ class _Check:
             self.findings.problems += [] if error is None else [error]
 
     def _module_options(self, name: str, options: Mapping[str, Any]) -> None:
-        cls = get_registry().load("module", name, where="module")
+        cls = component_class("module", name, where="module")
         self._files(files_of(_Configured(validate(cls.Config, options, where="module")), "module"))
 
     def _components(self, options: Mapping[str, Any], where: str) -> dict[str, object]:

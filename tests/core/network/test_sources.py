@@ -11,10 +11,10 @@ from torch import Tensor
 
 from anyloom import AnyToAnyModel, Conversation, Message
 from anyloom.conversation import Media
-from anyloom.data.batch import Batch
-from anyloom.data.media_targets import TargetCollator
 from anyloom.diffusion.latent_decoder import LatentDiffusionDecoder
 from anyloom.interfaces import Sample
+from anyloom.sequence.batch import Batch
+from anyloom.sequence.media_targets import TargetCollator
 from parts import image_decoder_options, model_options, picture, sound
 
 

@@ -17,7 +17,7 @@ from anyloom.interfaces.decoder import Decoder
 from anyloom.interfaces.encoder import Encoder
 from anyloom.interfaces.feature_space import FeatureSpace
 from anyloom.interfaces.llm import LLM
-from anyloom.model.config import CoupleConfig, ModelConfig
+from anyloom.network.config import CoupleConfig, ModelConfig
 
 __all__ = ["Parts", "assemble", "assemble_partly", "feature_spaces", "keyed", "space_error", "space_problems"]
 

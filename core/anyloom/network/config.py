@@ -6,9 +6,9 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, PositiveInt, model_validator
 
-from anyloom.config.validation import WrongOptionsError
 from anyloom.diffusion.coupling import CouplerSizes
 from anyloom.errors import nearest
+from anyloom.options import WrongOptionsError
 
 __all__ = ["CoupleConfig", "LossConfig", "ModalityConfig", "ModelConfig"]
 

@@ -18,9 +18,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from anyloom.conversation.media_files import io_for, read_media, write_media
 from anyloom.conversation.segments import Conversation, Media, Message, Segment, Text
 from anyloom.errors import ConversationError, UnknownNameError
+from anyloom.media.files import io_for, read_media, write_media
 
 __all__ = ["conversation_from_json", "conversation_to_json"]
 

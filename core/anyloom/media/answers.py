@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from anyloom.conversation.chat_json import conversation_to_json
 from anyloom.conversation.segments import Conversation, Media, Message
+from anyloom.media.chat_json import conversation_to_json
 
 __all__ = ["answer_json"]
 

@@ -16,10 +16,10 @@ from torch import Tensor
 from anyloom.conversation.segments import Media
 from anyloom.diffusion.joint import Side, joint_generate
 from anyloom.interfaces.decoder import Decoder
-from anyloom.model.joint_output import coupled_decoder, numbered
+from anyloom.network.joint_output import coupled_decoder, numbered
 
 if TYPE_CHECKING:
-    from anyloom.model.model import AnyToAnyModel
+    from anyloom.network.network import Network
 
 __all__ = ["Predicted", "decode_answers"]
 
@@ -43,7 +43,7 @@ class Predicted:
 
 
 def decode_answers(
-    model: AnyToAnyModel,
+    model: Network,
     predicted: Mapping[Place, Predicted],
     before: Sequence[Mapping[str, Media]],
     options: Mapping[str, Any] | None,
@@ -76,7 +76,7 @@ def decode_answers(
 
 
 def _decode_couples(
-    model: AnyToAnyModel,
+    model: Network,
     predicted: Mapping[Place, Predicted],
     latest: list[dict[str, Media]],
     options: Mapping[str, Any],
@@ -96,7 +96,7 @@ def _decode_couples(
 
 
 def _decode_together(
-    model: AnyToAnyModel,
+    model: Network,
     key: str,
     pairs: Sequence[tuple[Place, Place]],
     predicted: Mapping[Place, Predicted],

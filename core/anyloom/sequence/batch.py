@@ -12,9 +12,9 @@ import torch
 from torch import Tensor
 
 from anyloom.conversation.segments import Media
-from anyloom.data.feature_cache import FeatureCache
+from anyloom.features.cache import FeatureCache
 from anyloom.interfaces.dataset import Sample
-from anyloom.model.interleave import IGNORE, Interleaved, Interleaver, Run
+from anyloom.sequence.interleave import IGNORE, Interleaved, Interleaver, Run
 
 __all__ = ["Batch", "Collator", "MediaBatch", "SampleList"]
 

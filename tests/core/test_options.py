@@ -9,9 +9,9 @@ from pydantic import BaseModel, ConfigDict, model_validator
 
 from anyloom.building import build, build_named
 from anyloom.config.schema import ProjectConfig
-from anyloom.config.validation import WrongOptionsError, split_name, validate
 from anyloom.errors import AnyloomError, ConfigError, MediaError, UnknownNameError, combine
-from anyloom.model.config import ModelConfig
+from anyloom.network.config import ModelConfig
+from anyloom.options import WrongOptionsError, split_name, validate
 
 
 class Inner(BaseModel):

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from anyloom.model.interleave import IGNORE
+from anyloom.sequence.interleave import IGNORE
 
 __all__ = ["Losses", "feature_loss", "token_loss"]
 

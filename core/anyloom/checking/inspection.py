@@ -10,14 +10,14 @@ from typing import Any
 import torch
 from torch import nn
 
-from anyloom.config.validation import split_name
 from anyloom.discovery import get_registry
 from anyloom.errors import AnyloomError
 from anyloom.interfaces.component import NeuralComponent
 from anyloom.interfaces.feature_space import FeatureSpace
-from anyloom.model.assembly import Parts, assemble_partly, feature_spaces, keyed
-from anyloom.model.config import ModelConfig
 from anyloom.model.model import AnyToAnyModel
+from anyloom.network.assembly import Parts, assemble_partly, feature_spaces, keyed
+from anyloom.network.config import ModelConfig
+from anyloom.options import split_name
 
 __all__ = ["MemoryEstimate", "ModelInspection", "NeededFile", "PartRecord", "files_of", "inspect_model"]
 

@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING, TypeVar
 import torch
 from torch import Tensor
 
-from anyloom.data.batch import MediaBatch
 from anyloom.diffusion.joint import Side, joint_loss
 from anyloom.diffusion.latent_decoder import LatentDiffusionDecoder
+from anyloom.sequence.batch import MediaBatch
 
 if TYPE_CHECKING:
-    from anyloom.model.model import AnyToAnyModel
+    from anyloom.network.network import Network
 
 Group = TypeVar("Group", bound=Hashable)
 
@@ -39,7 +39,7 @@ def numbered(groups: Iterable[Group]) -> Iterator[tuple[Group, int]]:
         seen[group] += 1
 
 
-def coupled_decoder(model: AnyToAnyModel, modality: str) -> LatentDiffusionDecoder:
+def coupled_decoder(model: Network, modality: str) -> LatentDiffusionDecoder:
     """The decoder of a modality that is part of a couple."""
     decoder = model.decoder(modality)
     assert isinstance(decoder, LatentDiffusionDecoder)
@@ -47,7 +47,7 @@ def coupled_decoder(model: AnyToAnyModel, modality: str) -> LatentDiffusionDecod
 
 
 def diffusion_losses(
-    model: AnyToAnyModel, media: Mapping[str, MediaBatch], predicted: Mapping[str, Tensor]
+    model: Network, media: Mapping[str, MediaBatch], predicted: Mapping[str, Tensor]
 ) -> dict[str, Tensor]:
     """L_DM ``(K,)`` of every modality that has decoder targets, coupled ones first.
 
@@ -91,12 +91,12 @@ def _targets(media: MediaBatch) -> Tensor:
     return media.decoder_targets
 
 
-def _side(model: AnyToAnyModel, name: str, media: MediaBatch, predicted: Tensor, rows: list[int]) -> Side:
+def _side(model: Network, name: str, media: MediaBatch, predicted: Tensor, rows: list[int]) -> Side:
     source = None if media.decoder_sources is None else [media.decoder_sources[k] for k in rows]
     return Side(coupled_decoder(model, name), predicted[media.decoder_place[rows]], source)
 
 
-def _single_loss(model: AnyToAnyModel, name: str, media: MediaBatch, predicted: Tensor, rows: list[int]) -> Tensor:
+def _single_loss(model: Network, name: str, media: MediaBatch, predicted: Tensor, rows: list[int]) -> Tensor:
     decoder = model.decoder(name)
     assert decoder is not None
     features, targets = predicted[media.decoder_place[rows]], _targets(media)[rows]

@@ -11,14 +11,14 @@ import soundfile
 import torch
 
 from anyloom import AnyToAnyModel, Conversation, Message
-from anyloom.config.validation import validate
+from anyloom.checking.inspection import inspect_model
 from anyloom.conversation import Media
-from anyloom.data.batch import Batch
 from anyloom.errors import AnyloomError
 from anyloom.interfaces import Sample
-from anyloom.model.config import ModelConfig
-from anyloom.model.inspection import inspect_model
-from anyloom.model.joint_output import diffusion_losses
+from anyloom.network.config import ModelConfig
+from anyloom.network.joint_output import diffusion_losses
+from anyloom.options import validate
+from anyloom.sequence.batch import Batch
 from anyloom.training.module import AnyToAnyModule
 from anyloom_media.audio import AudioIO
 from anyloom_media.video import VideoIO

@@ -15,12 +15,12 @@ from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, NonNegative
 from torch import Tensor
 
 from anyloom.conversation.segments import Conversation, Media, Message, Segment, Text
-from anyloom.data.batch import Batch
 from anyloom.errors import ConversationError
-from anyloom.model.decoding import Predicted, decode_answers
+from anyloom.generation.decoding import Predicted, decode_answers
+from anyloom.sequence.batch import Batch
 
 if TYPE_CHECKING:
-    from anyloom.model.model import AnyToAnyModel
+    from anyloom.network.network import Network
 
 __all__ = ["GenerationOptions", "generate"]
 
@@ -91,7 +91,7 @@ class _Row:
 
 @torch.no_grad()
 def generate(
-    model: AnyToAnyModel, conversations: Sequence[Conversation], seeds: Sequence[int], options: GenerationOptions
+    model: Network, conversations: Sequence[Conversation], seeds: Sequence[int], options: GenerationOptions
 ) -> list[Message]:
     """Answer a batch of conversations.
 
@@ -119,7 +119,7 @@ def generate(
 
 
 def _prompt(
-    model: AnyToAnyModel, conversations: Sequence[Conversation]
+    model: Network, conversations: Sequence[Conversation]
 ) -> tuple[Tensor, Tensor, list[dict[str, Tensor]], list[dict[str, Media]]]:
     """Embeddings ``(B, S, H)`` and mask ``(B, S)`` of the prompts, padded on the left; last features and last media."""
     collator = model.collator(diffusion=False)
@@ -147,7 +147,7 @@ def _to(batch: Batch, device: torch.device) -> Batch:
 
 
 def _decode_tokens(
-    model: AnyToAnyModel, conversations: Sequence[Conversation], seeds: Sequence[int], options: GenerationOptions
+    model: Network, conversations: Sequence[Conversation], seeds: Sequence[int], options: GenerationOptions
 ) -> list[_Row]:
     x, mask, before, media_before = _prompt(model, conversations)
     forced = [name for name, how in options.media.items() if how == "force"]
@@ -165,14 +165,14 @@ def _decode_tokens(
         position = (mask.sum(1, keepdim=True) - 1).clamp_min(0)
 
 
-def _banned(model: AnyToAnyModel, options: GenerationOptions, device: torch.device) -> Tensor:
+def _banned(model: Network, options: GenerationOptions, device: torch.device) -> Tensor:
     """Ids that are never sampled: special tokens, end tags, and begin tags of forbidden modalities."""
     ends = [tags.end for tags in model.tags.values()]
     begins = [tags.begin for name, tags in model.tags.items() if options.media.get(name) == "forbid"]
     return torch.tensor([*model.llm.tokenizer.special_ids(), *ends, *begins], device=device)
 
 
-def _step(model: AnyToAnyModel, rows: list[_Row], hidden: Tensor, banned: Tensor, options: GenerationOptions) -> Tensor:
+def _step(model: Network, rows: list[_Row], hidden: Tensor, banned: Tensor, options: GenerationOptions) -> Tensor:
     """Advance every row by one position; returns the next input embeddings ``(B, 1, H)``."""
     ids = torch.full((len(rows),), model.llm.tokenizer.pad_id, device=hidden.device)
     in_text = [i for i, row in enumerate(rows) if not row.done and row.run is None]
@@ -196,7 +196,7 @@ def _step(model: AnyToAnyModel, rows: list[_Row], hidden: Tensor, banned: Tensor
     return x[:, None]
 
 
-def _next_token(model: AnyToAnyModel, row: _Row, scores: Tensor, options: GenerationOptions) -> int:
+def _next_token(model: Network, row: _Row, scores: Tensor, options: GenerationOptions) -> int:
     begins = {tags.begin: name for name, tags in model.tags.items()}
     if row.forced:
         token = model.tags[row.forced.pop(0)].begin
@@ -225,7 +225,7 @@ def _sample(scores: Tensor, generator: torch.Generator, options: GenerationOptio
     return int(order[torch.multinomial(ordered, 1, generator=generator)])
 
 
-def _next_features(model: AnyToAnyModel, name: str, rows: list[_Row], hidden: Tensor) -> Tensor:
+def _next_features(model: Network, name: str, rows: list[_Row], hidden: Tensor) -> Tensor:
     """Predict and keep the next feature of rows inside a run; returns its embeddings ``(R, H)``."""
     space = model.spaces[name]
     nothing = hidden.new_zeros(space.tokens, space.dim)
@@ -243,9 +243,7 @@ def _next_features(model: AnyToAnyModel, name: str, rows: list[_Row], hidden: Te
     return model.project_in(name, features, source)
 
 
-def _messages(
-    model: AnyToAnyModel, rows: list[_Row], seeds: Sequence[int], options: GenerationOptions
-) -> list[Message]:
+def _messages(model: Network, rows: list[_Row], seeds: Sequence[int], options: GenerationOptions) -> list[Message]:
     predicted = {
         (r, s): Predicted(segment[0], torch.stack(segment[1]), seeds[r] + 7919 * s)
         for r, row in enumerate(rows)
@@ -261,7 +259,7 @@ def _messages(
 
 
 def _segment(
-    model: AnyToAnyModel,
+    model: Network,
     made: dict[tuple[int, int], Media],
     r: int,
     s: int,

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor
 
+from anyloom.building import component_class
 from anyloom.conversation.segments import Media
 from anyloom.discovery import get_registry
 from anyloom.errors import MediaError
@@ -26,7 +27,7 @@ def io_for(modality: str) -> ModalityIO:
     Raises:
         anyloom.errors.UnknownNameError: No installed plugin provides the modality.
     """
-    cls = get_registry().load("modality", modality)
+    cls = component_class("modality", modality)
     io: ModalityIO = cls(cls.Config())
     return io
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from anyloom.conversation.segments import Media
-from anyloom.data.feature_cache import FeatureCache
+from anyloom.features.cache import FeatureCache
 from anyloom.interfaces.dataset import Sample
 
 __all__ = ["MediaTargets", "TargetCollator"]

@@ -9,7 +9,7 @@ import torch
 
 from anyloom import AnyToAnyModel, Conversation, Message
 from anyloom.errors import ConversationError
-from anyloom.model.interleave import IGNORE
+from anyloom.sequence.interleave import IGNORE
 from parts import model_options, picture, sound
 
 

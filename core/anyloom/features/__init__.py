@@ -1,0 +1,1 @@
+"""Features of frozen encoders, kept so that nothing is encoded twice."""

@@ -1,0 +1,1 @@
+"""The network: interleave, encode, project, LLM, project, losses."""

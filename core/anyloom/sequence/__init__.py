@@ -1,0 +1,1 @@
+"""Conversations as sequences: tags, interleaving, batches."""

@@ -1,0 +1,1 @@
+"""Tensors and files on disk: safetensors, hashes, writing whole or not at all."""
