@@ -10,10 +10,22 @@ from anyloom.errors import PluginError, nearest
 
 __all__ = ["API", "KINDS", "CommandSpec", "ComponentSpec", "RecipeSpec"]
 
-API: Final = 1
+API: Final = 2
 """Version of the plugin interface. A record made for another number is listed as incompatible and never used."""
 
-KINDS: Final = ("modality", "encoder", "projector", "llm", "decoder", "dataset", "metric", "module")
+KINDS: Final = (
+    "modality",
+    "encoder",
+    "projector",
+    "representation",
+    "llm",
+    "decoder",
+    "coupler",
+    "loss",
+    "dataset",
+    "metric",
+    "module",
+)
 """What a component can be; each kind has an interface class of that name in :mod:`anyloom.interfaces`."""
 
 _NAME: Final = re.compile(r"[a-z0-9]+([._-][a-z0-9]+)*")
@@ -51,7 +63,7 @@ class ComponentSpec:
         plugin: Entry point that provides it; filled in by discovery.
 
     >>> ComponentSpec(kind="encoder", name="tiny", target="anyloom_tiny.encoder:TinyEncoder").api
-    1
+    2
     """
 
     kind: str

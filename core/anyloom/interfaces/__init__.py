@@ -7,33 +7,46 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from anyloom.interfaces.component import Component, ComponentConfig, NeuralComponent
+    from anyloom.interfaces.coupler import Coupler
     from anyloom.interfaces.dataset import DatasetBuilder, Sample, Samples
-    from anyloom.interfaces.decoder import Decoder
+    from anyloom.interfaces.decoder import Condition, Decoder
     from anyloom.interfaces.encoder import Encoder
     from anyloom.interfaces.feature_space import FeatureSpace
-    from anyloom.interfaces.llm import LLM, LLMOutput, Tokenizer
-    from anyloom.interfaces.metric import Evaluated, Metric, Score, ValueInfo
+    from anyloom.interfaces.llm import LLM, KVCache, LLMInputs, LLMOutput, Tokenizer
+    from anyloom.interfaces.loss import Loss, Seen, SeenMedia
+    from anyloom.interfaces.metric import Evaluated, Metric, ModelView, Score, ValueInfo
     from anyloom.interfaces.modality import ModalityIO
     from anyloom.interfaces.module import TrainingModule
     from anyloom.interfaces.projector import Projector
+    from anyloom.interfaces.representation import Before, Representation
 
 __all__ = [
     "LLM",
+    "Before",
     "Component",
     "ComponentConfig",
+    "Condition",
+    "Coupler",
     "DatasetBuilder",
     "Decoder",
     "Encoder",
     "Evaluated",
     "FeatureSpace",
+    "KVCache",
+    "LLMInputs",
     "LLMOutput",
+    "Loss",
     "Metric",
     "ModalityIO",
+    "ModelView",
     "NeuralComponent",
     "Projector",
+    "Representation",
     "Sample",
     "Samples",
     "Score",
+    "Seen",
+    "SeenMedia",
     "Tokenizer",
     "TrainingModule",
     "ValueInfo",
@@ -41,33 +54,46 @@ __all__ = [
 ]
 
 _HOMES = {
+    "Before": "representation",
     "Component": "component",
     "ComponentConfig": "component",
-    "NeuralComponent": "component",
+    "Condition": "decoder",
+    "Coupler": "coupler",
     "DatasetBuilder": "dataset",
-    "Sample": "dataset",
-    "Samples": "dataset",
     "Decoder": "decoder",
     "Encoder": "encoder",
-    "FeatureSpace": "feature_space",
-    "LLM": "llm",
-    "LLMOutput": "llm",
-    "Tokenizer": "llm",
     "Evaluated": "metric",
+    "FeatureSpace": "feature_space",
+    "KVCache": "llm",
+    "LLM": "llm",
+    "LLMInputs": "llm",
+    "LLMOutput": "llm",
+    "Loss": "loss",
     "Metric": "metric",
-    "Score": "metric",
-    "ValueInfo": "metric",
     "ModalityIO": "modality",
-    "TrainingModule": "module",
+    "ModelView": "metric",
+    "NeuralComponent": "component",
     "Projector": "projector",
+    "Representation": "representation",
+    "Sample": "dataset",
+    "Samples": "dataset",
+    "Score": "metric",
+    "Seen": "loss",
+    "SeenMedia": "loss",
+    "Tokenizer": "llm",
+    "TrainingModule": "module",
+    "ValueInfo": "metric",
 }
 
 _BY_KIND = {
     "modality": "ModalityIO",
     "encoder": "Encoder",
     "projector": "Projector",
+    "representation": "Representation",
     "llm": "LLM",
     "decoder": "Decoder",
+    "coupler": "Coupler",
+    "loss": "Loss",
     "dataset": "DatasetBuilder",
     "metric": "Metric",
     "module": "TrainingModule",

@@ -1,17 +1,39 @@
-"""features -> media by diffusion; also the diffusion loss whose gradient goes back into the LLM."""
+"""features -> media, by whatever means; also a loss whose gradient goes back into the LLM."""
 
 from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
 from torch import Tensor
+from torch.utils._pytree import register_dataclass
 
 from anyloom.conversation.segments import Media
 from anyloom.interfaces.component import ComponentConfig, NeuralComponent
 from anyloom.interfaces.feature_space import FeatureSpace
 
-__all__ = ["Decoder"]
+__all__ = ["Condition", "Decoder"]
+
+
+@dataclass(frozen=True)
+class Condition:
+    """What a decoder is told about each of B media.
+
+    Args:
+        features: ``(B, L, D)`` in the decoder's feature space.
+        reference: Media that are edited or must be kept to, ``(B, ...)`` from :meth:`Decoder.preprocess`; rows
+            without one hold zeros. None if no row has one. Only decoders with :attr:`Decoder.uses_reference` get any.
+        has_reference: Which rows have one, ``(B,)`` bool; None if no row has.
+    """
+
+    features: Tensor
+    reference: Tensor | None = None
+    has_reference: Tensor | None = None
+
+
+register_dataclass(Condition)  # FSDP and DDP find tensors by walking pytrees
 
 
 class Decoder(NeuralComponent):
@@ -26,59 +48,51 @@ class Decoder(NeuralComponent):
 
         freeze: bool = True
 
+    class Sampling(ComponentConfig):
+        """How media are made: options of this decoder class alone. An option left at None takes the config's."""
+
     modality: str
-    uses_source: bool = False
-    """Whether :meth:`loss` and :meth:`generate` want ``source``: the medium of the same modality that came before the
-    target in its conversation, the one an edit starts from. Decoders that do not are never given one."""
+    uses_reference: bool = False
+    """Whether :attr:`Condition.reference` is wanted: the medium of the same modality that an answer edits."""
+
+    differentiable: ClassVar[bool] = True
+    """Whether :meth:`forward` gives a loss with gradient to the features; without it there is no L_DM."""
 
     @abstractmethod
     def feature_space(self) -> FeatureSpace:
-        """Return the space its conditions must live in."""
+        """Return the space its features must live in."""
 
     @abstractmethod
     def preprocess(self, media: Media) -> Tensor:
-        """Return one media item as the tensor that :meth:`loss` takes a stack of; runs in data workers.
+        """Return one media item as the tensor that :meth:`forward` takes a stack of; runs in data workers.
 
         It may read the config, but neither parameters nor buffers: a worker may have a copy without weights.
         """
 
     @abstractmethod
-    def loss(self, features: Tensor, targets: Tensor, source: Sequence[Tensor | None] | None = None) -> Tensor:
-        """Diffusion loss of each sample, with gradient to ``features``.
-
-        Where the condition is dropped, the null of :meth:`null_features` stands in, the one sampling uses.
+    def forward(self, condition: Condition, targets: Tensor, seeds: Sequence[int] | None = None) -> Tensor:
+        """Loss of each row ``(B,)``, with gradient to ``condition.features``.
 
         Args:
-            features: Conditions ``(B, L, D)``.
+            condition: B rows.
             targets: Stack ``(B, ...)`` from :meth:`preprocess`.
-            source: Given if :attr:`uses_source`: for each row the medium before it, from :meth:`preprocess`, or None.
-
-        Returns:
-            Losses ``(B,)``.
+            seeds: One per row, for repeatable chance that no other row has a part in; None takes the global state.
         """
 
     @abstractmethod
-    def null_features(self) -> Tensor:
-        """The trained null condition ``(L, D)`` for classifier-free guidance."""
-
-    @abstractmethod
-    def generate(
-        self,
-        features: Tensor,
-        *,
-        seeds: Sequence[int],
-        steps: int | None = None,
-        guidance: float | None = None,
-        source: Sequence[Tensor | None] | None = None,
-        source_guidance: float | None = None,
-    ) -> list[Media]:
-        """Sample one media item per row of ``features``.
+    def generate(self, condition: Condition, *, seeds: Sequence[int], sampling: Any = None) -> list[Media]:
+        """Make one media item per row.
 
         Args:
-            features: Conditions ``(B, L, D)``.
-            seeds: One seed per row: a row's result does not depend on the others in the batch.
-            steps: Denoising steps; None takes the config's.
-            guidance: Classifier-free guidance scale; 1 turns it off; None takes the config's.
-            source: As in :meth:`loss`.
-            source_guidance: Scale of the source's own guidance, given with ``source``; None takes the config's.
+            condition: B rows.
+            seeds: One per row: a row's result does not depend on the others in the batch.
+            sampling: Options, an instance of :attr:`Sampling`; None takes the config's.
         """
+
+    def example(self) -> Tensor:
+        """A stack ``(1, ...)`` of one blank medium as :meth:`preprocess` gives it.
+
+        A process whose batch has nothing for this decoder runs it on this, times zero, so that processes which share
+        its parameters do not wait for each other.
+        """
+        raise NotImplementedError(f"{type(self).__name__} has no example(), which training on several processes needs")

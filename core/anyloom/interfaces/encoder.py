@@ -42,3 +42,11 @@ class Encoder(NeuralComponent):
     @abstractmethod
     def forward(self, inputs: Tensor, modality: str) -> Tensor:
         """Encode a stack ``(B, ...)`` of preprocessed media into features ``(B, L, D)``."""
+
+    def example(self, modality: str) -> Tensor:
+        """A stack ``(1, ...)`` of one blank medium as :meth:`preprocess` gives it.
+
+        A process whose batch has no medium of this modality runs the encoder on this, times zero, so that processes
+        which share its parameters do not wait for each other.
+        """
+        raise NotImplementedError(f"{type(self).__name__} has no example(), which training on several processes needs")

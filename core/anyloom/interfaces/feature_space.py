@@ -17,7 +17,9 @@ class FeatureSpace(BaseModel):
         dim: D, the width of one feature.
         tokens: L, feature steps per media item.
         scale: ``raw`` as the encoder's last layer gives it, ``unit`` for L2-normalised, ``standard`` for features
-            whose dimensions are centred and scaled over the training data.
+            whose dimensions are centred and scaled over the training data, ``code`` for numbers of a codebook.
+        codes: Entries of the codebook, where a feature is the number of an entry: a whole number in ``0..codes-1``,
+            D is 1 and the scale is ``code``.
 
     >>> eye = FeatureSpace(name="vit-h", dim=1024, tokens=1, scale="unit")
     >>> eye.mismatch(FeatureSpace(name="vit-h", dim=768, tokens=1, scale="raw"))
@@ -29,7 +31,8 @@ class FeatureSpace(BaseModel):
     name: str
     dim: PositiveInt
     tokens: PositiveInt = 1
-    scale: Literal["raw", "unit", "standard"] = "raw"
+    scale: Literal["raw", "unit", "standard", "code"] = "raw"
+    codes: PositiveInt | None = None
 
     def mismatch(self, other: FeatureSpace) -> list[str]:
         """Return one phrase per field in which ``other`` differs; empty if features can pass as they are."""

@@ -1,17 +1,22 @@
-"""Tokenizer and causal language model that takes and returns embeddings."""
+"""Tokenizer and causal language model that takes and returns embeddings.
+
+Shape legend: B rows, S positions, P positions in the cache, M placed vectors, K positions with scores, H hidden size,
+V vocabulary with added tokens.
+"""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Protocol, Self
 
 from torch import Tensor
+from torch.utils._pytree import register_dataclass
 
 from anyloom.interfaces.component import ComponentConfig, NeuralComponent
 
-__all__ = ["LLM", "LLMOutput", "Tokenizer"]
+__all__ = ["LLM", "KVCache", "LLMInputs", "LLMOutput", "Tokenizer"]
 
 
 class Tokenizer(ABC):
@@ -45,21 +50,78 @@ class Tokenizer(ABC):
         """Ids that text generation must not sample: everything special but :attr:`eos_id`."""
 
 
+class KVCache(Protocol):
+    """Keys and values of positions that were read before, for B rows of P positions each."""
+
+    @property
+    def length(self) -> int:
+        """P."""
+
+    def crop(self, length: int) -> None:
+        """Forget all but the first ``length`` positions, in place."""
+
+    def trim(self, count: int) -> None:
+        """Forget the first ``count`` positions, in place: padding that no row needs any more."""
+
+    def select(self, rows: Tensor) -> Self:
+        """A cache of some rows ``(B',)``, in this order."""
+
+
+@dataclass
+class LLMInputs:
+    """What one causal pass reads.
+
+    Args:
+        ids: Token ids ``(B, S)``; positions of placed vectors hold any id of the vocabulary.
+        position_ids: ``(B, S)``, starting at 0 in every sample.
+        segments: Sample of each position ``(B, P + S)``, numbered from 1 in each row; 0 where nothing is (padding).
+            A position reads the positions of its own sample up to itself, in the cache and here. Without a cache,
+            several samples may stand in one row (packing).
+        rows: Rows of placed vectors ``(M,)``.
+        positions: Their positions among the S ``(M,)``.
+        vectors: Embeddings ``(M, H)`` that stand there in place of a token's.
+        logits_at: Rows and positions ``(K, 2)`` at which scores are wanted; None for none.
+        cache: What an earlier call returned. It is extended in place.
+        keep_cache: Return a cache that a later call extends.
+    """
+
+    ids: Tensor
+    position_ids: Tensor
+    segments: Tensor
+    rows: Tensor | None = None
+    positions: Tensor | None = None
+    vectors: Tensor | None = None
+    logits_at: Tensor | None = None
+    cache: KVCache | None = None
+    keep_cache: bool = False
+
+
 @dataclass
 class LLMOutput:
-    """What one pass gives.
+    """What one causal pass gives.
 
     Args:
         hidden: Last hidden states ``(B, S, H)``, after the final norm: what the output head reads.
-        cache: Key/value cache to pass to the next call, or None.
+        logits: Scores ``(K, V)`` at ``logits_at``, scaled as the model itself scales them; None if none were wanted.
+        cache: Cache of ``P + S`` positions, or None.
     """
 
     hidden: Tensor
-    cache: Any = None
+    logits: Tensor | None = None
+    cache: KVCache | None = None
+
+
+# FSDP and DDP find the tensors of inputs and outputs by walking pytrees; unregistered classes would hide them.
+register_dataclass(LLMInputs)
+register_dataclass(LLMOutput)
 
 
 class LLM(NeuralComponent):
-    """A causal LM that reads interleaved embeddings."""
+    """A causal LM that reads interleaved embeddings.
+
+    All parameters are used inside :meth:`forward` and nowhere else, so that sharding and compiling, which hook into
+    it, always see them.
+    """
 
     class Config(ComponentConfig):
         """Options that every LLM has.
@@ -72,34 +134,20 @@ class LLM(NeuralComponent):
 
     tokenizer: Tokenizer
     hidden_size: int
+    max_positions: int | None = None
+    """Longest sequence its position table or training allows; None if there is no such limit."""
 
     @abstractmethod
     def add_tokens(self, tokens: Sequence[str]) -> list[int]:
         """Add special tokens with rows of their own and return their ids; old rows stay where they are."""
 
     @abstractmethod
-    def embed(self, ids: Tensor) -> Tensor:
-        """Embeddings ``(..., H)`` of ids ``(...)``, added tokens included."""
+    def forward(self, x: LLMInputs) -> LLMOutput:
+        """One causal pass; see :class:`LLMInputs` and :class:`LLMOutput`."""
 
     @abstractmethod
-    def forward(
-        self,
-        embeddings: Tensor,
-        attention_mask: Tensor,
-        position_ids: Tensor,
-        cache: Any = None,
-        use_cache: bool = False,
-    ) -> LLMOutput:
-        """One causal pass.
+    def join(self, caches: Sequence[KVCache]) -> KVCache:
+        """One cache with the rows of several, one under another; shorter ones are padded on the left.
 
-        Args:
-            embeddings: ``(B, S, H)``.
-            attention_mask: ``(B, P + S)`` with 1 where a position may be read; P positions are in the cache.
-            position_ids: ``(B, S)``.
-            cache: What an earlier call returned.
-            use_cache: Return a cache that a later call extends.
+        What stands in the padding is never read: the caller marks it with 0 in ``segments``.
         """
-
-    @abstractmethod
-    def logits(self, hidden: Tensor) -> Tensor:
-        """Scores ``(..., V)`` over the old vocabulary and the added tokens for hidden states ``(..., H)``."""

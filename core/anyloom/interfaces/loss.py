@@ -1,0 +1,57 @@
+"""Extra terms of the training loss."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from torch import Tensor
+
+from anyloom.interfaces.component import NeuralComponent
+
+__all__ = ["Loss", "Seen", "SeenMedia"]
+
+
+@dataclass(frozen=True)
+class SeenMedia:
+    """The media of one modality in one forward pass, N of them.
+
+    Args:
+        features: True features ``(N, L, D)`` of the predicted space, without gradient.
+        predicted: Predicted features ``(N, L, D)``, with gradient.
+        hidden: Hidden states ``(N, n + 1, H)`` from the begin tag on.
+        target: Which are to be produced ``(N,)`` bool.
+        sample: Sample of each ``(N,)``.
+    """
+
+    features: Tensor
+    predicted: Tensor
+    hidden: Tensor
+    target: Tensor
+    sample: Tensor
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What one forward pass of the network saw.
+
+    Args:
+        hidden: Hidden states ``(B, S, H)``.
+        media: By modality.
+    """
+
+    hidden: Tensor
+    media: Mapping[str, SeenMedia] = field(default_factory=dict)
+
+
+class Loss(NeuralComponent):
+    """One extra term, ``model.losses.<key>: {name: ..., weight: ...}``. Its parameters, if any, are trained."""
+
+    @abstractmethod
+    def forward(self, seen: Seen) -> tuple[Tensor, Tensor]:
+        """Return the summed loss ``()`` and the number ``()`` of things it was summed over.
+
+        The framework divides sums by counts over the whole optimizer step, so that results do not depend on how a
+        batch is cut.
+        """
