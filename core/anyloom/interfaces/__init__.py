@@ -7,7 +7,16 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from anyloom.interfaces.component import Component, ComponentConfig, NeuralComponent
-    from anyloom.interfaces.dataset import DatasetBuilder, Sample, Samples
+    from anyloom.interfaces.dataset import (
+        DatasetBuilder,
+        Record,
+        Sample,
+        Samples,
+        Source,
+        Stream,
+        Task,
+        TaskSamples,
+    )
     from anyloom.interfaces.decoder import Decoder
     from anyloom.interfaces.encoder import Encoder
     from anyloom.interfaces.feature_space import FeatureSpace
@@ -31,9 +40,14 @@ __all__ = [
     "ModalityIO",
     "NeuralComponent",
     "Projector",
+    "Record",
     "Sample",
     "Samples",
     "Score",
+    "Source",
+    "Stream",
+    "Task",
+    "TaskSamples",
     "Tokenizer",
     "TrainingModule",
     "ValueInfo",
@@ -47,6 +61,11 @@ _HOMES = {
     "DatasetBuilder": "dataset",
     "Sample": "dataset",
     "Samples": "dataset",
+    "Record": "dataset",
+    "Source": "dataset",
+    "Stream": "dataset",
+    "Task": "dataset",
+    "TaskSamples": "dataset",
     "Decoder": "decoder",
     "Encoder": "encoder",
     "FeatureSpace": "feature_space",
