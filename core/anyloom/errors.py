@@ -9,20 +9,37 @@ from __future__ import annotations
 import copyreg
 import difflib
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, Literal
 
 __all__ = [
     "AnyloomError",
+    "BadRecord",
     "CheckpointError",
     "ConfigError",
     "ConversationError",
     "FeatureSpaceError",
     "MediaError",
     "PluginError",
+    "Reason",
     "UnknownNameError",
     "combine",
     "nearest",
 ]
+
+
+Reason = Literal[
+    "missing",
+    "truncated",
+    "wrong format",
+    "too large",
+    "silent",
+    "NaN",
+    "mismatched placeholders",
+    "bad row",
+    "no target",
+    "too long",
+]
+"""Why a record of a data set was left out; the ledger counts by these."""
 
 
 class AnyloomError(Exception):
@@ -76,6 +93,23 @@ class ConversationError(AnyloomError):
 
 class MediaError(AnyloomError):
     """A picture, sound or other media file cannot be read or written."""
+
+
+class BadRecord(AnyloomError):  # noqa: N818 - it is an outcome that is counted, not a failure
+    """A record of a data set cannot be used. A run skips it, counts it by its reason and goes on.
+
+    Args:
+        reason: What the ledger counts it as.
+        where: Which record: file and line, archive and member, row.
+        what: What exactly is wrong; the reason alone if empty.
+
+    >>> print(BadRecord("missing", "list.csv:7", "there is no picture cat.jpg"))
+    list.csv:7: there is no picture cat.jpg
+    """
+
+    def __init__(self, reason: Reason, where: str, what: str = "") -> None:
+        super().__init__(what or reason, where=where)
+        self.reason: Reason = reason
 
 
 class CheckpointError(AnyloomError):

@@ -11,7 +11,7 @@ from anyloom.building import build_named
 from anyloom.config.schema import DataConfig
 from anyloom.data.loader import ResumableLoader
 from anyloom.errors import ConfigError
-from anyloom.interfaces.dataset import DatasetBuilder, Sample, Samples
+from anyloom.interfaces.dataset import DatasetBuilder, Sample, Samples, Stream
 from anyloom.interfaces.module import TrainingModule
 from anyloom.options import validate
 
@@ -53,7 +53,13 @@ class AnyToAnyData(lightning.LightningDataModule):
 
     def samples(self, split: str, epoch: int = 0) -> Concatenated:
         """The samples of a split, all builders' together."""
-        return Concatenated([b.build(split, epoch) for b in self.builders.values()])
+        parts: list[Samples] = []
+        for key, builder in self.builders.items():
+            built = builder.build(split, epoch)
+            if isinstance(built, Stream):
+                raise ConfigError("samples that come as a stream are not read yet", where=f"data.datasets.{key}")
+            parts += built.values() if isinstance(built, Mapping) else [built]
+        return Concatenated(parts)
 
     def _loader(self, split: str) -> ResumableLoader:
         assert self.trainer is not None

@@ -8,7 +8,16 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from anyloom.interfaces.component import Component, ComponentConfig, NeuralComponent
     from anyloom.interfaces.coupler import Coupler
-    from anyloom.interfaces.dataset import DatasetBuilder, Sample, Samples
+    from anyloom.interfaces.dataset import (
+        DatasetBuilder,
+        Record,
+        Sample,
+        Samples,
+        Source,
+        Stream,
+        Task,
+        TaskSamples,
+    )
     from anyloom.interfaces.decoder import Condition, Decoder
     from anyloom.interfaces.encoder import Encoder
     from anyloom.interfaces.feature_space import FeatureSpace
@@ -41,12 +50,17 @@ __all__ = [
     "ModelView",
     "NeuralComponent",
     "Projector",
+    "Record",
     "Representation",
     "Sample",
     "Samples",
     "Score",
     "Seen",
     "SeenMedia",
+    "Source",
+    "Stream",
+    "Task",
+    "TaskSamples",
     "Tokenizer",
     "TrainingModule",
     "ValueInfo",
@@ -60,6 +74,13 @@ _HOMES = {
     "Condition": "decoder",
     "Coupler": "coupler",
     "DatasetBuilder": "dataset",
+    "Record": "dataset",
+    "Sample": "dataset",
+    "Samples": "dataset",
+    "Source": "dataset",
+    "Stream": "dataset",
+    "Task": "dataset",
+    "TaskSamples": "dataset",
     "Decoder": "decoder",
     "Encoder": "encoder",
     "Evaluated": "metric",
