@@ -21,6 +21,7 @@ __all__ = [
     "MediaError",
     "PluginError",
     "Reason",
+    "TooLongError",
     "UnknownNameError",
     "combine",
     "nearest",
@@ -89,6 +90,10 @@ class FeatureSpaceError(ConfigError):
 
 class ConversationError(AnyloomError):
     """A conversation cannot be read or does not fit the model."""
+
+
+class TooLongError(ConversationError):
+    """A conversation is longer than the model reads, even without its oldest turns."""
 
 
 class MediaError(AnyloomError):

@@ -12,7 +12,7 @@ def anyloom_components() -> list[ComponentSpec]:
         ComponentSpec(
             kind="projector",
             name="mlp",
-            target="anyloom.network.projector:MLPProjector",
+            target="anyloom.representation.projector:MLPProjector",
             tiny="anyloom.testing.own:projector",
             licence="Apache-2.0",
             summary="Linear, activation, norm, Linear (paper section 3.1), with an optional linear skip",

@@ -31,7 +31,11 @@ class Media:
         key: Stable name of the content. Media of equal key have equal features, so features can be cached.
         path: File it came from or went to.
         meta: What is needed to read the tensor, such as a sample rate; numbers by name.
-        features: The features ``(L, D)`` a generated media item was decoded from.
+        features: The features ``(L, D)`` a generated media item was decoded from. A model that made them reads them
+            again in place of the media.
+        space: Name of the space of ``features``.
+        reference: Number, among all media of the conversation, of the earlier one that this one edits or must be
+            faithful to; None if there is none or nobody says so.
 
     >>> import torch
     >>> Media("picture", torch.zeros(3, 2, 2)).tensor().shape
@@ -45,6 +49,8 @@ class Media:
     path: str = ""
     meta: Mapping[str, float] = field(default_factory=dict)
     features: Tensor | None = None
+    space: str = ""
+    reference: int | None = None
 
     def tensor(self) -> Tensor:
         """Return the media as a tensor, loading it if necessary."""

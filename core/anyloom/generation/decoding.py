@@ -1,157 +1,192 @@
-"""Predicted features -> media: each modality's decoder, with the medium before as the source where it uses one.
+"""Predicted features -> media: each modality's decoder, with the medium that is edited where it uses one.
 
-Coupled decoders (``model.couple``) make the media of one answer together.
+Coupled decoders (``model.couple``) make the media of one answer together. What several answers ask of one decoder with
+equal options is made in one call; a medium that edits another of the same answer waits for it.
+
+Shape legend: R rows of one call, L features per medium, D feature dim.
 """
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Mapping, Sequence
+import json
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from anyloom.conversation.segments import Media
-from anyloom.diffusion.joint import Side, joint_generate
-from anyloom.interfaces.decoder import Decoder
-from anyloom.network.joint_output import coupled_decoder, numbered
+from anyloom.generation.answer import Answer, MadeMedium
+from anyloom.generation.options import sampling_of
+from anyloom.interfaces.decoder import Condition, Decoder
+from anyloom.network.network import Network
+from anyloom.options import validate
 
-if TYPE_CHECKING:
-    from anyloom.network.network import Network
+__all__ = ["decode"]
 
-__all__ = ["Predicted", "decode_answers"]
+_SEED_STEP = 7919
+"""How far the seeds of the media of one answer lie apart."""
 
-Place = tuple[int, int]
-"""Row and segment of a medium in a batch of answers."""
+Made = list[dict[int, Media]]
+"""For each answer its media by segment."""
 
 
 @dataclass(frozen=True)
-class Predicted:
-    """A medium of an answer before it is decoded.
+class _Item:
+    """One medium to be made: where it stands, and what it is."""
 
-    Args:
-        modality: Its modality.
-        features: ``(L, D)``.
-        seed: Of the decoder's noise.
-    """
-
-    modality: str
-    features: Tensor
+    answer: int
+    segment: int
+    medium: MadeMedium
     seed: int
 
 
-def decode_answers(
-    model: Network,
-    predicted: Mapping[Place, Predicted],
-    before: Sequence[Mapping[str, Media]],
-    options: Mapping[str, Any] | None,
-) -> dict[Place, Media]:
-    """Make the media of a batch of answers.
+def decode(network: Network, answers: Sequence[Answer]) -> Made:
+    """Make the media of answers; those that are not to be decoded, or cannot be, carry their features only.
 
     Args:
-        model: Has the decoders.
-        predicted: What to make, in the order of each answer.
-        before: For each row the last medium of each modality before the answer.
-        options: Sampling options, None meaning each decoder's own; None in all leaves media undecoded.
+        network: Has the decoders.
+        answers: Finished answers.
 
     Returns:
-        Media by place; those without a decoder carry their features only.
+        Media by answer and segment.
     """
-    latest = [dict(row) for row in before]
-    made = {} if options is None else _decode_couples(model, predicted, latest, options)
-    alone = {at: p for at, p in predicted.items() if at not in made}
-    for name in dict.fromkeys(p.modality for p in alone.values()):
-        places = {at: p for at, p in alone.items() if p.modality == name}
-        decoder = None if options is None else model.decoder(name)
-        if decoder is None or options is None:
-            made |= {at: Media(name, features=p.features) for at, p in places.items()}
-        elif decoder.uses_source:
-            made |= _decode_edits(decoder, places, [row.get(name) for row in latest], options)
+    made: Made = [{} for _ in answers]
+    waiting: list[_Item] = []
+    for item in _items(answers):
+        name = item.medium.modality
+        if network.decoder(name) is None or not answers[item.answer].options.decode:
+            made[item.answer][item.segment] = _finished(network, item, None)
         else:
-            plain = {k: v for k, v in options.items() if k != "source_guidance"}
-            made |= _decode(decoder, places, **plain)
+            waiting.append(item)
+    for pair in _couples(network, answers, waiting):
+        _make_together(network, answers, *pair, made)
+    waiting = [item for item in waiting if item.segment not in made[item.answer]]
+    while waiting:
+        # Segments are numbered in order and refer to earlier ones only, so every round makes at least one medium.
+        ready = [
+            i for i in waiting if i.medium.reference_segment is None or i.medium.reference_segment in made[i.answer]
+        ]
+        for name, sampling, group in _groups(answers, ready):
+            _make(network, name, sampling, group, made)
+        waiting = [item for item in waiting if item.segment not in made[item.answer]]
     return made
 
 
-def _decode_couples(
-    model: Network,
-    predicted: Mapping[Place, Predicted],
-    latest: list[dict[str, Media]],
-    options: Mapping[str, Any],
-) -> dict[Place, Media]:
-    """Decode what couples make together; ``latest`` is brought up to date."""
-    made: dict[Place, Media] = {}
-    for key, couple in model.config.couple.items():
-        own = [{at: p for at, p in predicted.items() if p.modality == n and at not in made} for n in couple.pair]
-        first, second = (dict(zip(numbered(row for row, _ in places), places)) for places in own)
-        turns: dict[int, list[tuple[Place, Place]]] = {}
-        for row, number in first:
-            if (row, number) in second:
-                turns.setdefault(number, []).append((first[row, number], second[row, number]))
+def _items(answers: Sequence[Answer]) -> Iterator[_Item]:
+    for a, answer in enumerate(answers):
+        for s, segment in enumerate(answer.segments):
+            if isinstance(segment, MadeMedium):
+                yield _Item(a, s, segment, answer.seed + _SEED_STEP * s)
+
+
+def _groups(answers: Sequence[Answer], items: Sequence[_Item]) -> Iterator[tuple[str, dict[str, Any], list[_Item]]]:
+    """Items that one call can make: of one modality and with equal options."""
+    groups: dict[tuple[str, str], list[_Item]] = {}
+    for item in items:
+        sampling = sampling_of(answers[item.answer].options.sampling, item.medium.modality)
+        groups.setdefault((item.medium.modality, json.dumps(sampling, sort_keys=True, default=str)), []).append(item)
+    for (name, _), group in groups.items():
+        yield name, sampling_of(answers[group[0].answer].options.sampling, name), group
+
+
+def _make(network: Network, name: str, sampling: Mapping[str, Any], items: Sequence[_Item], made: Made) -> None:
+    decoder = network.decoder(name)
+    assert decoder is not None
+    options = validate(decoder.Sampling, sampling, where=f"generate.sampling.{name}")
+    condition = _condition(decoder, items, made)
+    media = decoder.generate(condition, seeds=[i.seed for i in items], sampling=options)
+    for item, medium in zip(items, media, strict=True):
+        made[item.answer][item.segment] = _finished(network, item, medium)
+
+
+def _condition(decoder: Decoder, items: Sequence[_Item], made: Made) -> Condition:
+    features = torch.stack([_features(item) for item in items])
+    if not decoder.uses_reference:
+        return Condition(features)
+    references = [_reference(item, made) for item in items]
+    prepared = [None if r is None else decoder.preprocess(r).to(features.device) for r in references]
+    some = next((p for p in prepared if p is not None), None)
+    if some is None:
+        return Condition(features)
+    stack = torch.stack([torch.zeros_like(some) if p is None else p for p in prepared])
+    return Condition(features, stack, torch.tensor([p is not None for p in prepared], device=features.device))
+
+
+def _reference(item: _Item, made: Made) -> Media | None:
+    if item.medium.reference_segment is not None:
+        return made[item.answer].get(item.medium.reference_segment)
+    found = item.medium.reference
+    return found if found is not None and found.modality == item.medium.modality else None
+
+
+def _features(item: _Item) -> Tensor:
+    assert item.medium.features is not None
+    return item.medium.features
+
+
+def _couples(
+    network: Network, answers: Sequence[Answer], waiting: Sequence[_Item]
+) -> Iterator[tuple[str, list[tuple[_Item, _Item]]]]:
+    """For every couple the media that its decoders make together: the n-th of one with the n-th of the other."""
+    taken: set[tuple[int, int]] = set()
+    for key, couple in network.config.couple.items():
+        turns: dict[int, list[tuple[_Item, _Item]]] = {}
+        for a in range(len(answers)):
+            own = [i for i in waiting if i.answer == a and (a, i.segment) not in taken]
+            sides = [[i for i in own if i.medium.modality == name] for name in couple.pair]
+            for turn, pair in enumerate(zip(*sides)):
+                turns.setdefault(turn, []).append((pair[0], pair[1]))
+                taken |= {(a, i.segment) for i in pair}
         for pairs in turns.values():
-            made |= _decode_together(model, key, pairs, predicted, latest, options)
-    return made
+            yield key, pairs
 
 
-def _decode_together(
-    model: Network,
-    key: str,
-    pairs: Sequence[tuple[Place, Place]],
-    predicted: Mapping[Place, Predicted],
-    latest: list[dict[str, Media]],
-    options: Mapping[str, Any],
-) -> dict[Place, Media]:
-    """Decode pairs of places, one per row, with the coupler of a key."""
-    by_side = list(zip(*pairs))
-    sides = []
-    for name, places in zip(model.config.couple[key].pair, by_side):
-        decoder = coupled_decoder(model, name)
-        source = [_prepared(decoder, latest[row].get(name)) for row, _ in places] if decoder.uses_source else None
-        sides.append(Side(decoder, torch.stack([predicted[at].features for at in places]), source))
-    seeds = [[predicted[at].seed for at in places] for places in by_side]
-    made: dict[Place, Media] = {}
-    for places, items in zip(by_side, joint_generate(model.parts.coupler(key), sides, seeds=seeds, **options)):
-        made |= {at: _finished(predicted[at], item) for at, item in zip(places, items)}
-    for (row, segment), medium in made.items():
-        latest[row][predicted[row, segment].modality] = medium
-    return made
+def _make_together(
+    network: Network, answers: Sequence[Answer], key: str, pairs: Sequence[tuple[_Item, _Item]], made: Made
+) -> None:
+    """Make pairs of media with one coupler, those of equal options in one call."""
+    names = network.config.couple[key].pair
+    decoders = [d for name in names if (d := network.decoder(name)) is not None]
+    groups: dict[str, list[tuple[_Item, _Item]]] = {}
+    for pair in pairs:
+        options = [sampling_of(answers[pair[0].answer].options.sampling, name) for name in names]
+        groups.setdefault(json.dumps(options, sort_keys=True, default=str), []).append(pair)
+    for group in groups.values():
+        sides = [[pair[side] for pair in group] for side in (0, 1)]
+        media = network.parts.coupler(key).generate(
+            decoders,
+            [_condition(decoder, side, made) for decoder, side in zip(decoders, sides)],
+            seeds=[[i.seed for i in side] for side in sides],
+            sampling=[
+                validate(
+                    decoder.Sampling,
+                    sampling_of(answers[group[0][0].answer].options.sampling, name),
+                    where=f"generate.sampling.{name}",
+                )
+                for name, decoder in zip(names, decoders)
+            ],
+        )
+        for side, own in zip(sides, media):
+            for item, medium in zip(side, own, strict=True):
+                made[item.answer][item.segment] = _finished(network, item, medium)
 
 
-def _decode_edits(
-    decoder: Decoder, places: Mapping[Place, Predicted], before: list[Media | None], options: Mapping[str, Any]
-) -> dict[Place, Media]:
-    """Decode in turns: what a row has just got is the source of its next medium."""
-    made: dict[Place, Media] = {}
-    for turn in _turns(places):
-        source = [_prepared(decoder, before[row]) for row, _ in turn]
-        made |= _decode(decoder, {at: places[at] for at in turn}, source=source, **options)
-        for row, segment in turn:
-            before[row] = made[row, segment]
-    return made
-
-
-def _turns(places: Mapping[Place, Predicted]) -> list[list[Place]]:
-    """The first medium of each row, then the second of each row that has one, and so on."""
-    turns: dict[int, list[Place]] = {}
-    seen = Counter[int]()
-    for row, segment in places:
-        turns.setdefault(seen[row], []).append((row, segment))
-        seen[row] += 1
-    return list(turns.values())
-
-
-def _decode(decoder: Decoder, places: Mapping[Place, Predicted], **options: Any) -> dict[Place, Media]:
-    features = torch.stack([p.features for p in places.values()])
-    items = decoder.generate(features, seeds=[p.seed for p in places.values()], **options)
-    return {at: _finished(p, item) for (at, p), item in zip(places.items(), items)}
-
-
-def _prepared(decoder: Decoder, medium: Media | None) -> Tensor | None:
-    return None if medium is None else decoder.preprocess(medium)
-
-
-def _finished(predicted: Predicted, item: Media) -> Media:
-    """A decoded medium with the features it was predicted as."""
-    return Media(predicted.modality, item.data, key=item.key, meta=item.meta, features=predicted.features)
+def _finished(network: Network, item: _Item, medium: Media | None) -> Media:
+    """A medium with the features it was predicted as."""
+    name, features = item.medium.modality, _features(item)
+    space = network.space(name).name
+    if medium is None:
+        return Media(name, features=features, space=space, reference=item.medium.named)
+    return Media(
+        name,
+        medium.data,
+        loader=medium.loader,
+        key=medium.key,
+        path=medium.path,
+        meta=medium.meta,
+        features=features,
+        space=space,
+        reference=item.medium.named,
+    )

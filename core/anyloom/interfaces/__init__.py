@@ -96,8 +96,6 @@ _HOMES = {
     "NeuralComponent": "component",
     "Projector": "projector",
     "Representation": "representation",
-    "Sample": "dataset",
-    "Samples": "dataset",
     "Score": "metric",
     "Seen": "loss",
     "SeenMedia": "loss",

@@ -15,20 +15,18 @@ __all__ = ["Loss", "Seen", "SeenMedia"]
 
 @dataclass(frozen=True)
 class SeenMedia:
-    """The media of one modality in one forward pass, N of them.
+    """The media of one modality that one forward pass was to produce, N of them.
 
     Args:
         features: True features ``(N, L, D)`` of the predicted space, without gradient.
         predicted: Predicted features ``(N, L, D)``, with gradient.
         hidden: Hidden states ``(N, n + 1, H)`` from the begin tag on.
-        target: Which are to be produced ``(N,)`` bool.
         sample: Sample of each ``(N,)``.
     """
 
     features: Tensor
     predicted: Tensor
     hidden: Tensor
-    target: Tensor
     sample: Tensor
 
 

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from anyloom.conversation.segments import Conversation, Message
-from anyloom.generation.answering import GenerationOptions, generate
+from anyloom.generation.generate import generate
+from anyloom.generation.options import GenerationOptions
 from anyloom.network.config import ModelConfig
 from anyloom.network.network import Network
 from anyloom.options import validate
@@ -68,10 +69,17 @@ class AnyToAnyModel(Network):
         seed: int | Sequence[int] = 0,
         **options: Any,
     ) -> Message | list[Message]:
-        """Answer one conversation, or a batch of them. See :func:`anyloom.generation.answering.generate`."""
+        """Answer one conversation, or a batch of them. See :func:`anyloom.generation.options.GenerationOptions`."""
         single = isinstance(conversation, Conversation)
         conversations = [conversation] if isinstance(conversation, Conversation) else list(conversation)
         seeds = [seed + i for i in range(len(conversations))] if isinstance(seed, int) else list(seed)
         chosen = validate(GenerationOptions, {"media": dict(media or {}), **options}, where="generate")
-        answers = generate(self, conversations, seeds, chosen)
+        training = self.training
+        if training:
+            self.eval()
+        try:
+            answers = generate(self, conversations, seeds, chosen)
+        finally:
+            if training:
+                self.train()
         return answers[0] if single else answers

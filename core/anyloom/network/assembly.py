@@ -5,63 +5,15 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-
-from torch import nn
+from typing import Any
 
 from anyloom.building import build_named
-from anyloom.diffusion.coupling import ConditionCoupler
-from anyloom.diffusion.joint import require_shared_times
-from anyloom.diffusion.latent_decoder import LatentDiffusionDecoder
-from anyloom.errors import AnyloomError, ConfigError, FeatureSpaceError, PluginError, combine
-from anyloom.interfaces.decoder import Decoder
-from anyloom.interfaces.encoder import Encoder
-from anyloom.interfaces.feature_space import FeatureSpace
-from anyloom.interfaces.llm import LLM
-from anyloom.network.config import CoupleConfig, ModelConfig
+from anyloom.errors import AnyloomError, ConfigError, PluginError, combine
+from anyloom.network.config import ModelConfig
+from anyloom.network.parts import Parts
+from anyloom.network.spaces import modality_spaces, space_problems
 
-__all__ = ["Parts", "assemble", "assemble_partly", "feature_spaces", "keyed", "space_error", "space_problems"]
-
-
-class Parts(nn.Module):
-    """The components of a model, by the keys of its config; :func:`assemble` fills it."""
-
-    llm: LLM
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.encoders = nn.ModuleDict()
-        self.decoders = nn.ModuleDict()
-        self.input_projectors = nn.ModuleDict()
-        self.output_projectors = nn.ModuleDict()
-        self.couplers = nn.ModuleDict()
-
-    def encoder(self, key: str) -> Encoder:
-        """The encoder of a config key."""
-        encoder = self.encoders[key]
-        assert isinstance(encoder, Encoder)
-        return encoder
-
-    def decoder(self, key: str) -> Decoder:
-        """The decoder of a config key."""
-        decoder = self.decoders[key]
-        assert isinstance(decoder, Decoder)
-        return decoder
-
-    def coupler(self, key: str) -> ConditionCoupler:
-        """The coupler of a config key."""
-        coupler = self.couplers[key]
-        assert isinstance(coupler, ConditionCoupler)
-        return coupler
-
-    def components(self) -> dict[str, nn.Module]:
-        """Every part by its YAML key."""
-        named: dict[str, nn.Module] = {"model.llm": self.llm} if "llm" in self._modules else {}
-        for group in ("encoders", "decoders"):
-            named |= {f"model.{group}.{k}": part for k, part in getattr(self, group).items()}
-        for side in ("input_projector", "output_projector"):
-            table: Mapping[str, nn.Module] = getattr(self, f"{side}s")
-            named |= {f"model.modalities.{m}.{side}": part for m, part in table.items()}
-        return named
+__all__ = ["assemble", "assemble_partly", "keyed", "without_weight"]
 
 
 def assemble(config: ModelConfig) -> Parts:
@@ -95,33 +47,39 @@ def assemble_partly(config: ModelConfig, catch: type[Exception] = AnyloomError) 
                 getattr(parts, group)[key] = build_named(kind, options, where=f"model.{group}.{key}")
     problems.found += space_problems(config, parts)
     if not problems.found:
-        for name, space in feature_spaces(config, parts).items():
-            _add_projectors(config, parts, name, space, problems)
-        for key, couple in config.couple.items():
-            with problems.at(f"model.couple.{key}"):
-                parts.couplers[key] = _build_coupler(config, parts, couple)
+        _add_representations(config, parts, problems)
+        _add_couplers(config, parts, problems)
+        for key, options in config.losses.items():
+            with problems.at(f"model.losses.{key}"):
+                parts.losses[key] = build_named("loss", without_weight(options), where=f"model.losses.{key}")
     return parts, problems.found
 
 
-def _build_coupler(config: ModelConfig, parts: Parts, couple: CoupleConfig) -> ConditionCoupler:
-    decoders = [parts.decoder(str(config.modalities[name].decoder)) for name in couple.pair]
-    latent = [d for d in decoders if isinstance(d, LatentDiffusionDecoder)]
-    if len(latent) < len(decoders):
-        other = next(type(d).__name__ for d in decoders if not isinstance(d, LatentDiffusionDecoder))
-        raise ConfigError(f"{other} is no latent diffusion decoder, which alone can be coupled")
-    require_shared_times(*latent)
-    dims, channels = [d.feature_space().dim for d in latent], [d.latent_shape[0] for d in latent]
-    return ConditionCoupler(couple, dims, channels)
+def without_weight(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Options of a loss component without the weight, which is the model's."""
+    return {key: value for key, value in options.items() if key != "weight"}
 
 
-def _add_projectors(config: ModelConfig, parts: Parts, name: str, space: FeatureSpace, problems: _Problems) -> None:
-    hidden = parts.llm.hidden_size
-    width = space.dim * (space.tokens if config.feature_steps == "parallel" else 1)
-    for side, (in_dim, out_dim) in (("input_projector", (space.dim, hidden)), ("output_projector", (hidden, width))):
-        options, where = getattr(config.modalities[name], side), f"model.modalities.{name}.{side}"
+def _add_representations(config: ModelConfig, parts: Parts, problems: _Problems) -> None:
+    for name, modality in config.modalities.items():
+        spaces, where = modality_spaces(config, parts, name), f"model.modalities.{name}.representation"
         with problems.at(where):
-            table = getattr(parts, f"{side}s")
-            table[name] = build_named("projector", options, where=where, in_dim=in_dim, out_dim=out_dim)
+            parts.representations[name] = build_named(
+                "representation",
+                modality.representation,
+                where=where,
+                given=spaces.given or spaces.predicted,
+                target=spaces.predicted,
+                hidden_size=parts.llm.hidden_size,
+            )
+
+
+def _add_couplers(config: ModelConfig, parts: Parts, problems: _Problems) -> None:
+    for key, couple in config.couple.items():
+        where = f"model.couple.{key}.coupler"
+        with problems.at(where):
+            decoders = [parts.decoder(str(config.modalities[name].decoder)) for name in couple.pair]
+            parts.couplers[key] = build_named("coupler", couple.coupler, where=where, decoders=decoders)
 
 
 class _Problems:
@@ -158,63 +116,3 @@ def _beneath(problem: AnyloomError, key: str) -> AnyloomError:
         return type(problem)(problem.what, where=f"{key}.{problem.where}", fix=problem.fix)
     what = f"{problem.where}: {problem.what}" if problem.where else problem.what
     return type(problem)(what, where=key, fix=problem.fix)
-
-
-def feature_spaces(config: ModelConfig, parts: Parts) -> dict[str, FeatureSpace]:
-    """The feature space of each modality, as its encoder gives it."""
-    return {n: parts.encoder(m.encoder).feature_space(n) for n, m in config.modalities.items()}
-
-
-def space_problems(config: ModelConfig, parts: Parts) -> list[AnyloomError]:
-    """One error for every encoder that does not handle its modality and every decoder that does not fit.
-
-    Parts that are missing are passed over.
-    """
-    problems: list[AnyloomError] = []
-    for name, modality in config.modalities.items():
-        where = f"model.modalities.{name}"
-        if modality.encoder not in parts.encoders:
-            continue
-        try:
-            parts.encoder(modality.encoder).feature_space(name)
-        except (KeyError, AnyloomError) as error:
-            what = f"{_label('encoder', config.encoders, modality.encoder)} does not encode {name!r} ({error})"
-            problems.append(ConfigError(what, where=f"{where}.encoder", fix="choose an encoder that does"))
-            continue
-        if modality.decoder is not None and modality.decoder in parts.decoders:
-            problems += _decoder_problems(config, parts, name)
-    return problems
-
-
-def _decoder_problems(config: ModelConfig, parts: Parts, name: str) -> list[AnyloomError]:
-    modality, where = config.modalities[name], f"model.modalities.{name}.decoder"
-    assert modality.decoder is not None
-    decoder, label = parts.decoder(modality.decoder), _label("decoder", config.decoders, modality.decoder)
-    if decoder.modality != name:
-        return [ConfigError(f"{label} makes {decoder.modality}, not {name}", where=where)]
-    names = (_label("encoder", config.encoders, modality.encoder), label)
-    error = space_error(parts.encoder(modality.encoder), decoder, where=where, names=names)
-    return [] if error is None else [error]
-
-
-def space_error(
-    encoder: Encoder, decoder: Decoder, *, where: str, names: tuple[str, str] | None = None
-) -> FeatureSpaceError | None:
-    """Return the error of a decoder that asks for other features than an encoder gives; None if they agree.
-
-    Args:
-        encoder: The encoder.
-        decoder: The decoder; its modality is what the encoder is asked about.
-        where: YAML key of the decoder.
-        names: Encoder and decoder in words; by default their classes.
-    """
-    given, asked = encoder.feature_space(decoder.modality), decoder.feature_space()
-    if given == asked:
-        return None
-    gives, asks = names or (f"the encoder ({type(encoder).__name__})", f"the decoder ({type(decoder).__name__})")
-    what = f"{asks} asks for {asked}, but {gives} gives {given}: {', '.join(given.mismatch(asked))}"
-    return FeatureSpaceError(what, where=where, fix="choose an encoder and a decoder of one feature space")
-
-
-def _label(kind: str, table: Mapping[str, Mapping[str, object]], key: str) -> str:
-    return f"{kind} {key!r} ({table[key].get('name') or table[key].get('class_path')})"

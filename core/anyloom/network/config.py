@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, PositiveInt, model_validator
 
-from anyloom.diffusion.coupling import CouplerSizes
 from anyloom.errors import nearest
 from anyloom.options import WrongOptionsError
+from anyloom.sequence.interleave import ReferenceRule
 
 __all__ = ["CoupleConfig", "LossConfig", "ModalityConfig", "ModelConfig"]
 
@@ -21,51 +21,52 @@ class ModalityConfig(_Section):
     """How one modality goes in and out.
 
     Args:
-        encoder: Key in ``model.encoders``; gives the input features and the regression targets C_x(x).
+        encoder: Key in ``model.encoders``; gives the features that are read and, unless ``target_encoder`` says
+            otherwise, those that are predicted (C_x). Without one, media of the modality are made but not read.
+        target_encoder: Key in ``model.encoders`` of the encoder whose features are predicted.
         decoder: Key in ``model.decoders``; without one the model predicts features but makes no media.
-        input_projector: Component that maps features to the LLM's width.
-        output_projector: Component that maps hidden states to features.
-        feature_weight: Weight (alpha) of the feature regression.
-        diffusion_weight: Weight of L_DM; 0 skips it.
+        representation: Component that puts media into the sequence and reads predictions out of it.
+        feature_weight: Weight (alpha) of the representation's loss.
+        diffusion_weight: Weight of the decoder's loss L_DM; 0 skips it.
+        reference: Which medium an answer edits: ``named`` takes the one the data names and none otherwise; ``last``
+            takes the last one of the modality where the data names none.
     """
 
-    encoder: str
+    encoder: str | None = None
+    target_encoder: str | None = None
     decoder: str | None = None
-    input_projector: dict[str, Any] = Field(default_factory=lambda: {"name": "mlp"})
-    output_projector: dict[str, Any] = Field(default_factory=lambda: {"name": "mlp"})
+    representation: dict[str, Any] = Field(default_factory=lambda: {"name": "autoregressive"})
     feature_weight: NonNegativeFloat = 1.0
     diffusion_weight: NonNegativeFloat = 1.0
+    reference: ReferenceRule = "named"
+
+    @property
+    def predicted(self) -> str | None:
+        """Key of the encoder whose features are predicted; None if nobody gives them."""
+        return self.target_encoder or self.encoder
 
 
-class CoupleConfig(CouplerSizes):
+class CoupleConfig(_Section):
     """Two modalities whose decoders agree with each other where one assistant message holds both.
 
     Args:
-        pair: The two modalities; each needs a latent diffusion decoder.
+        pair: The two modalities; each needs a decoder.
+        coupler: Component that joins them; it is trained with the model.
     """
 
     pair: tuple[str, str]
+    coupler: dict[str, Any] = Field(default_factory=lambda: {"name": "condition-coupler"})
 
 
 class LossConfig(_Section):
-    """The terms of L = alpha * MSE(c_MLLM, C_x(x)) + L_DM + L_t (paper section 3.2).
+    """The terms of L = alpha * MSE(c_MLLM, C_x(x)) + L_DM + L_t (paper section 3.2) that belong to no modality.
 
     Args:
-        feature: ``mse`` as in the paper, or ``cosine`` (1 - cosine) as its release computes.
         text_weight: Weight of the token loss L_t.
-        context_weight: Weight of the feature regression at media that stand in the prompt, as a share of
-            that at targets. Trains the model to continue sequences; 0 is the paper.
-        relative_to_change: If above 0, a medium's feature error weighs 1 / (mean squared distance to the medium
-            before it + this), so that small edits count as much as large ones. 0 is the paper.
-        feature_noise: Standard deviation of the Gaussian noise on input features in training.
         diffusion_limit: At most so many media per modality and batch enter L_DM; None takes all targets.
     """
 
-    feature: Literal["mse", "cosine"] = "mse"
     text_weight: NonNegativeFloat = 1.0
-    context_weight: NonNegativeFloat = 0.0
-    relative_to_change: NonNegativeFloat = 0.0
-    feature_noise: NonNegativeFloat = 0.0
     diffusion_limit: PositiveInt | None = None
 
 
@@ -78,10 +79,9 @@ class ModelConfig(_Section):
         decoders: Decoder components by a key of the user's choice.
         modalities: By the modality's registered name.
         couple: Coupled decoders by a key of the user's choice; none by default.
-        feature_steps: How runs of several steps are predicted: ``autoregressive``, each step fed back, or
-            ``parallel``, all steps from the begin tag (no exposure bias).
-        loss: Weights and forms of the loss terms.
-        max_length: Longest sequence; older parts of longer ones are left out, media spans stay whole.
+        losses: Further loss components by a key of the user's choice, each with a ``weight``.
+        loss: Weights of the terms that belong to no modality.
+        max_length: Longest sequence; longer ones lose their oldest turns, each as a whole.
     """
 
     llm: dict[str, Any]
@@ -89,19 +89,21 @@ class ModelConfig(_Section):
     decoders: dict[str, dict[str, Any]] = Field(default_factory=dict)
     modalities: dict[str, ModalityConfig] = Field(default_factory=dict)
     couple: dict[str, CoupleConfig] = Field(default_factory=dict)
-    feature_steps: Literal["autoregressive", "parallel"] = "autoregressive"
+    losses: dict[str, dict[str, Any]] = Field(default_factory=dict)
     loss: LossConfig = LossConfig()
     max_length: PositiveInt | None = None
 
     @model_validator(mode="after")
     def _references(self) -> ModelConfig:
-        problems = {}
+        problems: dict[str, str] = {}
         for name, modality in self.modalities.items():
-            for key, table in (("encoder", self.encoders), ("decoder", self.decoders)):
-                reference = getattr(modality, key)
-                if reference is not None and reference not in table:
-                    known = nearest(reference, table) or f"{key}s has only {sorted(table) or 'nothing'}"
-                    problems[f"modalities.{name}.{key}"] = f"no {key} is called {reference!r} here; {known}"
+            for key, table in (("encoder", "encoders"), ("target_encoder", "encoders"), ("decoder", "decoders")):
+                named, known = getattr(modality, key), getattr(self, table)
+                if named is not None and named not in known:
+                    hint = nearest(named, known) or f"{table} has only {sorted(known) or 'nothing'}"
+                    problems[f"modalities.{name}.{key}"] = f"no {table[:-1]} is called {named!r} here; {hint}"
+            if modality.predicted is None and modality.decoder is None:
+                problems[f"modalities.{name}"] = "a modality needs an encoder, a decoder or both"
         for key, couple in self.couple.items():
             without = [n for n in couple.pair if n not in self.modalities or self.modalities[n].decoder is None]
             if without:

@@ -1,62 +1,75 @@
-"""The loss terms: tokens, features; the diffusion loss is the decoder's own. Pure functions of tensors."""
+"""The loss terms as sums and counts: what they are divided by is settled over a whole optimizer step.
+
+A term's mean over a batch is its sum over its count; a mean of such means would depend on how a step is cut into
+batches and processes. So sums stay sums until the counts of the whole step are known.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from anyloom.sequence.interleave import IGNORE
+__all__ = ["Losses", "Term", "token_loss"]
 
-__all__ = ["Losses", "feature_loss", "token_loss"]
+
+@dataclass(frozen=True)
+class Term:
+    """One term of the loss.
+
+    Args:
+        total: Sum ``()``, with gradient.
+        count: Number of things it is summed over.
+        weight: Weight of its mean in the whole.
+    """
+
+    total: Tensor
+    count: float
+    weight: float
+
+    @property
+    def mean(self) -> Tensor:
+        """The term over this batch alone ``()``; 0 where there is nothing."""
+        return self.total / max(self.count, 1)
 
 
 @dataclass
 class Losses:
-    """What a training step gives.
+    """What a forward pass gives.
 
     Args:
-        total: Weighted sum ``()``, with gradient.
-        terms: Every term before its weight, by name: ``text``, ``feature/<modality>``, ``diffusion/<modality>``.
-        weights: The weight each term entered the sum with.
+        terms: Every term by name: ``text``, ``feature/<modality>``, ``diffusion/<modality>``, ``loss/<key>``.
+        idle: Zero ``()`` that depends on what this batch had no use for, so that other processes do not wait for it.
     """
 
-    total: Tensor
-    terms: dict[str, Tensor] = field(default_factory=dict)
-    weights: dict[str, float] = field(default_factory=dict)
+    terms: dict[str, Term] = field(default_factory=dict)
+    idle: Tensor | None = None
 
-    def add(self, name: str, term: Tensor, weight: float) -> None:
-        """Add a term with its weight."""
-        self.terms[name], self.weights[name] = term, weight
-        if weight:
-            self.total = self.total + weight * term
+    def add(self, name: str, total: Tensor, count: float, weight: float) -> None:
+        """Add a term."""
+        self.terms[name] = Term(total, count, weight)
+
+    def total(self, counts: Mapping[str, float] | None = None) -> Tensor:
+        """Weighted sum of the terms' means ``()``.
+
+        Args:
+            counts: What each term is divided by; its own count by default.
+
+        >>> losses = Losses({"text": Term(torch.tensor(6.0), 2, 1.0)})
+        >>> losses.total().item(), losses.total({"text": 4}).item()
+        (3.0, 1.5)
+        """
+        counts = counts or {}
+        parts = [t.weight * t.total / max(counts.get(n, t.count), 1) for n, t in self.terms.items() if t.weight]
+        parts += [] if self.idle is None else [self.idle]
+        return torch.stack([p.float() for p in parts]).sum() if parts else torch.zeros(())
 
 
 def token_loss(logits: Tensor, labels: Tensor) -> Tensor:
-    """Mean cross entropy (nats) of logits ``(T, V)`` and labels ``(T,)`` over labelled positions; 0 without any."""
-    if not len(labels) or bool((labels == IGNORE).all()):
-        return logits.sum() * 0
-    return F.cross_entropy(logits.float(), labels, ignore_index=IGNORE)
-
-
-def feature_loss(predicted: Tensor, target: Tensor, weight: Tensor, kind: Literal["mse", "cosine"] = "mse") -> Tensor:
-    """Regression of predicted features onto the encoder's.
-
-    Args:
-        predicted: c_MLLM ``(N, L, D)``.
-        target: C_x(x) ``(N, L, D)``; no gradient flows into it.
-        weight: Weight of each media item ``(N,)``; the mean is over their sum.
-        kind: ``mse`` (paper section 3.2) or ``cosine``: 1 - cosine similarity per step.
-
-    >>> feature_loss(torch.ones(1, 1, 4), torch.zeros(1, 1, 4), torch.ones(1)).item()
-    1.0
-    """
-    target = target.detach().float()
-    if kind == "mse":
-        each = (predicted.float() - target).square().mean((1, 2))
-    else:
-        each = (1 - F.cosine_similarity(predicted.float(), target, dim=-1)).mean(1)
-    return (each * weight).sum() / weight.sum().clamp_min(torch.finfo(each.dtype).tiny)
+    """Summed cross entropy ``()`` in nats of scores ``(C, V)`` and labels ``(C,)``; 0 without any."""
+    if not len(labels):
+        return logits.float().sum()
+    return F.cross_entropy(logits.float(), labels, reduction="sum")

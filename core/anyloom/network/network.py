@@ -1,43 +1,74 @@
-"""The network: interleave, encode, project, LLM, project, then losses (CoDi-2, section 3).
+"""The network: interleave, encode, embed, LLM, read, then losses (CoDi-2, section 3).
 
-Shape legend: B samples, S positions, N places of media, L feature steps, D feature dim, H hidden dim.
+Shape legend: B rows, S positions, N places of media, T of them to be produced, K of these with decoder targets,
+n positions of a medium that is produced, L features per medium, D feature dim, H hidden size.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Self
 
 import torch
 from torch import Tensor, nn
 
 from anyloom.features.cache import FeatureCache
-from anyloom.interfaces.decoder import Decoder
+from anyloom.interfaces.component import NeuralComponent
+from anyloom.interfaces.decoder import Condition, Decoder
 from anyloom.interfaces.encoder import Encoder
 from anyloom.interfaces.feature_space import FeatureSpace
-from anyloom.interfaces.llm import LLM, LLMOutput
-from anyloom.network.assembly import Parts, assemble, feature_spaces
+from anyloom.interfaces.llm import LLM, LLMInputs
+from anyloom.interfaces.loss import Seen, SeenMedia
+from anyloom.interfaces.representation import Before, Representation
+from anyloom.network.assembly import assemble
 from anyloom.network.config import ModelConfig
-from anyloom.network.joint_output import diffusion_losses
-from anyloom.network.losses import Losses, feature_loss, token_loss
-from anyloom.sequence.batch import Batch, Collator, MediaBatch
+from anyloom.network.decoding_losses import decoder_losses
+from anyloom.network.encoding import encode
+from anyloom.network.losses import Losses, token_loss
+from anyloom.network.parts import Parts
+from anyloom.network.spaces import Spaces, modality_spaces
+from anyloom.sequence.batch import Batch, MediaBatch
+from anyloom.sequence.collate import Collator, EncodeStep, ModalitySteps
 from anyloom.sequence.interleave import Interleaver, Tags
 from anyloom.sequence.preprocess import Preprocess
 
-__all__ = ["Network", "sources"]
+__all__ = ["Encoded", "Network", "Placed"]
 
 
-def per_place(distinct: Tensor, media: MediaBatch) -> Tensor:
-    """Rows of the U distinct media at each of the N places."""
-    return distinct[media.slot]
+@dataclass(frozen=True)
+class Encoded:
+    """Features of one modality's media in a batch.
+
+    Args:
+        given: Those that are read ``(N, L, D)``; None if the modality cannot be read.
+        wanted: Those that are to be predicted ``(N, L, D)``; None if no encoder gives them.
+    """
+
+    given: Tensor | None
+    wanted: Tensor | None
 
 
-def sources(media: MediaBatch, features: Tensor) -> Tensor:
-    """Features ``(N, L, D)`` of the place before each place in its sample, zeros for the first."""
-    before = features.roll(1, 0)
-    first = media.row != media.row.roll(1, 0)
-    first[:1] = True
-    return before.masked_fill(first[:, None, None], 0.0)
+@dataclass
+class Placed:
+    """Embeddings of media and where they stand in a batch.
+
+    Args:
+        rows: Rows ``(M,)`` of each piece.
+        positions: Positions ``(M,)``.
+        vectors: Embeddings ``(M, H)``.
+    """
+
+    rows: list[Tensor] = field(default_factory=list)
+    positions: list[Tensor] = field(default_factory=list)
+    vectors: list[Tensor] = field(default_factory=list)
+
+    def add(self, row: Tensor, start: Tensor, embedded: Tensor) -> None:
+        """Add media at rows ``(N,)`` from positions ``(N,)`` on, with embeddings ``(N, n, H)``."""
+        count = embedded.shape[1]
+        self.rows.append(row[:, None].expand(-1, count).flatten())
+        self.positions.append((start[:, None] + torch.arange(count, device=start.device)).flatten())
+        self.vectors.append(embedded.flatten(0, 1))
 
 
 class Network(nn.Module):
@@ -49,23 +80,33 @@ class Network(nn.Module):
         parts: What :func:`anyloom.network.assembly.assemble` made of this config; made here by default.
     """
 
+    idle: bool = False
+    """Run parts that other processes may use on an example, times zero, where this batch has no use for them. On for
+    training on several processes, which wait for each other's gradients and shards."""
+
     def __init__(self, config: ModelConfig, *, load: bool = True, parts: Parts | None = None) -> None:
         super().__init__()
         self.config = config
         self.parts: Parts = parts or assemble(config)
-        self.spaces: dict[str, FeatureSpace] = feature_spaces(config, self.parts)
+        self.spaces: dict[str, Spaces] = {n: modality_spaces(config, self.parts, n) for n in config.modalities}
         self.tags = self._add_tags()
         self.cache: FeatureCache | None = None
         if load:
-            for part in self.parts.components().values():
-                getattr(part, "load_weights", lambda: None)()
-        self.freeze()
+            self.parts.load_weights()
+        self.parts.freeze()
         self.train()
 
     def _add_tags(self) -> dict[str, Tags]:
+        # Tags are numbered by sorted name: the order of modalities in a file must not move their rows.
         names = sorted(self.config.modalities)
         ids = self.llm.add_tokens([tag for n in names for tag in (f"<{n}>", f"</{n}>")])
-        return {n: Tags(ids[2 * i], ids[2 * i + 1], self.spaces[n].tokens) for i, n in enumerate(names)}
+        tags: dict[str, Tags] = {}
+        for i, name in enumerate(names):
+            given, modality = self.spaces[name].given, self.config.modalities[name]
+            read = 0 if given is None else given.tokens
+            made = self.parts.representation(name).num_positions
+            tags[name] = Tags(ids[2 * i], ids[2 * i + 1], read, made, modality.reference)
+        return tags
 
     @property
     def llm(self) -> LLM:
@@ -74,144 +115,213 @@ class Network(nn.Module):
 
     @property
     def device(self) -> torch.device:
-        """Device of the projectors, and of everything else unless parts were moved by hand."""
+        """Device of the language model, and of everything else unless parts were moved by hand."""
         return next(self.parameters()).device
 
     def encoder(self, modality: str) -> Encoder:
-        """The encoder of a modality."""
-        return self.parts.encoder(self.config.modalities[modality].encoder)
+        """The encoder whose features of a modality are predicted.
+
+        Raises:
+            KeyError: The modality has no encoder.
+        """
+        return self.parts.encoder(str(self.config.modalities[modality].predicted))
 
     def decoder(self, modality: str) -> Decoder | None:
         """The decoder of a modality, or None."""
         key = self.config.modalities[modality].decoder
         return None if key is None else self.parts.decoder(key)
 
-    def freeze(self) -> None:
-        """Switch off gradients of parts whose config says ``freeze`` (the LLM does that for itself)."""
-        for part in (*self.parts.encoders.values(), *self.parts.decoders.values()):
-            if getattr(part, "frozen", False):
-                part.requires_grad_(False)
+    def representation(self, modality: str) -> Representation:
+        """The representation of a modality."""
+        return self.parts.representation(modality)
+
+    def space(self, modality: str) -> FeatureSpace:
+        """The space in which a modality is predicted."""
+        return self.spaces[modality].predicted
 
     def train(self, mode: bool = True) -> Self:
-        """Set training mode; frozen parts stay in eval mode."""
+        """Set training mode; frozen parts stay in evaluation mode."""
         super().train(mode)
-        for part in (*self.parts.encoders.values(), *self.parts.decoders.values()):
-            if getattr(part, "frozen", False):
-                part.eval()
+        for part in self.parts.components():
+            if part.fixed:
+                part.component.eval()
         return self
 
     def interleaver(self) -> Interleaver:
         """The function from conversations to sequences for this model."""
-        return Interleaver(self.llm.tokenizer, self.tags, self.config.max_length)
+        limits = [n for n in (self.config.max_length, self.llm.max_positions) if n is not None]
+        return Interleaver(self.llm.tokenizer, self.tags, min(limits, default=None))
 
-    def collator(self, *, diffusion: bool = True) -> Collator:
+    def collator(self, *, decoding: bool = True, seed: int = 0) -> Collator:
         """The function from samples to batches for this model.
 
         Args:
-            diffusion: Also prepare targets for L_DM where its weight is not 0.
+            decoding: Also prepare targets for L_DM where its weight is not 0.
+            seed: Of the run.
         """
-        encode = {m: Preprocess(self.encoder(m)) for m in self.config.modalities}
-        decode: dict[str, Preprocess] = {}
+        steps: dict[str, ModalitySteps] = {}
         for name, modality in self.config.modalities.items():
-            decoder = self.decoder(name)
-            if diffusion and decoder is not None and modality.diffusion_weight:
-                decode[name] = Preprocess(decoder)
-        edits = [m for m in decode if (decoder := self.decoder(m)) is not None and decoder.uses_source]
+            decoder = self.decoder(name) if decoding and modality.diffusion_weight else None
+            if decoder is not None and not (decoder.differentiable and self.representation(name).differentiable):
+                decoder = None
+            other = modality.target_encoder not in (None, modality.encoder)
+            steps[name] = ModalitySteps(
+                given=self._encode_step(modality.encoder, name),
+                wanted=self._encode_step(modality.target_encoder, name) if other else None,
+                decode=None if decoder is None else Preprocess(decoder),
+                edits=decoder is not None and decoder.uses_reference,
+            )
         limit = self.config.loss.diffusion_limit
-        return Collator(self.interleaver(), encode, decode, decode_limit=limit, edits=edits, cache=self.cache)
+        return Collator(self.interleaver(), steps, decode_limit=limit, cache=self.cache, seed=seed)
 
-    def encode(self, modality: str, media: MediaBatch) -> Tensor:
-        """Features ``(N, L, D)`` of every place of a modality; new ones go into the cache if there is one."""
-        fresh = None
-        if media.inputs is not None:
-            encoder = self.encoder(modality)
-            with torch.set_grad_enabled(torch.is_grad_enabled() and not encoder.frozen):
-                fresh = encoder(media.inputs, modality)
-        if self.cache is None:
-            assert fresh is not None
-            return per_place(fresh, media)
-        if fresh is not None:
-            self.cache.put(modality, [media.keys[u] for u in media.fresh.tolist()], fresh)
-        if len(media.fresh) == len(media.keys) and fresh is not None:
-            return per_place(fresh, media)
-        known = [u for u, key in enumerate(media.keys) if self.cache.has(modality, key)]
-        cached = self.cache.get(modality, [media.keys[u] for u in known])
-        features = cached.new_empty((len(media.keys), *cached.shape[1:]))
-        if fresh is not None:
-            features[media.fresh] = fresh.detach()
-        features[torch.tensor(known, device=features.device)] = cached
-        return per_place(features, media)
+    def _encode_step(self, key: str | None, modality: str) -> EncodeStep | None:
+        if key is None:
+            return None
+        encoder = self.parts.encoder(key)
+        return EncodeStep(Preprocess(encoder), encoder.feature_space(modality), f"{key}/{modality}")
 
-    def project_in(self, modality: str, features: Tensor, source: Tensor) -> Tensor:
-        """Embeddings ``(..., H)`` of features ``(..., D)`` that follow the features ``source``."""
-        projector = self.parts.input_projectors[modality]
-        projected: Tensor = projector(features, source) if projector.uses_source else projector(features)
-        return projected
+    def encode(self, modality: str, media: MediaBatch) -> Encoded:
+        """Features of every place of a modality; new ones go into the cache if there is one."""
+        options = self.config.modalities[modality]
+        given = wanted = None
+        if media.given is not None:
+            key = str(options.encoder)
+            given = encode(self.parts.encoder(key), modality, media.given, self.cache, f"{key}/{modality}")
+        if media.wanted is not None:
+            key = str(options.target_encoder)
+            wanted = encode(self.parts.encoder(key), modality, media.wanted, self.cache, f"{key}/{modality}")
+        return Encoded(given, given if media.wanted is None else wanted)
 
-    def project_out(self, modality: str, hidden: Tensor, source: Tensor) -> Tensor:
-        """Predicted features ``(..., D)`` from hidden states ``(..., H)``, after the features ``source``.
+    def before(self, modality: str, media: MediaBatch, encoded: Encoded, places: Tensor) -> Before | None:
+        """What stands before some places ``(P,)``, for representations that look at it."""
+        if not self.representation(modality).uses_before or encoded.given is None:
+            return None
+        previous = media.previous[places]
+        exists = previous >= 0
+        return Before(encoded.given[previous.clamp_min(0)] * exists[:, None, None], exists)
 
-        With parallel feature steps one hidden state gives all of them: ``(N, H)`` and ``(N, L, D)`` in,
-        ``(N, L, D)`` out.
-        """
-        projector, space = self.parts.output_projectors[modality], self.spaces[modality]
-        parallel = self.config.feature_steps == "parallel"
-        source = source.flatten(-2) if parallel else source
-        hidden = hidden.to(next(projector.parameters(), hidden).dtype)
-        predicted: Tensor = projector(hidden, source) if projector.uses_source else projector(hidden)
-        return predicted.reshape(*predicted.shape[:-1], space.tokens, space.dim) if parallel else predicted
-
-    def embed(self, batch: Batch, features: Mapping[str, Tensor]) -> Tensor:
-        """Embeddings ``(B, S, H)`` of a batch with projected features at their feature steps."""
-        x = self.llm.embed(batch.ids)
+    def place(self, batch: Batch, encoded: Mapping[str, Encoded]) -> Placed:
+        """Embeddings of all media of a batch."""
+        placed = Placed()
         for name, media in batch.media.items():
-            given = features[name]
-            projected = self.project_in(name, given, sources(media, given)).to(x.dtype)
-            rows = media.row[:, None].expand(projected.shape[:2])
-            steps = media.start[:, None] + torch.arange(projected.shape[1], device=x.device)
-            x = x.index_put((rows, steps), projected)
-        return x
+            representation, features = self.representation(name), encoded[name]
+            if len(media.read):
+                assert features.given is not None  # the interleaver refuses to read what no encoder encodes
+                before = self.before(name, media, features, media.read)
+                embedded = representation.embed(features.given[media.read], before)
+                placed.add(media.row[media.read], media.start[media.read], embedded)
+            if len(media.made):
+                before = self.before(name, media, features, media.made)
+                embedded = representation.embed_target(self.targets(name, media, features), before)
+                placed.add(media.row[media.made], media.start[media.made], embedded)
+        return placed
 
-    def run_llm(self, batch: Batch, features: Mapping[str, Tensor]) -> LLMOutput:
-        """One teacher-forced pass over a batch."""
-        positions = (batch.attention_mask.cumsum(1) - 1).clamp_min(0)
-        output: LLMOutput = self.llm(self.embed(batch, features), batch.attention_mask, positions)
-        return output
+    def targets(self, modality: str, media: MediaBatch, encoded: Encoded) -> Tensor:
+        """True features ``(T, L, D)`` of what is to be produced; zeros where no encoder gives them."""
+        if encoded.wanted is not None:
+            return encoded.wanted[media.made]
+        space = self.space(modality)
+        return torch.zeros(len(media.made), space.tokens, space.dim, device=media.made.device)
 
-    def predict_features(self, modality: str, hidden: Tensor, media: MediaBatch, features: Tensor) -> Tensor:
-        """c_MLLM ``(N, L, D)`` at every place: what the model predicts there from what comes before.
-
-        Autoregressive: step l is read one position before it. Parallel: all steps are read at the begin tag.
-        """
-        source = sources(media, features)
-        if self.config.feature_steps == "parallel":
-            return self.project_out(modality, hidden[media.row, media.start - 1], source)
-        steps = media.start[:, None] - 1 + torch.arange(self.spaces[modality].tokens, device=hidden.device)
-        return self.project_out(modality, hidden[media.row[:, None], steps], source)
+    def inputs(self, batch: Batch, placed: Placed) -> LLMInputs:
+        """What the language model reads of a batch."""
+        inputs = LLMInputs(batch.ids, batch.position_ids, batch.segments, logits_at=batch.label_at)
+        if placed.vectors:
+            inputs.rows, inputs.positions = torch.cat(placed.rows), torch.cat(placed.positions)
+            inputs.vectors = torch.cat([vectors.to(placed.vectors[0].dtype) for vectors in placed.vectors])
+        return inputs
 
     def forward(self, batch: Batch) -> Losses:
         """All losses of a batch; modalities may be mixed at will within it."""
-        features = {name: self.encode(name, media) for name, media in batch.media.items()}
-        noise = self.config.loss.feature_noise if self.training else 0.0
-        given = {n: f + noise * torch.randn_like(f) if noise else f for n, f in features.items()}
-        hidden = self.run_llm(batch, given).hidden
-        losses = Losses(hidden.new_zeros((), dtype=torch.float32))
-        labels = batch.labels[:, 1:]
-        at = labels.ne(-100)
-        losses.add("text", token_loss(self.llm.logits(hidden[:, :-1][at]), labels[at]), self.config.loss.text_weight)
-        predicted = {n: self.predict_features(n, hidden, media, given[n]) for n, media in batch.media.items()}
+        idle = _Idle(self) if self.idle else None
+        encoded = {name: self.encode(name, media) for name, media in batch.media.items()}
+        if idle is not None:
+            idle.encoders(batch)
+        output = self.llm(self.inputs(batch, self.place(batch, encoded)))
+        losses = Losses()
+        losses.add("text", token_loss(output.logits, batch.labels), len(batch.labels), self.config.loss.text_weight)
+        seen: dict[str, SeenMedia] = {}
+        predicted: dict[str, Tensor] = {}
         for name, media in batch.media.items():
-            self._feature_loss(losses, name, media, predicted[name], features[name])
-        for name, each in diffusion_losses(self, batch.media, predicted).items():
-            losses.add(f"diffusion/{name}", each.mean(), self.config.modalities[name].diffusion_weight)
+            if not len(media.made):
+                continue
+            hidden = self.hidden_of(name, media, output.hidden)
+            targets, before = (
+                self.targets(name, media, encoded[name]),
+                self.before(name, media, encoded[name], media.made),
+            )
+            if self.spaces[name].supervised:
+                each = self.representation(name).loss(hidden, targets, before)
+                losses.add(f"feature/{name}", each.sum(), len(each), self.config.modalities[name].feature_weight)
+            if media.decoder is not None or self.config.losses:
+                read = self.representation(name).read(hidden, before)
+                if media.decoder is not None:
+                    predicted[name] = read[media.decoder.place]
+                seen[name] = SeenMedia(targets, read, hidden, media.sample[media.made])
+        decoded = decoder_losses(self.config, self.parts, batch.media, predicted, seeded=not self.training)
+        for name, each in decoded.items():
+            losses.add(f"diffusion/{name}", each.sum(), len(each), self.config.modalities[name].diffusion_weight)
+        for key, options in self.config.losses.items():
+            total, count = self.parts.losses[key](Seen(output.hidden, seen))
+            losses.add(f"loss/{key}", total, float(count), float(options.get("weight", 1.0)))
+        if idle is not None:
+            losses.idle = idle.rest(batch, output.hidden)
         return losses
 
-    def _feature_loss(self, losses: Losses, name: str, media: MediaBatch, predicted: Tensor, features: Tensor) -> None:
-        weight = torch.where(media.target, 1.0, self.config.loss.context_weight).to(predicted.device)
-        if not bool(weight.any()):
-            return
-        if self.config.loss.relative_to_change:
-            change = (features - sources(media, features)).float().square().mean((1, 2))
-            weight = weight / (change + self.config.loss.relative_to_change)
-        term = feature_loss(predicted, features, weight, self.config.loss.feature)
-        losses.add(f"feature/{name}", term, self.config.modalities[name].feature_weight)
+    def hidden_of(self, modality: str, media: MediaBatch, hidden: Tensor) -> Tensor:
+        """Hidden states ``(T, n + 1, H)`` of media that are to be produced, from their begin tags on."""
+        steps = torch.arange(self.tags[modality].made + 1, device=hidden.device)
+        return hidden[media.row[media.made][:, None], media.start[media.made][:, None] - 1 + steps]
+
+
+class _Idle:
+    """Runs what a batch has no use for, so that every process runs the same parts in the same order."""
+
+    def __init__(self, network: Network) -> None:
+        self.network = network
+        self.zeros: list[Tensor] = []
+
+    def add(self, result: Tensor) -> None:
+        self.zeros.append(result.float().sum() * 0.0)
+
+    def encoders(self, batch: Batch) -> None:
+        """Encoders that no medium of the batch has been through."""
+        for name in sorted(self.network.config.modalities):
+            media, options = batch.media.get(name), self.network.config.modalities[name]
+            for side, key in (("given", options.encoder), ("wanted", options.target_encoder)):
+                inputs = None if media is None else getattr(media, side)
+                if key is None or (side == "wanted" and key == options.encoder):
+                    continue
+                encoder = self.network.parts.encoder(key)
+                if (inputs is None or inputs.inputs is None) and _is_shared(encoder):
+                    with torch.set_grad_enabled(not encoder.frozen):
+                        self.add(encoder(encoder.example(name).to(self.network.device), name))
+
+    def rest(self, batch: Batch, hidden: Tensor) -> Tensor:
+        """Representations, decoders, couplers and losses; the sum of all zeros ``()``."""
+        network = self.network
+        for name in sorted(network.config.modalities):
+            media, spaces = batch.media.get(name), network.spaces[name]
+            representation = network.representation(name)
+            states = hidden[:1, :1].expand(1, network.tags[name].made + 1, -1)
+            blank = hidden.new_zeros(1, spaces.predicted.tokens, spaces.predicted.dim)
+            before = Before(blank, torch.zeros(1, dtype=torch.bool, device=hidden.device))
+            before = before if representation.uses_before else None  # type: ignore[assignment]
+            if spaces.given is not None and (media is None or not len(media.read)):
+                self.add(representation.embed(hidden.new_zeros(1, spaces.given.tokens, spaces.given.dim), before))
+            if media is None or not len(media.made):
+                self.add(representation.embed_target(blank, before))
+                self.add(representation.loss(states, blank, before))
+            decoder = network.decoder(name)
+            if decoder is not None and (media is None or media.decoder is None) and _is_shared(decoder):
+                features = representation.read(states, before)
+                self.add(decoder(Condition(features), decoder.example().to(network.device)))
+        for part in network.parts.components():
+            if part.kind in ("coupler", "loss"):  # never sharded, so a touch of each parameter is enough
+                self.zeros += [p.flatten()[:0].sum().float() for p in part.component.parameters() if p.requires_grad]
+        return torch.stack(self.zeros).sum() if self.zeros else hidden.new_zeros(())
+
+
+def _is_shared(component: NeuralComponent) -> bool:
+    """Whether other processes wait for this one to run a component: for gradients, or for shards of its parameters."""
+    return any(p.requires_grad or hasattr(p, "device_mesh") for p in component.parameters())

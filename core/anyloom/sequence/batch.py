@@ -1,56 +1,95 @@
-"""Interleaved conversations -> one batch: padded ids, and per modality the media with their places.
+"""One batch: padded ids, and per modality the media with their places.
 
-Shape legend: B samples, S positions, U distinct media of the batch, N places of media, K media with decoder targets.
+Shape legend: B rows, S positions, U distinct media of one modality, N places of media, T of them to be produced, K media
+with decoder targets, C labels, L features per medium, D feature dim.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, fields, is_dataclass, replace
+from typing import Any, Self
 
 import torch
 from torch import Tensor
 
-from anyloom.conversation.segments import Media
-from anyloom.features.cache import FeatureCache
 from anyloom.interfaces.dataset import Sample
-from anyloom.sequence.interleave import IGNORE, Interleaved, Interleaver, Run
 
-__all__ = ["Batch", "Collator", "MediaBatch", "SampleList"]
-
-Preprocess = Callable[[Media], Tensor]
+__all__ = ["Batch", "DecoderTargets", "EncoderInputs", "MediaBatch", "SampleList"]
 
 
 @dataclass
-class MediaBatch:
-    """All media of one modality in a batch.
+class EncoderInputs:
+    """Distinct media as one encoder wants them.
 
     Args:
         keys: Content keys of the U distinct media, ``""`` where there is none.
-        fresh: Indices ``(F,)`` into U of the media in ``inputs``; features of the others are in the cache.
+        fresh: Which of the U are in ``inputs`` ``(F,)``.
         inputs: Preprocessed media ``(F, ...)``, None if F is 0.
-        slot: Which of the U media stands at each place ``(N,)``.
-        row: Sample of each place ``(N,)``.
-        message: Message of each place in its sample ``(N,)``.
-        start: Position of each place's first feature step ``(N,)``.
-        target: Whether the place is to be produced ``(N,)``, bool.
-        decoder_place: Places with decoder targets ``(K,)``.
-        decoder_targets: Decoder targets ``(K, ...)``, None if K is 0.
-        decoder_sources: For each of the K the medium of the place before it in its sample, preprocessed alike, None
-            where there is none; None for all if the decoder uses no sources.
+        known: Which of the U come with their features ``(G,)``; those neither here nor fresh are in the cache.
+        features: Features ``(G, L, D)``, None if G is 0.
+        slot: Which of the U stands at each place ``(N,)``.
     """
 
     keys: list[str]
     fresh: Tensor
     inputs: Tensor | None
+    known: Tensor
+    features: Tensor | None
     slot: Tensor
+
+
+@dataclass
+class DecoderTargets:
+    """What a decoder is to learn to make.
+
+    Args:
+        place: Which of the T media that are to be produced each is ``(K,)``.
+        places: The same as plain numbers.
+        targets: Decoder targets ``(K, ...)``.
+        references: Media that are edited ``(K, ...)``, zeros where there is none; None if there is none at all.
+        has_reference: Which have one ``(K,)`` bool; None if there is none at all.
+        seeds: One per target, from its sample.
+    """
+
+    place: Tensor
+    places: list[int]
+    targets: Tensor
+    references: Tensor | None
+    has_reference: Tensor | None
+    seeds: list[int]
+
+
+@dataclass
+class MediaBatch:
+    """All media of one modality in a batch. Places are in the order of samples, and of positions within a sample.
+
+    Args:
+        given: For the encoder whose features are read; None if the modality has no encoder.
+        wanted: For the encoder whose features are predicted; None if it is the same.
+        row: Row of each place ``(N,)``.
+        sample: Sample of each place ``(N,)``; several samples may stand in one row.
+        message: Message of each place in its sample ``(N,)``.
+        start: Position of each place's first feature ``(N,)``, one after its begin tag.
+        read: Places of media that are read ``(R,)``.
+        made: Places of media that are to be produced ``(T,)``; together with ``read`` these are all N.
+        made_at: For each of the T its sample, its message, and its number among the media that are to be produced in
+            that message; plain numbers, so that nobody waits for a device to read them.
+        previous: Place before each place in its sample ``(N,)``, -1 for the first.
+        decoder: Targets of L_DM; None if there are none.
+    """
+
+    given: EncoderInputs | None
+    wanted: EncoderInputs | None
     row: Tensor
+    sample: Tensor
     message: Tensor
     start: Tensor
-    target: Tensor
-    decoder_place: Tensor
-    decoder_targets: Tensor | None
-    decoder_sources: list[Tensor | None] | None = None
+    read: Tensor
+    made: Tensor
+    made_at: list[tuple[int, int, int]]
+    previous: Tensor
+    decoder: DecoderTargets | None = None
 
 
 class SampleList:
@@ -74,99 +113,47 @@ class SampleList:
 
 @dataclass
 class Batch:
-    """A batch for :class:`anyloom.AnyToAnyModel`.
+    """A batch for :class:`anyloom.network.network.Network`.
 
     Args:
         ids: ``(B, S)``, right-padded.
-        labels: ``(B, S)``.
-        attention_mask: ``(B, S)``, 1 for real positions.
+        position_ids: ``(B, S)``, starting at 0 in every sample.
+        segments: Sample of each position in its row ``(B, S)``, numbered from 1; 0 for padding.
+        label_at: Rows and positions ``(C, 2)`` whose scores are compared with labels.
+        labels: ``(C,)``.
         media: By modality.
         samples: The samples it was made from.
+        cut: Turns that were left out of them.
     """
 
     ids: Tensor
+    position_ids: Tensor
+    segments: Tensor
+    label_at: Tensor
     labels: Tensor
-    attention_mask: Tensor
     media: dict[str, MediaBatch] = field(default_factory=dict)
     samples: SampleList = field(default_factory=SampleList)
+    cut: int = 0
+
+    def to(self, device: torch.device | str, non_blocking: bool = False) -> Self:
+        """The batch with all tensors on a device."""
+        return _moved(self, device, non_blocking)
+
+    def counts(self) -> dict[str, int]:
+        """How many things each term of the loss is a sum over, by the term's name."""
+        found = {"text": len(self.labels)}
+        for name, media in self.media.items():
+            found[f"feature/{name}"] = len(media.made)
+            found[f"diffusion/{name}"] = 0 if media.decoder is None else len(media.decoder.place)
+        return found
 
 
-class Collator:
-    """Makes batches. Runs in data workers: holds the tokenizer and preprocessing, not the model's weights.
-
-    Args:
-        interleaver: Conversation -> sequence.
-        encode: Encoder preprocessing by modality.
-        decode: Decoder preprocessing by modality; empty when no diffusion loss is wanted.
-        decode_limit: At most so many decoder targets per modality and batch (the loss is costly); None for all.
-        edits: Modalities whose decoders use sources.
-        cache: Features that need no encoding again. Only a loader in the model's own process sees it fill.
-    """
-
-    def __init__(
-        self,
-        interleaver: Interleaver,
-        encode: Mapping[str, Preprocess],
-        decode: Mapping[str, Preprocess] | None = None,
-        *,
-        decode_limit: int | None = None,
-        edits: Collection[str] = (),
-        cache: FeatureCache | None = None,
-    ) -> None:
-        self.interleaver, self.encode, self.decode = interleaver, dict(encode), dict(decode or {})
-        self.decode_limit, self.edits, self.cache = decode_limit, frozenset(edits), cache
-
-    def __call__(self, samples: Sequence[Sample]) -> Batch:
-        """Make a batch of samples."""
-        batch = self.join([self.interleaver(s.conversation) for s in samples])
-        batch.samples = SampleList(samples)
-        return batch
-
-    def length(self, sample: Sample) -> int:
-        """Positions a sample takes, for length buckets."""
-        return len(self.interleaver(sample.conversation).ids)
-
-    def join(self, sequences: Sequence[Interleaved]) -> Batch:
-        """Pad sequences on the right and gather their media."""
-        size, length = len(sequences), max(len(s.ids) for s in sequences)
-        ids = torch.full((size, length), self.interleaver.tokenizer.pad_id)
-        labels = torch.full((size, length), IGNORE)
-        mask = torch.zeros((size, length), dtype=torch.long)
-        for row, sequence in enumerate(sequences):
-            ids[row, : len(sequence.ids)] = sequence.ids
-            labels[row, : len(sequence.ids)] = sequence.labels
-            mask[row, : len(sequence.ids)] = 1
-        modalities = {run.media.modality for s in sequences for run in s.runs}
-        return Batch(ids, labels, mask, {m: self._media(m, sequences) for m in sorted(modalities)})
-
-    def _media(self, modality: str, sequences: Sequence[Interleaved]) -> MediaBatch:
-        places = [(row, run) for row, s in enumerate(sequences) for run in s.runs if run.media.modality == modality]
-        distinct: dict[str | int, int] = {}
-        slots = [distinct.setdefault(run.media.key or id(run.media), len(distinct)) for _, run in places]
-        media = dict(zip(slots, (run.media for _, run in places)))
-        keys = [media[u].key for u in range(len(distinct))]
-        fresh = [u for u, key in enumerate(keys) if self.cache is None or not self.cache.has(modality, key)]
-        targets = self._decoded_places(modality, [run for _, run in places])
-        before = [n - 1 if n and places[n - 1][0] == places[n][0] else None for n in targets]
-        wanted = {*targets, *(n for n in before if n is not None and modality in self.edits)}
-        decoded = {u: self.decode[modality](media[u]) for u in sorted({slots[n] for n in wanted})}
-        sources = [None if n is None else decoded[slots[n]] for n in before] if modality in self.edits else None
-        return MediaBatch(
-            keys=keys,
-            fresh=torch.tensor(fresh, dtype=torch.long),
-            inputs=torch.stack([self.encode[modality](media[u]) for u in fresh]) if fresh else None,
-            slot=torch.tensor(slots),
-            row=torch.tensor([row for row, _ in places]),
-            message=torch.tensor([run.message for _, run in places]),
-            start=torch.tensor([run.start for _, run in places]),
-            target=torch.tensor([run.target for _, run in places]),
-            decoder_place=torch.tensor(targets, dtype=torch.long),
-            decoder_targets=torch.stack([decoded[slots[n]] for n in targets]) if targets else None,
-            decoder_sources=sources,
-        )
-
-    def _decoded_places(self, modality: str, runs: Sequence[Run]) -> list[int]:
-        """Places that get a diffusion loss, evenly spread where there are more than the limit."""
-        targets = [n for n, run in enumerate(runs) if run.target] if modality in self.decode else []
-        stride = 1 if self.decode_limit is None or not targets else -(-len(targets) // self.decode_limit)
-        return targets[::stride]
+def _moved(value: Any, device: torch.device | str, non_blocking: bool) -> Any:
+    """Tensors moved; dataclasses and dictionaries walked; everything else as it is."""
+    if isinstance(value, Tensor):
+        return value.to(device, non_blocking=non_blocking)
+    if isinstance(value, dict):
+        return {key: _moved(item, device, non_blocking) for key, item in value.items()}
+    if is_dataclass(value) and not isinstance(value, type):
+        return replace(value, **{f.name: _moved(getattr(value, f.name), device, non_blocking) for f in fields(value)})
+    return value

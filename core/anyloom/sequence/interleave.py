@@ -1,35 +1,50 @@
-"""Conversation -> token ids with runs of feature steps.
+"""Conversation -> token ids with runs of positions for media.
 
-A media item takes ``begin tag, n feature steps, end tag`` of the sequence. Feature steps have a placeholder id; their
-embeddings come from the input projector. Labels stand where text is to be predicted: the text of assistant
-messages, the begin tags in them, and their closing token; never at feature steps or end tags, which are forced.
+A media item takes ``begin tag, n positions, end tag`` of the sequence. The positions hold a placeholder id; their
+embeddings come from the modality's representation. Labels stand where text is to be predicted: the text of assistant
+messages, the begin tags in them, and their closing token; never at the positions of media or at end tags, which are
+forced.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Literal
 
 import torch
 from torch import Tensor
 
-from anyloom.conversation.segments import Conversation, Media, Text
-from anyloom.errors import ConversationError
+from anyloom.conversation.segments import Conversation, Media, Message, Text
+from anyloom.errors import ConversationError, TooLongError
 from anyloom.interfaces.llm import Tokenizer
 
-__all__ = ["IGNORE", "Interleaved", "Interleaver", "Run", "Tags"]
+__all__ = ["IGNORE", "Interleaved", "Interleaver", "ReferenceRule", "Run", "Tags", "turns"]
 
 IGNORE = -100
 """Label of positions that carry no token loss."""
 
+ReferenceRule = Literal["named", "last"]
+"""Which medium an answer edits: the one that the data names, or else the last one of its modality."""
+
 
 @dataclass(frozen=True)
 class Tags:
-    """Ids of one modality's tags and the number of feature steps between them."""
+    """One modality's tags.
+
+    Args:
+        begin: Id of the begin tag.
+        end: Id of the end tag.
+        read: Positions of a medium that is read; 0 if media of this modality cannot be read.
+        made: Positions of a medium that is to be produced.
+        reference: How the reference of a medium that is to be produced is found.
+    """
 
     begin: int
     end: int
-    steps: int
+    read: int
+    made: int
+    reference: ReferenceRule = "named"
 
 
 @dataclass(frozen=True)
@@ -38,17 +53,19 @@ class Run:
 
     Args:
         media: The media item.
-        start: Position of its first feature step.
-        steps: Number of feature steps.
+        start: Position of its first position after the begin tag.
+        length: Number of its positions.
         target: Whether the model is to produce it (it stands in an assistant message).
         message: Number of its message in the conversation.
+        reference: Number of the run that it edits, None if there is none.
     """
 
     media: Media
     start: int
-    steps: int
+    length: int
     target: bool
     message: int
+    reference: int | None = None
 
 
 @dataclass
@@ -56,26 +73,31 @@ class Interleaved:
     """One conversation as the LLM reads it.
 
     Args:
-        ids: Token ids ``(S,)``; feature steps hold the pad id.
+        ids: Token ids ``(S,)``; positions of media hold the pad id.
         labels: Ids to predict ``(S,)``, :data:`IGNORE` elsewhere; ``labels[t]`` belongs to ``ids[t]``.
         runs: The media, by position.
+        cut: Turns that were left out because the conversation was too long.
     """
 
     ids: Tensor
     labels: Tensor
     runs: list[Run] = field(default_factory=list)
+    cut: int = 0
+
+    def __len__(self) -> int:
+        return len(self.ids)
 
 
-@dataclass
-class _Piece:
-    """Tokens that stay together; a media span is one piece."""
+def turns(messages: Sequence[Message]) -> list[range]:
+    """Number the messages of each turn: what a user says and the answers to it. System messages belong to none.
 
-    ids: list[int]
-    target: bool
-    labels: list[int]
-    media: Media | None = None
-    keep: bool = False
-    message: int = 0
+    >>> [list(turn) for turn in turns([Message(r, "") for r in ("system", "user", "assistant", "user")])]
+    [[1, 2], [3]]
+    """
+    spoken = [n for n, m in enumerate(messages) if m.role != "system"]
+    starts = [n for at, n in enumerate(spoken) if at == 0 or messages[n].role == "user"]
+    ends = [*starts[1:], len(messages)]
+    return [range(start, end) for start, end in zip(starts, ends)]
 
 
 class Interleaver:
@@ -84,8 +106,9 @@ class Interleaver:
     Args:
         tokenizer: Gives tokens and chat markup.
         tags: Tags by modality.
-        max_length: Longest sequence in tokens. Longer ones lose their oldest pieces; a media span is never split, and
-            the opening token, system messages and the last message are never cut.
+        max_length: Longest sequence in tokens. Longer ones lose whole turns (a question with its answers), the oldest
+            first; system messages and the last turn are never cut, and an answer that edits a medium of a lost turn
+            is read but not learned.
     """
 
     def __init__(self, tokenizer: Tokenizer, tags: Mapping[str, Tags], max_length: int | None = None) -> None:
@@ -99,70 +122,111 @@ class Interleaver:
             open_answer: End with the prefix of an assistant message that is still to come, for generation.
 
         Raises:
-            anyloom.errors.ConversationError: A medium's modality is not part of the model, or what must
-                stay is longer than ``max_length``.
+            anyloom.errors.ConversationError: A medium's modality is not part of the model, or cannot be read by it.
+            anyloom.errors.TooLongError: What must stay is longer than ``max_length``.
         """
-        pieces = self._pieces(conversation, open_answer)
-        return self._join(self._fit(pieces))
+        messages = list(conversation.messages)
+        lost: set[int] = set()
+        left = turns(messages)
+        while True:
+            sequence = self._sequence(messages, lost, open_answer)
+            if self.max_length is None or len(sequence) <= self.max_length:
+                return sequence
+            if len(left) < 2:
+                raise TooLongError(
+                    f"the last turn and the system message take {len(sequence)} tokens; the limit is {self.max_length}",
+                    where="max_length",
+                    fix="raise model.max_length or shorten the message",
+                )
+            # Room for the last turn is what counts, so the oldest turn goes first, as a whole: a question that has
+            # lost its answer, or half of its words, teaches nonsense.
+            lost.update(left.pop(0))
 
-    def _pieces(self, conversation: Conversation, open_answer: bool) -> list[_Piece]:
-        roles = [m.role for m in conversation.messages] + (["assistant"] if open_answer else [])
-        parts = self.tokenizer.chat_parts(roles)
-        pieces: list[_Piece] = []
-        for index, (prefix, suffix) in enumerate(parts):
-            keep = index >= len(conversation.messages) - 1 or roles[index] == "system"
-            answer = roles[index] == "assistant"
-            if prefix:
-                pieces.append(_Piece(prefix, answer, [IGNORE] * len(prefix), keep=keep or index == 0))
-            if index == len(conversation.messages):
+    def _sequence(self, messages: Sequence[Message], lost: set[int], open_answer: bool) -> Interleaved:
+        kept = [n for n in range(len(messages)) if n not in lost]
+        roles = [messages[n].role for n in kept] + (["assistant"] if open_answer else [])
+        writer = _Writer(self, messages, lost)
+        for at, (prefix, suffix) in enumerate(self.tokenizer.chat_parts(roles)):
+            writer.tokens(prefix, learned=False)
+            if at == len(kept):
                 break
-            for segment in conversation.messages[index].segments:
-                pieces += self._segment(segment, answer=answer, keep=keep, message=index)
-            if suffix:
-                pieces.append(_Piece(suffix, answer, suffix if answer else [IGNORE] * len(suffix), keep=keep))
-        return pieces
+            writer.message(kept[at])
+            writer.tokens(suffix, learned=roles[at] == "assistant" and writer.learned)
+        return writer.sequence(cut=len(turns(messages)) - len(turns([messages[n] for n in kept])))
 
-    def _segment(self, segment: Text | Media, *, answer: bool, keep: bool, message: int) -> list[_Piece]:
-        if isinstance(segment, Text):
-            ids = self.tokenizer.encode(segment.text)
-            return [_Piece([i], answer, [i if answer else IGNORE], keep=keep) for i in ids]
-        if segment.modality not in self.tags:
+
+class _Writer:
+    """Writes one sequence, piece by piece."""
+
+    def __init__(self, interleaver: Interleaver, messages: Sequence[Message], lost: set[int]) -> None:
+        self.tokenizer, self.tags, self.messages = interleaver.tokenizer, interleaver.tags, messages
+        self.ids: list[int] = []
+        self.labels: list[int] = []
+        self.runs: list[Run] = []
+        self.learned = True
+        # Numbers of media in the conversation -> runs in the sequence; media of lost turns are not among them.
+        self.run_of: dict[int, int] = {}
+        self.first_medium = [0]
+        for message in messages:
+            self.first_medium.append(self.first_medium[-1] + len(message.media))
+
+    def tokens(self, ids: Sequence[int], *, learned: bool) -> None:
+        self.ids += ids
+        self.labels += ids if learned else [IGNORE] * len(ids)
+
+    def message(self, number: int) -> None:
+        message, medium = self.messages[number], self.first_medium[number]
+        answer = message.role == "assistant"
+        self.learned = answer and all(self._refers_to_kept(m) for m in message.media)
+        for segment in message.segments:
+            if isinstance(segment, Text):
+                self.tokens(self.tokenizer.encode(segment.text), learned=self.learned)
+            else:
+                self._medium(segment, medium, number, answer)
+                medium += 1
+
+    def _refers_to_kept(self, media: Media) -> bool:
+        return media.reference is None or media.reference in self.run_of
+
+    def _medium(self, media: Media, medium: int, message: int, answer: bool) -> None:
+        tags = self._tags(media, message)
+        target = answer and self.learned
+        length = tags.made if target else tags.read
+        if not length:
             raise ConversationError(
-                f"this model does not handle the modality {segment.modality!r}",
+                f"this model makes {media.modality} but cannot read it",
+                where=f"messages[{message}]",
+                fix=f"give model.modalities.{media.modality} an encoder",
+            )
+        self.tokens([tags.begin], learned=target)
+        self.run_of[medium] = len(self.runs)
+        self.runs.append(
+            Run(media, len(self.ids), length, target, message, self._reference(media, medium, tags) if answer else None)
+        )
+        self.tokens([self.tokenizer.pad_id] * length, learned=False)
+        self.tokens([tags.end], learned=False)
+
+    def _tags(self, media: Media, message: int) -> Tags:
+        if media.modality not in self.tags:
+            raise ConversationError(
+                f"this model does not handle the modality {media.modality!r}",
                 where=f"messages[{message}]",
                 fix=f"it handles text, {', '.join(self.tags)}",
             )
-        tags = self.tags[segment.modality]
-        ids = [tags.begin, *[self.tokenizer.pad_id] * tags.steps, tags.end]
-        labels = [tags.begin if answer else IGNORE, *[IGNORE] * (tags.steps + 1)]
-        return [_Piece(ids, answer, labels, media=segment, keep=keep, message=message)]
+        return self.tags[media.modality]
 
-    def _fit(self, pieces: list[_Piece]) -> list[_Piece]:
-        length = sum(len(p.ids) for p in pieces)
-        if self.max_length is None or length <= self.max_length:
-            return pieces
-        kept = []
-        for piece in pieces:
-            if length > self.max_length and not piece.keep:
-                length -= len(piece.ids)
-            else:
-                kept.append(piece)
-        if length > self.max_length:
-            raise ConversationError(
-                f"the last message and the system's take {length} tokens; the limit is {self.max_length}",
-                where="max_length",
-                fix="raise model.max_length or shorten the message",
-            )
-        return kept
+    def _reference(self, media: Media, medium: int, tags: Tags) -> int | None:
+        if media.reference is not None:
+            if media.reference >= medium:
+                raise ConversationError(
+                    f"medium {medium} names {media.reference} as its reference, which does not stand before it",
+                    fix="name an earlier medium; they are counted from 0 through the whole conversation",
+                )
+            return self.run_of.get(media.reference)
+        if tags.reference == "named":
+            return None
+        earlier = [n for n, run in enumerate(self.runs) if run.media.modality == media.modality]
+        return earlier[-1] if earlier else None
 
-    def _join(self, pieces: list[_Piece]) -> Interleaved:
-        ids: list[int] = []
-        labels: list[int] = []
-        runs: list[Run] = []
-        for piece in pieces:
-            if piece.media is not None:
-                steps = len(piece.ids) - 2
-                runs.append(Run(piece.media, len(ids) + 1, steps, piece.target, piece.message))
-            ids += piece.ids
-            labels += piece.labels
-        return Interleaved(torch.tensor(ids), torch.tensor(labels), runs)
+    def sequence(self, cut: int) -> Interleaved:
+        return Interleaved(torch.tensor(self.ids), torch.tensor(self.labels), self.runs, cut)

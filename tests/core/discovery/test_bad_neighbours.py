@@ -89,7 +89,7 @@ def test_the_list_for_people_names_what_is_slow(neighbourhood: Path, without_han
 
 
 def test_what_a_class_prints_when_it_is_imported_stays_out_of_standard_output(install: Install, site: Path) -> None:
-    noisy = "print('loading, please wait')\nfrom anyloom.network.projector import MLPProjector as Part\n"
+    noisy = "print('loading, please wait')\nfrom anyloom.representation.projector import MLPProjector as Part\n"
     install("anyloom_noisy", component("noisy", kind="projector"), parts=noisy)
     code = "import json, anyloom; print(json.dumps(anyloom.build('projector', 'noisy', in_dim=2, out_dim=3).out_dim))"
     environment = {**os.environ, "PYTHONPATH": str(site)}

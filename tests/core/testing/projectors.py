@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 from torch import Tensor
 
-from anyloom.network.projector import MLPProjector
+from anyloom.representation.projector import MLPProjector
 
 __all__ = ["BROKEN"]
 

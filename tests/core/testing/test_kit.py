@@ -101,7 +101,7 @@ def test_pytest_is_not_needed() -> None:
     code = """
 import sys
 from anyloom.testing import ProjectorCase, check_component
-results = check_component(ProjectorCase("anyloom.network.projector.MLPProjector"))
+results = check_component(ProjectorCase("anyloom.representation.projector.MLPProjector"))
 print([r.verdict for r in results if r.verdict not in ("passed", "skipped")], "pytest" in sys.modules)
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=1800)

@@ -6,13 +6,13 @@ import pytest
 from tests.core.testing.conftest import failed
 from tests.core.testing.projectors import BROKEN
 
-from anyloom.network.projector import MLPProjector
+from anyloom.representation.projector import MLPProjector
 from anyloom.testing import ProjectorCase
 
 
 @pytest.mark.parametrize("options", [{}, {"hidden_dim": 5, "skip": True, "activation": "relu"}])
 def test_the_papers_projector_passes(options: dict[str, object]) -> None:
-    assert failed(ProjectorCase("anyloom.network.projector.MLPProjector", options=options)) == set()
+    assert failed(ProjectorCase("anyloom.representation.projector.MLPProjector", options=options)) == set()
 
 
 @pytest.mark.parametrize("cls", BROKEN, ids=lambda c: c.__name__)

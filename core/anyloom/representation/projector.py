@@ -44,8 +44,7 @@ class MLPProjector(Projector):
         )
         self.skip = nn.Linear(in_dim, out_dim, bias=False) if config.skip else None
 
-    def forward(self, x: Tensor, source: Tensor | None = None) -> Tensor:
-        """Map ``(..., in_dim)`` to ``(..., out_dim)``; ``source`` is not used."""
-        del source
+    def forward(self, x: Tensor) -> Tensor:
+        """Map ``(..., in_dim)`` to ``(..., out_dim)``."""
         y: Tensor = self.layers(x)
         return y if self.skip is None else y + self.skip(x)

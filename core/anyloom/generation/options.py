@@ -1,0 +1,101 @@
+"""How to answer: what may be made, in which order, and how tokens and media are sampled."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, NonNegativeInt, PositiveFloat
+
+from anyloom.errors import ConversationError
+
+__all__ = ["GenerationOptions", "PlannedMedium"]
+
+
+class PlannedMedium(BaseModel):
+    """One medium of a plan.
+
+    Args:
+        modality: Its modality.
+        reference: Number, among the media of the conversation, of the one it edits; None leaves it to the model's
+            rule (``model.modalities.<m>.reference``).
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    modality: str
+    reference: NonNegativeInt | None = None
+
+
+class GenerationOptions(BaseModel):
+    """How to answer.
+
+    Args:
+        media: By modality: ``force`` (the answer begins with one, in the order given), ``allow`` (the default:
+            when the model begins one) or ``forbid``. Not together with a plan.
+        plan: The segments of the answer in order: ``"text"``, or a medium as its modality or a
+            :class:`PlannedMedium`. A text segment ends where the model would end it or begin a medium.
+        max_new_tokens: Text tokens per answer, at most.
+        max_media: Media per answer, at most; a plan has its own number.
+        temperature: Of text sampling; 0 takes the likeliest token.
+        top_p: Nucleus of text sampling.
+        decode: Make media from predicted features. If False, media carry features only.
+        sampling: Options of the decoders, by modality; see each decoder's ``Sampling``.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    media: dict[str, Literal["force", "allow", "forbid"]] = Field(default_factory=dict)
+    plan: tuple[str | PlannedMedium, ...] | None = None
+    max_new_tokens: NonNegativeInt = 64
+    max_media: NonNegativeInt = 4
+    temperature: NonNegativeFloat = 0.0
+    top_p: PositiveFloat = 1.0
+    decode: bool = True
+    sampling: dict[str, dict[str, Any]] = Field(default_factory=dict)
+
+    def check(self, modalities: Iterable[str]) -> None:
+        """Refuse what a model of some modalities cannot do.
+
+        Raises:
+            anyloom.errors.ConversationError: A modality is not one of the model's, or plan and media are both given.
+        """
+        known = list(modalities)
+        planned = [_modality(item) for item in self.plan or ()]
+        for where, names in (("media", list(self.media)), ("plan", planned), ("sampling", list(self.sampling))):
+            for name in names:
+                if name not in known and not (where == "plan" and name == "text"):
+                    raise ConversationError(
+                        f"the model does not make {name!r}",
+                        where=f"generate.{where}",
+                        fix=f"it makes {', '.join(known)}",
+                    )
+        if self.plan is not None and self.media:
+            raise ConversationError(
+                "a plan already says which media come", where="generate.media", fix="give either a plan or media"
+            )
+
+    @property
+    def forced(self) -> list[PlannedMedium]:
+        """The media the answer begins with, where there is no plan."""
+        return [PlannedMedium(modality=name) for name, how in self.media.items() if how == "force"]
+
+    @property
+    def segments(self) -> list[PlannedMedium | None] | None:
+        """The plan's segments, None standing for text; None without a plan."""
+        if self.plan is None:
+            return None
+        return [None if item == "text" else _planned(item) for item in self.plan]
+
+
+def _modality(item: str | PlannedMedium) -> str:
+    return item if isinstance(item, str) else item.modality
+
+
+def _planned(item: str | PlannedMedium) -> PlannedMedium:
+    return PlannedMedium(modality=item) if isinstance(item, str) else item
+
+
+def sampling_of(options: Mapping[str, Mapping[str, Any]], modality: str) -> dict[str, Any]:
+    """The decoder options of a modality."""
+    return dict(options.get(modality, {}))

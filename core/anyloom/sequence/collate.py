@@ -1,0 +1,248 @@
+"""Samples -> one batch. Runs in data workers: holds the tokenizer and preprocessing, not the model's weights."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from anyloom.conversation.segments import Media
+from anyloom.features.cache import FeatureCache
+from anyloom.interfaces.dataset import Sample
+from anyloom.interfaces.feature_space import FeatureSpace
+from anyloom.sequence.batch import Batch, DecoderTargets, EncoderInputs, MediaBatch, SampleList
+from anyloom.sequence.interleave import IGNORE, Interleaved, Interleaver, Run
+from anyloom.sequence.seeds import sample_name, seed_of
+
+__all__ = ["Collator", "EncodeStep", "ModalitySteps"]
+
+Preprocess = Callable[[Media], Tensor]
+
+
+@dataclass(frozen=True)
+class EncodeStep:
+    """How media are prepared for one encoder.
+
+    Args:
+        preprocess: The encoder's.
+        space: Of its features: media that come with features of this space are not prepared.
+        table: Name of the features in a cache.
+    """
+
+    preprocess: Preprocess
+    space: FeatureSpace
+    table: str
+
+
+@dataclass(frozen=True)
+class ModalitySteps:
+    """How media of one modality are prepared.
+
+    Args:
+        given: For the encoder whose features are read; None without one.
+        wanted: For the encoder whose features are predicted, where it is another.
+        decode: Decoder preprocessing; None when no diffusion loss is wanted.
+        edits: Whether the decoder uses references.
+    """
+
+    given: EncodeStep | None
+    wanted: EncodeStep | None = None
+    decode: Preprocess | None = None
+    edits: bool = False
+
+
+@dataclass(frozen=True)
+class _Place:
+    """One medium where it stands."""
+
+    row: int
+    sample: int
+    offset: int
+    number: int
+    run: Run
+
+
+class Collator:
+    """Makes batches.
+
+    Args:
+        interleaver: Conversation -> sequence.
+        steps: Preprocessing by modality.
+        decode_limit: At most so many decoder targets per modality and batch (the loss is costly); None for all.
+        cache: Features that need no encoding again. Only a loader in the model's own process sees it fill.
+        seed: Of the run, for what has a seed of its own.
+    """
+
+    def __init__(
+        self,
+        interleaver: Interleaver,
+        steps: Mapping[str, ModalitySteps],
+        *,
+        decode_limit: int | None = None,
+        cache: FeatureCache | None = None,
+        seed: int = 0,
+    ) -> None:
+        self.interleaver, self.steps = interleaver, dict(steps)
+        self.decode_limit, self.cache, self.seed = decode_limit, cache, seed
+
+    def __call__(self, samples: Sequence[Sample]) -> Batch:
+        """Make a batch with one sample a row."""
+        return self.pack([[sample] for sample in samples])
+
+    def pack(self, rows: Sequence[Sequence[Sample]]) -> Batch:
+        """Make a batch with several samples a row, none of which reads another."""
+        samples = [sample for row in rows for sample in row]
+        batch = self.join([[self.interleaver(s.conversation) for s in row] for row in rows], samples)
+        batch.samples = SampleList(samples)
+        return batch
+
+    def length(self, sample: Sample) -> int:
+        """Positions a sample takes, for length buckets and packing."""
+        return len(self.interleaver(sample.conversation))
+
+    def join(self, rows: Sequence[Sequence[Interleaved]], samples: Sequence[Sample] = ()) -> Batch:
+        """Put sequences into padded rows and gather their media.
+
+        Args:
+            rows: Sequences of each row.
+            samples: Their samples, in the same order, for seeds.
+        """
+        length = max(sum(len(s) for s in row) for row in rows)
+        ids = torch.full((len(rows), length), self.interleaver.tokenizer.pad_id)
+        position_ids = torch.zeros((len(rows), length), dtype=torch.long)
+        segments = torch.zeros((len(rows), length), dtype=torch.long)
+        labels = torch.full((len(rows), length), IGNORE)
+        places: list[_Place] = []
+        sample = 0
+        for row, sequences in enumerate(rows):
+            offset = 0
+            for number, sequence in enumerate(sequences, 1):
+                span = slice(offset, offset + len(sequence))
+                ids[row, span], labels[row, span] = sequence.ids, sequence.labels
+                labels[row, offset] = IGNORE  # nothing stands before a sample's first token to predict it from
+                position_ids[row, span] = torch.arange(len(sequence))
+                segments[row, span] = number
+                places += [_Place(row, sample, offset, n, run) for n, run in enumerate(sequence.runs)]
+                offset, sample = offset + len(sequence), sample + 1
+        # The label of position t is compared with the scores at t - 1; an offset of 0 is never labelled.
+        at = labels.ne(IGNORE).nonzero()
+        batch = Batch(ids, position_ids, segments, at - torch.tensor([[0, 1]]), labels[at[:, 0], at[:, 1]])
+        for name in sorted({p.run.media.modality for p in places}):
+            batch.media[name] = self._media(name, places, samples)
+        batch.cut = sum(s.cut for row in rows for s in row)
+        return batch
+
+    def _media(self, modality: str, everything: Sequence[_Place], samples: Sequence[Sample]) -> MediaBatch:
+        places = [p for p in everything if p.run.media.modality == modality]
+        steps = self.steps[modality]
+        media = [p.run.media for p in places]
+        target = [p.run.target for p in places]
+        same_sample = [n > 0 and places[n - 1].sample == p.sample for n, p in enumerate(places)]
+        return MediaBatch(
+            given=None if steps.given is None else self._inputs(steps.given, media, [True] * len(media)),
+            wanted=None if steps.wanted is None else self._inputs(steps.wanted, media, target),
+            row=_numbers(p.row for p in places),
+            sample=_numbers(p.sample for p in places),
+            message=_numbers(p.run.message for p in places),
+            start=_numbers(p.offset + p.run.start for p in places),
+            read=_numbers(n for n, t in enumerate(target) if not t),
+            made=_numbers(n for n, t in enumerate(target) if t),
+            made_at=_numbered([(p.sample, p.run.message) for p in places if p.run.target]),
+            previous=_numbers(n - 1 if same else -1 for n, same in enumerate(same_sample)),
+            decoder=self._targets(steps, places, everything, samples),
+        )
+
+    def _inputs(self, step: EncodeStep, media: Sequence[Media], used: Sequence[bool]) -> EncoderInputs:
+        """Distinct media, prepared unless their features are known; places that are not used take any slot."""
+        distinct: dict[str | int, int] = {}
+        items: list[Media] = []
+        slots: list[int] = []
+        for medium, wanted in zip(media, used):
+            if not wanted:
+                slots.append(0)
+                continue
+            slot = distinct.setdefault(_identity(medium), len(items))
+            if slot == len(items):
+                items.append(medium)
+            slots.append(slot)
+        known = [u for u, m in enumerate(items) if _comes_with_features(m, step.space)]
+        cached = {u for u, m in enumerate(items) if self.cache is not None and self.cache.has(step.table, m.key)}
+        fresh = [u for u in range(len(items)) if u not in cached and u not in known]
+        features = [items[u].features for u in known]
+        return EncoderInputs(
+            keys=[m.key for m in items],
+            fresh=_numbers(fresh),
+            inputs=torch.stack([step.preprocess(items[u]) for u in fresh]) if fresh else None,
+            known=_numbers(known),
+            features=torch.stack([f for f in features if f is not None]) if features else None,
+            slot=_numbers(slots),
+        )
+
+    def _targets(
+        self, steps: ModalitySteps, places: Sequence[_Place], everything: Sequence[_Place], samples: Sequence[Sample]
+    ) -> DecoderTargets | None:
+        made = [n for n, p in enumerate(places) if p.run.target]
+        if steps.decode is None or not made:
+            return None
+        names = [sample_name(samples[places[n].sample]) if samples else "" for n in made]
+        seeds = [seed_of(self.seed, name, places[n].number) for n, name in zip(made, names)]
+        chosen = list(range(len(made)))
+        if self.decode_limit is not None and len(made) > self.decode_limit:
+            # Any target of the batch may be drawn, the same ones for the same samples.
+            chosen = sorted(random.Random(seeds[0]).sample(chosen, self.decode_limit))
+        targets, seeds = [made[k] for k in chosen], [seeds[k] for k in chosen]
+        media_at = {(p.sample, p.number): p.run.media for p in everything}
+        references = [_reference(places[n], media_at) if steps.edits else None for n in targets]
+        prepared: dict[str | int, Tensor] = {}
+        for medium in [*(places[n].run.media for n in targets), *(r for r in references if r is not None)]:
+            if _identity(medium) not in prepared:
+                prepared[_identity(medium)] = steps.decode(medium)
+        stack = torch.stack([prepared[_identity(places[n].run.media)] for n in targets])
+        exists = [r is not None for r in references]
+        beside = [torch.zeros_like(stack[0]) if r is None else prepared[_identity(r)] for r in references]
+        return DecoderTargets(
+            place=_numbers(chosen),
+            places=chosen,
+            targets=stack,
+            references=torch.stack(beside) if any(exists) else None,
+            has_reference=torch.tensor(exists) if any(exists) else None,
+            seeds=seeds,
+        )
+
+
+def _numbered(groups: Sequence[tuple[int, int]]) -> list[tuple[int, int, int]]:
+    """Number the members of equal groups in their order."""
+    seen = Counter[tuple[int, int]]()
+    numbered: list[tuple[int, int, int]] = []
+    for group in groups:
+        numbered.append((*group, seen[group]))
+        seen[group] += 1
+    return numbered
+
+
+def _numbers(values: object) -> Tensor:
+    return torch.tensor(list(values), dtype=torch.long)  # type: ignore[call-overload]
+
+
+def _identity(media: Media) -> str | int:
+    """Equal for media of equal content, as far as that is known."""
+    return media.key or id(media)
+
+
+def _comes_with_features(media: Media, space: FeatureSpace) -> bool:
+    """Whether a medium's own features can be read in place of the medium."""
+    if media.features is None or media.space != space.name:
+        return False
+    return tuple(media.features.shape) == (space.tokens, space.dim)
+
+
+def _reference(place: _Place, media_at: Mapping[tuple[int, int], Media]) -> Media | None:
+    """The medium that a medium edits, if it is of the same modality: a decoder reads no other."""
+    if place.run.reference is None:
+        return None
+    medium = media_at[place.sample, place.run.reference]
+    return medium if medium.modality == place.run.media.modality else None
