@@ -9,13 +9,17 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from anyloom.errors import ConfigError
-from anyloom.interfaces import LLM, LLMOutput
+from anyloom.interfaces import LLM, LLMInputs, LLMOutput
 from anyloom_llama.adapters import inject
+from anyloom_llama.cache import LayerCache, join
 from anyloom_llama.config import CausalLMConfig
 from anyloom_llama.four_bit import leave_base_out, refuse_cpu, stored_bytes
 from anyloom_llama.loading import build, may_be_missing, read_config, read_tokenizer, read_weights
+from anyloom_llama.packing import packed_positions, readable
+from anyloom_llama.probe import behaviour
 from anyloom_llama.tokenizer import ChatTokenizer
 
 __all__ = ["CausalLM"]
@@ -34,10 +38,13 @@ class CausalLM(LLM):
         super().__init__(config)
         self._tokenizer = None if may_be_missing(config) and config.tokenizer is None else read_tokenizer(config)
         architecture = read_config(config, None if self._tokenizer is None else self._tokenizer.size)
+        found = behaviour(architecture)
         with torch.device("meta") if config.weights is not None else contextlib.nullcontext():
             self.lm = build(config, architecture)
-        self.vocab_size: int = architecture.vocab_size
-        self.hidden_size: int = architecture.hidden_size
+        self._scores, self._packs, self._needs_gpu = found.scores, found.packs, config.load_in_4bit
+        # Not those of the config: OPT may have narrower embeddings than layers, and tables are padded.
+        self.vocab_size, self.hidden_size = self.lm.get_input_embeddings().weight.shape
+        self.max_positions: int | None = getattr(architecture, "max_position_embeddings", None)
         if self._tokenizer is not None and self._tokenizer.size > self.vocab_size:
             raise ConfigError(
                 f"the tokenizer has {self._tokenizer.size} entries, the model only {self.vocab_size} rows",
@@ -99,7 +106,7 @@ class CausalLM(LLM):
         self._set_trainable()
         if self.config.load_in_4bit:
             leave_base_out(self.lm)
-        self._init_rows()
+        self._draw_rows()
 
     def weight_files(self) -> list[Path]:
         """The checkpoint folder."""
@@ -112,55 +119,75 @@ class CausalLM(LLM):
         return {"weights": None, "architecture": architecture, "tokenizer": f"@/{name}"}
 
     def add_tokens(self, tokens: Sequence[str]) -> list[int]:
-        """Give each token a row of its own, started at the mean of the old ones."""
-        first = self.vocab_size + len(self.new_input_rows)
-        shape = (len(self.new_input_rows) + len(tokens), self.hidden_size)
-        self.new_input_rows = nn.Parameter(torch.empty(shape))
-        self.new_output_rows = nn.Parameter(torch.empty(shape))
-        self._init_rows()
-        return list(range(first, first + len(tokens)))
-
-    def _table(self) -> Tensor:
-        table: Tensor = self.lm.get_input_embeddings().weight
-        return table
+        """Give each token a row of its own, drawn around the mean of the old ones."""
+        known = len(self.new_input_rows)
+        new = torch.empty(len(tokens), self.hidden_size)
+        self.new_input_rows = nn.Parameter(torch.cat([self.new_input_rows.data, new]))
+        self.new_output_rows = nn.Parameter(torch.cat([self.new_output_rows.data, new]))
+        self._draw_rows(known)
+        return list(range(self.vocab_size + known, self.vocab_size + known + len(tokens)))
 
     @torch.no_grad()
-    def _init_rows(self) -> None:
-        head = self.lm.get_output_embeddings().weight
-        for rows, old in ((self.new_input_rows, self._table()), (self.new_output_rows, head)):
-            if rows.numel() and not (rows.is_meta or old.is_meta):
+    def _draw_rows(self, first: int = 0) -> None:
+        table, head = self.lm.get_input_embeddings().weight, self.lm.get_output_embeddings().weight
+        for rows, old in ((self.new_input_rows, table), (self.new_output_rows, head)):
+            if len(rows) > first and not (rows.is_meta or old.is_meta):
                 mean, std = old.float().mean(0).to(rows.device), old.float().std().to(rows.device)
-                rows.copy_(mean + std * torch.randn_like(rows))
+                rows[first:] = mean + std * torch.randn_like(rows[first:])
 
-    def embed(self, ids: Tensor) -> Tensor:
-        """Embeddings of old and added tokens."""
-        old = self.lm.get_input_embeddings()(ids.clamp_max(self.vocab_size - 1))
-        added = ids >= self.vocab_size
-        if not bool(added.any()):
-            return old
-        return old.masked_scatter(added[..., None], self.new_input_rows[ids[added] - self.vocab_size].to(old.dtype))
+    def forward(self, x: LLMInputs) -> LLMOutput:
+        """One causal pass.
 
-    def forward(
-        self,
-        embeddings: Tensor,
-        attention_mask: Tensor,
-        position_ids: Tensor,
-        cache: Any = None,
-        use_cache: bool = False,
-    ) -> LLMOutput:
-        """One pass through the transformer without its head."""
-        if self.config.load_in_4bit:
-            refuse_cpu(embeddings.device.type)
+        Raises:
+            anyloom.errors.ConfigError: 4-bit weights are used on a CPU, or samples are packed into one row where the
+                architecture cannot keep them apart.
+        """
+        if self._needs_gpu:
+            refuse_cpu(x.ids.device.type)
+        cache = x.cache if x.cache is not None else LayerCache() if x.keep_cache else None
         output = self.lm.base_model(
-            inputs_embeds=embeddings,
-            attention_mask=attention_mask,
-            position_ids=position_ids,
-            past_key_values=cache,
-            use_cache=use_cache,
+            inputs_embeds=self._embed(x),
+            use_cache=cache is not None,
+            past_key_values=None if cache is None else cache.layers,
+            **self._places(x, cached=cache is not None),
         )
-        return LLMOutput(output.last_hidden_state, output.past_key_values if use_cache else None)
+        hidden = output.last_hidden_state
+        logits = None if x.logits_at is None else self._logits(hidden[x.logits_at[:, 0], x.logits_at[:, 1]])
+        return LLMOutput(hidden, logits, cache)
 
-    def logits(self, hidden: Tensor) -> Tensor:
-        """Scores over vocabulary and added tokens."""
+    def _embed(self, x: LLMInputs) -> Tensor:
+        """Embeddings ``(B, S, H)``: old rows, added rows, and placed vectors in place of either."""
+        table = self.lm.get_input_embeddings()
+        embedded: Tensor = table(x.ids.clamp_max(self.vocab_size - 1))
+        if len(self.new_input_rows):
+            added = F.embedding((x.ids - self.vocab_size).clamp_min(0), self.new_input_rows).to(embedded.dtype)
+            added = added * getattr(table, "embed_scale", 1.0)  # Gemma multiplies what its table gives
+            embedded = torch.where((x.ids >= self.vocab_size)[..., None], added.to(embedded.dtype), embedded)
+        if x.vectors is None:
+            return embedded
+        return embedded.index_put((x.rows, x.positions), x.vectors.to(embedded.dtype))
+
+    def _places(self, x: LLMInputs, *, cached: bool) -> dict[str, Tensor]:
+        """What tells the model which positions read which."""
+        if cached:
+            return {"attention_mask": readable(x.segments), "position_ids": x.position_ids}
+        if self._packs:
+            return {"position_ids": packed_positions(x.position_ids, x.segments, self.max_positions)}
+        if int(x.segments.max()) > 1:
+            raise ConfigError(
+                f"{self.lm.config.model_type!r} cannot keep samples in one row apart",
+                where="data",
+                fix="switch packing off, or use another architecture",
+            )
+        return {"attention_mask": readable(x.segments), "position_ids": x.position_ids}
+
+    def _logits(self, hidden: Tensor) -> Tensor:
+        """Scores ``(K, V)`` of hidden states ``(K, H)``, as the model's own forward makes them."""
         old = self.lm.get_output_embeddings()(hidden)
-        return torch.cat([old, nn.functional.linear(hidden, self.new_output_rows.to(hidden.dtype))], -1)
+        if len(self.new_output_rows):
+            old = torch.cat([old, F.linear(hidden, self.new_output_rows.to(hidden.dtype))], -1)
+        return self._scores(old)
+
+    def join(self, caches: Sequence[LayerCache]) -> LayerCache:  # type: ignore[override]
+        """One cache with the rows of several, shorter ones padded with zeros on the left."""
+        return join(caches)

@@ -1,0 +1,199 @@
+"""What an architecture of transformers does, found out once on a small model of it.
+
+The family's own code runs with the checkpoint's options, but few and narrow layers. So what is learned does not depend
+on weights, devices or sharding, and costs milliseconds. An architecture that does not behave as a causal language model
+of embeddings is refused by name.
+"""
+
+from __future__ import annotations
+
+import copy
+import functools
+import json
+import warnings
+from dataclasses import dataclass
+from itertools import product
+from typing import Any, Final
+
+import torch
+from torch import Tensor, nn
+from transformers import AutoModelForCausalLM, PretrainedConfig
+
+from anyloom.errors import ConfigError
+from anyloom_llama.cache import LayerCache
+from anyloom_llama.packing import packed_positions, readable
+from anyloom_llama.scores import Scores
+
+__all__ = ["Behaviour", "behaviour"]
+
+_SMALL: Final = {
+    "vocab_size": 24,
+    "hidden_size": 32,
+    "intermediate_size": 32,
+    "moe_intermediate_size": 16,
+    "shared_expert_intermediate_size": 16,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "head_dim": 8,
+}
+"""Sizes that bear on cost alone; options that are not there stay away."""
+
+_LENGTH: Final = 7
+
+
+@dataclass(frozen=True)
+class Behaviour:
+    """What was found.
+
+    Args:
+        scores: What its forward makes of its output layer's results.
+        packs: Whether it keeps samples in one row apart.
+    """
+
+    scores: Scores
+    packs: bool
+
+
+def behaviour(architecture: PretrainedConfig) -> Behaviour:
+    """What a model of this architecture does.
+
+    Raises:
+        anyloom.errors.ConfigError: It is no causal language model that reads embeddings, and why.
+    """
+    options = architecture.to_diff_dict()
+    key = json.dumps({**options, "model_type": architecture.model_type}, sort_keys=True, default=str)
+    found = _found(key, _Held(architecture))
+    if isinstance(found, str):
+        raise ConfigError(
+            f"{architecture.model_type!r} cannot be used here: {found}",
+            where="architecture.model_type",
+            fix="use a decoder-only language model, such as llama, qwen3, gemma3, gpt2 or mistral",
+        )
+    return found
+
+
+class _Held:
+    """Carries a config past the cache, whose key says what it holds."""
+
+    def __init__(self, architecture: PretrainedConfig) -> None:
+        self.architecture = architecture
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Held)
+
+    def __hash__(self) -> int:
+        return 0
+
+
+@functools.lru_cache(maxsize=64)
+def _found(key: str, held: _Held) -> Behaviour | str:
+    try:
+        with torch.random.fork_rng(devices=[]), torch.device("cpu"), torch.no_grad(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return _look(_model(held.architecture))
+    except Exception as error:
+        return f"it does not run on embeddings ({type(error).__name__}: {_line(error)})"
+
+
+def _model(architecture: PretrainedConfig) -> Any:
+    """A small model of the architecture whose scores are large enough to show a cap."""
+    small = copy.deepcopy(architecture)
+    for name, size in _SMALL.items():
+        if isinstance(getattr(small, name, None), int):
+            setattr(small, name, size)
+    for name in ("layer_types", "mlp_layer_types"):
+        if getattr(small, name, None):
+            setattr(small, name, _some_of_each(getattr(small, name), _SMALL["num_hidden_layers"]))
+    for name in ("pad_token_id", "bos_token_id", "eos_token_id"):
+        setattr(small, name, None)
+    torch.manual_seed(0)
+    model = AutoModelForCausalLM.from_config(small, attn_implementation="eager", dtype=torch.float32).eval()
+    for parameter in model.parameters():
+        if parameter.ndim > 1:
+            nn.init.normal_(parameter, std=0.3)
+    return model
+
+
+def _some_of_each(kinds: list[str], count: int) -> list[str]:
+    """As many layers, of as many kinds as there is room for."""
+    return [*dict.fromkeys(kinds), *kinds][:count]
+
+
+def _line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or ["no reason given"])[0][:200]
+
+
+def _look(model: Any) -> Behaviour | str:
+    table, head = model.get_input_embeddings(), model.get_output_embeddings()
+    if table is None or head is None:
+        return "it has no table of tokens or no output layer"
+    ids = torch.randint(0, table.weight.shape[0], (2, _LENGTH))
+    scale = getattr(table, "embed_scale", 1.0)
+    if not _close(table(ids), table.weight[ids] * scale):
+        return "its embeddings are not rows of a table"
+    x, positions = table(ids), torch.arange(_LENGTH).expand(2, -1)
+    hidden = _hidden(model, x, positions)
+    scores = _scores(model, head(hidden), model(input_ids=ids, position_ids=positions).logits)
+    if scores is None:
+        return "its scores are not its output layer's, scaled or capped"
+    changed = x.clone()
+    changed[:, -1] = x[:, -1].flip(-1)
+    if not _close(_hidden(model, changed, positions)[:, :-1], hidden[:, :-1]):
+        return "it is not causal: its positions read what comes after them"
+    if not _close(_cached(model, x, positions), hidden):
+        return "a cache changes what it computes"
+    return Behaviour(scores, _packs(model, x))
+
+
+def _hidden(model: Any, x: Tensor, positions: Tensor, **more: Any) -> Tensor:
+    output = model.base_model(inputs_embeds=x, position_ids=positions, **{"use_cache": False, **more})
+    hidden: Tensor = output.last_hidden_state
+    return hidden
+
+
+def _cached(model: Any, x: Tensor, positions: Tensor) -> Tensor:
+    """Hidden states of two calls, the second with the first's cache."""
+    cache, cut, mask = LayerCache(), _LENGTH // 2, torch.ones(2, _LENGTH, dtype=torch.long)
+    parts = [
+        _hidden(
+            model,
+            x[:, part],
+            positions[:, part],
+            attention_mask=mask[:, : part.stop],
+            past_key_values=cache.layers,
+            use_cache=True,
+        )
+        for part in (slice(0, cut), slice(cut, _LENGTH))
+    ]
+    return torch.cat(parts, 1) if cache.length == _LENGTH else torch.zeros_like(x)
+
+
+def _scores(model: Any, found: Tensor, own: Tensor) -> Scores | None:
+    """The scale and cap that turn the output layer's results into the model's own scores."""
+    config = model.config
+    factors = [
+        getattr(config, n, None) for n in ("logit_scale", "logits_scaling", "lm_head_multiplier", "output_multiplier")
+    ]
+    scales = [1.0, *[s for f in factors if isinstance(f, int | float) and f for s in (float(f), 1.0 / f)]]
+    caps = [None, getattr(config, "final_logit_softcapping", None)]
+    for scale, cap in product(scales, caps):
+        if _close(Scores(scale, cap)(found), own):
+            return Scores(scale, cap)
+    return None
+
+
+def _packs(model: Any, x: Tensor) -> bool:
+    """Whether two samples in one row, and padding behind them, give what they give alone."""
+    first, second = x[:1], x[1:, :4]
+    lengths = [first.shape[1], second.shape[1]]
+    segments = torch.tensor([[1] * lengths[0] + [2] * lengths[1] + [0, 0]])
+    positions = torch.cat([*map(torch.arange, lengths), torch.zeros(2, dtype=torch.long)])[None]
+    row = torch.cat([first, second, first[:, :2]], 1)
+    packed = _hidden(model, row, packed_positions(positions, segments, None))
+    alone = [_hidden(model, part, torch.arange(part.shape[1])[None]) for part in (first, second)]
+    return _close(packed[:, : sum(lengths)], torch.cat(alone, 1))
+
+
+def _close(first: Tensor, second: Tensor) -> bool:
+    return first.shape == second.shape and torch.allclose(first, second, atol=1e-4, rtol=1e-4)
