@@ -18,6 +18,20 @@ def anyloom_components() -> list[ComponentSpec]:
             summary="Linear, activation, norm, Linear (paper section 3.1), with an optional linear skip",
         ),
         ComponentSpec(
+            kind="representation",
+            name="autoregressive",
+            target="anyloom.representation.autoregressive:Autoregressive",
+            licence="Apache-2.0",
+            summary="Features are predicted one after another, each fed back (paper section 3.2)",
+        ),
+        ComponentSpec(
+            kind="representation",
+            name="parallel",
+            target="anyloom.representation.parallel:Parallel",
+            licence="Apache-2.0",
+            summary="All features of a medium are predicted at once, from its begin tag",
+        ),
+        ComponentSpec(
             kind="dataset",
             name="conversations",
             target="anyloom.data.conversations:ConversationFiles",

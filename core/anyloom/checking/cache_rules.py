@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from anyloom.errors import ConfigError
-from anyloom.network.assembly import Parts
+from anyloom.network.parts import Parts
 
 __all__ = ["frozen_problems", "worker_problems"]
 

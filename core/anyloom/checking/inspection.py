@@ -8,15 +8,16 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
 
 from anyloom.discovery import get_registry
 from anyloom.errors import AnyloomError
 from anyloom.interfaces.component import NeuralComponent
 from anyloom.interfaces.feature_space import FeatureSpace
 from anyloom.model.model import AnyToAnyModel
-from anyloom.network.assembly import Parts, assemble_partly, feature_spaces, keyed
+from anyloom.network.assembly import assemble_partly, keyed
 from anyloom.network.config import ModelConfig
+from anyloom.network.parts import Part
+from anyloom.network.spaces import feature_spaces
 from anyloom.options import split_name
 
 __all__ = ["MemoryEstimate", "ModelInspection", "NeededFile", "PartRecord", "files_of", "inspect_model"]
@@ -131,12 +132,9 @@ def inspect_model(config: ModelConfig) -> ModelInspection:
         except Exception as error:  # a component's method that does not work on the meta device, or a bug of it
             problems += keyed(error, "model")
     found.spaces = feature_spaces(config, parts) if not problems else {}
-    for key, part in parts.components().items():
-        assert isinstance(part, NeuralComponent)
-        options = _options(config, key)
-        found.parts.append(_record(key, part, options, fixed=_is_fixed(parts, part)))
-        found.files += files_of(part, key)
-    found.parts += [_coupler_record(f"model.couple.{key}", part) for key, part in parts.couplers.items()]
+    for part in parts.components():
+        found.parts.append(_record(part, _options(config, part.key)))
+        found.files += files_of(part.component, part.key)
     return found
 
 
@@ -150,12 +148,6 @@ def files_of(component: object, key: str) -> list[NeededFile]:
     return [NeededFile(k, path, path.exists(), bool(options.get("download"))) for k, path in paths]
 
 
-def _is_fixed(parts: Parts, part: nn.Module) -> bool:
-    """Whether the model switches off all gradients of a part; an LLM does that for itself."""
-    switched = (*parts.encoders.values(), *parts.decoders.values())
-    return any(part is p for p in switched) and bool(getattr(part, "frozen", False))
-
-
 def _options(config: ModelConfig, key: str) -> Mapping[str, Any]:
     found: Any = config
     for part in key.split(".")[1:]:
@@ -164,27 +156,19 @@ def _options(config: ModelConfig, key: str) -> Mapping[str, Any]:
     return options
 
 
-def _coupler_record(key: str, part: nn.Module) -> PartRecord:
-    """A coupler is no component: it is the framework's own and always trained."""
-    count = sum(p.numel() for p in part.parameters())
-    size = sum(p.numel() * p.element_size() for p in part.parameters())
-    return PartRecord(key, "coupler", "anyloom", "Apache-2.0", count, count, size, size)
-
-
-def _record(key: str, part: NeuralComponent, options: Mapping[str, Any], *, fixed: bool) -> PartRecord:
-    component, _ = split_name(options, where=key)
-    kinds = {"llm": "llm", "encoders": "encoder", "decoders": "decoder", "modalities": "projector"}
-    specs = [s for s in get_registry().components(kinds[key.split(".")[1]]) if s.name == component]
-    parameters = list(part.parameters())
-    trainable = [] if fixed else [p for p in parameters if p.requires_grad]
+def _record(part: Part, options: Mapping[str, Any]) -> PartRecord:
+    component, _ = split_name(options, where=part.key)
+    specs = [s for s in get_registry().components(part.kind) if s.name == component]
+    parameters = list(part.component.parameters())
+    trainable = [] if part.fixed else [p for p in parameters if p.requires_grad]
     return PartRecord(
-        key,
+        part.key,
         component,
         specs[0].package if specs else component.split(".")[0],
         specs[0].licence if specs else "",
         sum(p.numel() for p in parameters),
         sum(p.numel() for p in trainable),
-        part.stored_bytes(),
+        part.component.stored_bytes(),
         sum(p.numel() * p.element_size() for p in trainable),
-        {n: c for n, m in part.named_children() if (c := sum(p.numel() for p in m.parameters()))},
+        {n: c for n, m in part.component.named_children() if (c := sum(p.numel() for p in m.parameters()))},
     )

@@ -23,13 +23,14 @@ from anyloom.config.schema import FileSource, ProjectConfig
 from anyloom.errors import AnyloomError, ConfigError
 from anyloom.interfaces.decoder import Decoder
 from anyloom.interfaces.encoder import Encoder
-from anyloom.network.assembly import keyed, space_error
+from anyloom.network.assembly import keyed
 from anyloom.network.config import ModelConfig
+from anyloom.network.spaces import space_error
 from anyloom.options import split_name, validate
 
 __all__ = ["Findings", "look_over", "section_problems"]
 
-_NEURAL = ("encoder", "decoder", "projector", "llm")
+_NEURAL = ("encoder", "decoder", "llm")
 _OTHER = ("metric", "dataset")
 _DEFAULT_MODULE = "any-to-any"
 

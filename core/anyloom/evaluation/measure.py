@@ -9,47 +9,59 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor
 
+from anyloom.conversation.segments import Message, Text
+from anyloom.generation.options import GenerationOptions, PlannedMedium
 from anyloom.interfaces.dataset import Sample
 from anyloom.interfaces.metric import Evaluated, Metric
 from anyloom.model.model import AnyToAnyModel
+from anyloom.sequence.seeds import sample_name, seed_of
 
-__all__ = ["Means", "answer_samples", "gathered", "measure"]
+__all__ = ["Means", "answer_samples", "gathered", "measure", "planned", "update", "values"]
 
 T = TypeVar("T")
 
 
 def answer_samples(
-    model: AnyToAnyModel, samples: Sequence[Sample], *, seed: int = 0, decode: bool = False, max_new_tokens: int = 32
+    model: AnyToAnyModel,
+    samples: Sequence[Sample],
+    *,
+    seed: int = 0,
+    decode: bool | Sequence[bool] = False,
+    max_new_tokens: int = 32,
 ) -> list[Evaluated]:
-    """Answer samples, each with media of the kinds its target has and no others.
+    """Answer samples, each with the segments that its target has: text and media in the same order.
+
+    A sample's answer depends on the sample and the seed alone: not on its place, its batch-mates or who asks.
 
     Args:
         model: The model.
         samples: Their last message is the target and is not shown to the model.
-        seed: Sample i of the call gets ``seed + i``.
-        decode: Also run the decoders.
+        seed: Of the run.
+        decode: Also run the decoders, for all or for some.
         max_new_tokens: Text tokens per answer.
     """
-    answers: dict[int, Evaluated] = {}
-    groups: dict[tuple[str, ...], list[int]] = {}
-    for i, sample in enumerate(samples):
-        kinds = tuple(dict.fromkeys(m.modality for m in sample.conversation.messages[-1].media))
-        groups.setdefault(kinds, []).append(i)
-    for kinds, members in groups.items():
-        has_text = any(samples[i].conversation.messages[-1].text for i in members)
-        messages = model.generate(
-            [samples[i].conversation.prompt() for i in members],
-            media={
-                n: "force" if n in kinds else "forbid" for n in (*kinds, *(k for k in model.tags if k not in kinds))
-            },
-            seed=[seed + i for i in members],
-            decode=decode,
-            max_new_tokens=max_new_tokens if has_text else 0,
-            max_media=len(kinds),
-        )
-        assert isinstance(messages, list)
-        answers.update({i: Evaluated(samples[i], m) for i, m in zip(members, messages)})
-    return [answers[i] for i in range(len(samples))]
+    if not samples:
+        return []
+    decoded = [decode] * len(samples) if isinstance(decode, bool) else list(decode)
+    plans = [planned(sample.conversation.messages[-1]) for sample in samples]
+    messages = model.answer(
+        [sample.conversation.prompt() for sample in samples],
+        [seed_of(seed, sample_name(sample), 0) for sample in samples],
+        [GenerationOptions(plan=p, decode=d, max_new_tokens=max_new_tokens) for p, d in zip(plans, decoded)],
+    )
+    return [Evaluated(sample, message) for sample, message in zip(samples, messages)]
+
+
+def planned(target: Message) -> tuple[str | PlannedMedium, ...]:
+    """The plan of an answer that has the segments of a target.
+
+    >>> planned(Message("assistant", ["Here: ", Media("picture"), "."]))
+    ('text', PlannedMedium(modality='picture', reference=None), 'text')
+    """
+    return tuple(
+        "text" if isinstance(s, Text) else PlannedMedium(modality=s.modality, reference=s.reference)
+        for s in target.segments
+    )
 
 
 def measure(
@@ -67,7 +79,7 @@ def measure(
         model: The model.
         samples: What to ask it.
         metrics: Metrics by key; they start afresh.
-        seed: Of the answers; the same samples in the same order get the same seeds.
+        seed: Of the answers; a sample's answer depends on nothing else.
         batch_size: Samples answered together.
         advance: Told which share of the samples is over.
     """
@@ -79,23 +91,20 @@ def measure(
     wanted = [s for s in samples if any(m.wants(s) for m in metrics.values())]
     for start in range(0, len(wanted), batch_size):
         batch = wanted[start : start + batch_size]
-        update(model, batch, metrics, seed=seed + start)
+        update(model, batch, metrics, seed=seed)
         advance((start + len(batch)) / len(wanted))
     return values(metrics)
 
 
 def update(model: AnyToAnyModel, samples: Sequence[Sample], metrics: Mapping[str, Metric], *, seed: int) -> None:
     """Answer one batch and update the metrics with what they want of it."""
-    decode = [any(m.wants(s) and m.needs_media for m in metrics.values()) for s in samples]
-    for flag in (False, True):
-        part = [s for s, d in zip(samples, decode) if d is flag and any(m.wants(s) for m in metrics.values())]
-        if not part:
-            continue
-        evaluated = answer_samples(model, part, seed=seed, decode=flag)
-        for metric in metrics.values():
-            chosen = [e for e in evaluated if metric.wants(e.sample)]
-            if chosen:
-                metric.update(chosen)
+    wanted = [s for s in samples if any(m.wants(s) for m in metrics.values())]
+    decode = [any(m.wants(s) and m.needs_media for m in metrics.values()) for s in wanted]
+    evaluated = answer_samples(model, wanted, seed=seed, decode=decode)
+    for metric in metrics.values():
+        chosen = [e for e in evaluated if metric.wants(e.sample)]
+        if chosen:
+            metric.update(chosen)
 
 
 def gathered(value: T) -> list[T]:
@@ -108,32 +117,31 @@ def gathered(value: T) -> list[T]:
 
 
 class Means:
-    """Means of named numbers over samples and processes. Names may differ from batch to batch and process to process.
+    """Means of named sums over samples and processes. Names may differ from batch to batch and process to process.
 
     >>> means = Means()
-    >>> means.add({"a": torch.tensor(1.0)}, size=1)
-    >>> means.add({"a": torch.tensor(4.0), "b": torch.tensor(2.0)}, size=2)
+    >>> means.add("a", 1.0, 1)
+    >>> means.add("a", 8.0, 2)
     >>> means.compute()
-    {'a': 3.0, 'b': 2.0}
+    {'a': 3.0}
     """
 
     def __init__(self) -> None:
-        self._sums: dict[str, tuple[float, int]] = {}
+        self._sums: dict[str, tuple[float, float]] = {}
 
-    def add(self, terms: Mapping[str, Tensor], *, size: int) -> None:
-        """Take in the numbers of one batch of ``size`` samples."""
-        for name, term in terms.items():
-            total, count = self._sums.get(name, (0.0, 0))
-            self._sums[name] = total + float(term) * size, count + size
+    def add(self, name: str, total: float, count: float) -> None:
+        """Take in a sum over ``count`` things."""
+        before = self._sums.get(name, (0.0, 0.0))
+        self._sums[name] = before[0] + total, before[1] + count
 
     def compute(self) -> dict[str, float]:
-        """The means so far, the same in every process, by sorted name."""
-        totals: dict[str, tuple[float, int]] = {}
+        """The means so far, the same in every process, by sorted name; those of nothing are left out."""
+        totals: dict[str, tuple[float, float]] = {}
         for sums in gathered(self._sums):
             for name, (total, count) in sums.items():
-                before = totals.get(name, (0.0, 0))
+                before = totals.get(name, (0.0, 0.0))
                 totals[name] = before[0] + total, before[1] + count
-        return {name: total / count for name, (total, count) in sorted(totals.items())}
+        return {name: total / count for name, (total, count) in sorted(totals.items()) if count}
 
 
 def values(metrics: Mapping[str, Metric]) -> dict[str, float]:

@@ -56,7 +56,7 @@ def run_suite(
         "queries": suite.queries,
         "seed": seed,
         "seconds": round(time.monotonic() - started, 1),
-        "parameters": {n: sum(p.numel() for p in c.parameters()) for n, c in model.parts.components().items()},
+        "parameters": {p.key: sum(n.numel() for n in p.component.parameters()) for p in model.parts.components()},
     }
     return results, shown
 
@@ -111,5 +111,5 @@ def answers_to_show(
     shown: list[Evaluated] = []
     for start in range(0, len(chosen), suite.batch_size):
         advance("answering samples to show", start / len(chosen))
-        shown += answer_samples(model, chosen[start : start + suite.batch_size], seed=seed + start, decode=True)
+        shown += answer_samples(model, chosen[start : start + suite.batch_size], seed=seed, decode=True)
     return shown

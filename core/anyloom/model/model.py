@@ -74,12 +74,24 @@ class AnyToAnyModel(Network):
         conversations = [conversation] if isinstance(conversation, Conversation) else list(conversation)
         seeds = [seed + i for i in range(len(conversations))] if isinstance(seed, int) else list(seed)
         chosen = validate(GenerationOptions, {"media": dict(media or {}), **options}, where="generate")
+        answers = self.answer(conversations, seeds, [chosen] * len(conversations))
+        return answers[0] if single else answers
+
+    def answer(
+        self, conversations: Sequence[Conversation], seeds: Sequence[int], options: Sequence[GenerationOptions]
+    ) -> list[Message]:
+        """Answer conversations, each with options of its own, as one batch.
+
+        Args:
+            conversations: Prompts.
+            seeds: One per conversation.
+            options: One per conversation.
+        """
         training = self.training
         if training:
             self.eval()
         try:
-            answers = generate(self, conversations, seeds, chosen)
+            return generate(self, conversations, seeds, options)
         finally:
             if training:
                 self.train()
-        return answers[0] if single else answers

@@ -8,6 +8,7 @@ that begin with ``@/`` in the saved config mean "in this folder".
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +17,6 @@ from torch import Tensor
 
 from anyloom.config.saved import FORMAT, check_files, file_hashes, read_record
 from anyloom.errors import CheckpointError, ConfigError
-from anyloom.interfaces.component import NeuralComponent
 from anyloom.network.config import ModelConfig
 from anyloom.options import validate
 from anyloom.storage.tensors import load_into, read_tensors, sha256, write_tensors
@@ -37,13 +37,15 @@ def save_model(model: AnyToAnyModel, folder: Path, *, include_frozen: bool, dtyp
     sections = json.loads(model.config.model_dump_json())
     references: dict[str, dict[str, str]] = {}
     left_out: list[str] = []
-    for prefix, options, part in _named_parts(model, sections):
-        files = [f for path in part.weight_files() for f in _files(path)]
-        if files and part.frozen and not (include_frozen and part.portable):
-            references[prefix] = {str(f.resolve()): sha256(f) for f in files}
-            left_out.append(prefix + ".")
+    for part in model.parts.components():
+        component = part.component
+        files = [f for path in component.weight_files() for f in _files(path)]
+        if files and component.frozen and not (include_frozen and component.portable):
+            references[part.prefix] = {str(f.resolve()): sha256(f) for f in files}
+            left_out.append(part.prefix + ".")
         else:
-            options.update(part.portable_options(folder, prefix.replace(".", "-")))
+            options = options_at({"model": sections}, part.key)
+            options.update(component.portable_options(folder, part.prefix.replace(".", "-")))
     trained = {k for k, p in model.parts.named_parameters() if p.requires_grad}
     tensors = {k: v for k, v in model.parts.state_dict().items() if k in trained or not k.startswith(tuple(left_out))}
     if dtype is not None:
@@ -68,13 +70,13 @@ def _halved(name: str, tensor: Tensor, dtype: torch.dtype) -> Tensor:
     return half
 
 
-def _named_parts(model: AnyToAnyModel, sections: dict[str, Any]) -> list[tuple[str, dict[str, Any], NeuralComponent]]:
-    """State-dict prefix, options and part of everything that may come from files."""
-    parts = model.parts
-    named: list[tuple[str, dict[str, Any], NeuralComponent]] = [("llm", sections["llm"], parts.llm)]
-    for group in ("encoders", "decoders"):
-        named += [(f"{group}.{k}", sections[group][k], p) for k, p in getattr(parts, group).items()]
-    return named
+def options_at(sections: Mapping[str, Any], key: str) -> dict[str, Any]:
+    """The options that stand at a YAML key."""
+    found: Any = sections
+    for part in key.split("."):
+        found = found[part]
+    options: dict[str, Any] = found
+    return options
 
 
 def _files(path: Path) -> list[Path]:

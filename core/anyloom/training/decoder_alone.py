@@ -15,7 +15,7 @@ from anyloom.interfaces.component import ComponentConfig
 from anyloom.interfaces.decoder import Decoder
 from anyloom.interfaces.encoder import Encoder
 from anyloom.interfaces.module import TrainingModule
-from anyloom.network.assembly import space_error
+from anyloom.network.spaces import space_error
 from anyloom.sequence.media_targets import MediaTargets, TargetCollator
 from anyloom.sequence.preprocess import Preprocess
 from anyloom.storage.tensors import load_into, read_tensors, write_tensors

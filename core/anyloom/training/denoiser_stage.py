@@ -10,7 +10,7 @@ from torch import Tensor
 from anyloom.building import build_named
 from anyloom.features.cache import FeatureCache
 from anyloom.interfaces.encoder import Encoder
-from anyloom.network.assembly import space_error
+from anyloom.network.spaces import space_error
 from anyloom.sequence.media_targets import MediaTargets, TargetCollator
 from anyloom.sequence.preprocess import Preprocess
 from anyloom.training.decoder_stages import DecoderStage

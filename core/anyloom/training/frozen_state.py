@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from anyloom.interfaces.component import NeuralComponent
 from anyloom.model.model import AnyToAnyModel
 
 __all__ = ["refilled_keys"]
@@ -15,10 +14,9 @@ def refilled_keys(model: AnyToAnyModel) -> set[str]:
     weight files. Other parameters of it (adapters, rows of added tokens) are trained.
     """
     keys: set[str] = set()
-    for group in ("encoders", "decoders"):
-        for name, part in getattr(model.parts, group).items():
-            if isinstance(part, NeuralComponent) and part.frozen and part.weight_files():
-                keys |= {f"parts.{group}.{name}.{key}" for key in part.state_dict()}
+    for part in model.parts.components():
+        if part.fixed and part.component.weight_files():
+            keys |= {f"parts.{part.prefix}.{key}" for key in part.component.state_dict()}
     if model.llm.weight_files():
         named = model.llm.named_parameters(remove_duplicate=False)
         keys |= {f"parts.llm.{key}" for key, parameter in named if not parameter.requires_grad}

@@ -13,7 +13,7 @@ from anyloom.building import build_named
 from anyloom.checking.cache_rules import frozen_problems
 from anyloom.config.schema import OptimizerConfig
 from anyloom.errors import combine
-from anyloom.evaluation.measure import Means, answer_samples, update, values
+from anyloom.evaluation.measure import Means, answer_samples, gathered, update, values
 from anyloom.features.cache import FeatureCache
 from anyloom.interfaces.component import ComponentConfig
 from anyloom.interfaces.metric import Metric
@@ -22,7 +22,8 @@ from anyloom.model.model import AnyToAnyModel
 from anyloom.network.config import ModelConfig
 from anyloom.network.losses import Losses
 from anyloom.options import validate
-from anyloom.sequence.batch import Batch, Collator
+from anyloom.sequence.batch import Batch
+from anyloom.sequence.collate import Collator
 from anyloom.storage.tensors import load_into, read_tensors
 from anyloom.training.frozen_state import refilled_keys
 from anyloom.training.optimizer import clip_gradients, make_optimizer
@@ -60,21 +61,29 @@ class AnyToAnyModule(TrainingModule):
 
     def __init__(self, config: Config, model: dict[str, Any]) -> None:
         super().__init__(config, model)
-        self.model = AnyToAnyModel(validate(ModelConfig, model, where="model"))
-        if config.start_from is not None:
-            own = self.model.parts.state_dict()
-            couplers = {key: own[key] for key in own if key.startswith("couplers.")}
-            load_into(self.model.parts, couplers | read_tensors(config.start_from), where=str(config.start_from))
-        if config.cache_features:
-            if problems := frozen_problems(self.model.parts):
-                raise combine(problems)
-            self.model.cache = FeatureCache()
+        self.model_config = validate(ModelConfig, model, where="model")
         self.metrics = nn.ModuleDict(
             {k: build_named("metric", v, where=f"module.metrics.{k}") for k, v in config.metrics.items()}
         )
 
+    def configure_model(self) -> None:
+        """Build the model and load its weights, once, on whatever devices the strategy puts it."""
+        if hasattr(self, "model"):
+            return
+        self.model = AnyToAnyModel(self.model_config)
+        start = self.config.start_from
+        if start is not None:
+            own = self.model.parts.state_dict()
+            couplers = {key: own[key] for key in own if key.startswith("couplers.")}
+            load_into(self.model.parts, couplers | read_tensors(start), where=str(start))
+        if self.config.cache_features:
+            if problems := frozen_problems(self.model.parts):
+                raise combine(problems)
+            self.model.cache = FeatureCache()
+
     def collator(self) -> Collator:
         """Makes batches for this model."""
+        self.configure_model()
         return self.model.collator()
 
     def configure_optimizers(self) -> Any:
@@ -85,18 +94,19 @@ class AnyToAnyModule(TrainingModule):
         """One step: the weighted sum of all terms."""
         losses: Losses = self.model(batch)
         size = len(batch.ids)
-        self.log("train/loss", losses.total, prog_bar=True, batch_size=size)
+        total = losses.total()
+        self.log("train/loss", total, prog_bar=True, batch_size=size)
         for name, term in losses.terms.items():
-            self.log(f"train/{name}", term, batch_size=size)
+            self.log(f"train/{name}", term.mean, batch_size=size)
         if self.config.gradient_norms and self.trainer.global_step % self.config.gradient_norms == 0:
             self._log_gradient_norms(losses, size)
-        return losses.total
+        return total
 
     def _log_gradient_norms(self, losses: Losses, size: int) -> None:
         parameters = [p for p in self.model.llm.parameters() if p.requires_grad]
         for name, term in losses.terms.items():
-            if term.requires_grad:
-                grads = torch.autograd.grad(term, parameters, retain_graph=True, allow_unused=True)
+            if term.total.requires_grad:
+                grads = torch.autograd.grad(term.mean, parameters, retain_graph=True, allow_unused=True)
                 norm = torch.stack([g.norm() for g in grads if g is not None]).norm()
                 self.log(f"gradient/{name}", norm, batch_size=size)
 
@@ -112,19 +122,25 @@ class AnyToAnyModule(TrainingModule):
 
     def _start_measuring(self) -> None:
         self._means = Means()
+        self._weights: dict[str, float] = {}
         for metric in self._typed_metrics().values():
             metric.reset()
             metric.prepare(self.model)
 
     def _evaluate(self, batch: Batch, batch_idx: int, stage: str) -> None:
         losses: Losses = self.model(batch)
-        size = len(batch.ids)
-        self._means.add({"loss": losses.total, **losses.terms}, size=size)
+        for name, term in losses.terms.items():
+            self._means.add(name, float(term.total), term.count)
+            self._weights[name] = term.weight
         if self.metrics:
-            update(self.model, list(batch.samples), self._typed_metrics(), seed=batch_idx * size)
+            update(self.model, list(batch.samples), self._typed_metrics(), seed=0)
 
     def _finish_measuring(self, stage: str) -> None:
-        for name, value in (self._means.compute() | values(self._typed_metrics())).items():
+        means = self._means.compute()
+        weights = {name: weight for own in gathered(self._weights) for name, weight in own.items()}
+        # A mean of each term over everything, then their weighted sum: batches of any size give the same.
+        means["loss"] = sum(weights[name] * mean for name, mean in means.items())
+        for name, value in (means | values(self._typed_metrics())).items():
             self.log(f"{stage}/{name}", value)
 
     def on_validation_epoch_start(self) -> None:
@@ -154,7 +170,7 @@ class AnyToAnyModule(TrainingModule):
     def predict_step(self, batch: Batch, batch_idx: int) -> list[Any]:
         """Answers to the samples of a batch, media decoded."""
         samples = list(batch.samples)
-        return list(answer_samples(self.model, samples, seed=batch_idx * len(samples), decode=True))
+        return list(answer_samples(self.model, samples, decode=True))
 
     def save_result(self, folder: Path) -> None:
         """Write the model as a folder that ``AnyToAnyModel.from_pretrained`` loads."""

@@ -21,7 +21,7 @@ from transformers import AutoModelForCausalLM, PretrainedConfig
 
 from anyloom.errors import ConfigError
 from anyloom_llama.cache import LayerCache
-from anyloom_llama.packing import packed_positions, readable
+from anyloom_llama.packing import packed_positions
 from anyloom_llama.scores import Scores
 
 __all__ = ["Behaviour", "behaviour"]

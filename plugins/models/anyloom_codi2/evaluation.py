@@ -74,7 +74,7 @@ def evaluate(plan: Plan, seed: int, advance: Advance) -> Evaluation:
     columns = settings.columns
     found = Evaluation(columns=columns, measures={k: m.measures for q in asked for k, m in q.metrics.items()})
     found.parameters = {
-        name: sum(p.numel() for p in part.parameters()) for name, part in trained.parts.components().items()
+        part.key: sum(p.numel() for p in part.component.parameters()) for part in trained.parts.components()
     }
     for model, values, name in ((trained, found.trained, columns[0]), (before, found.before, columns[1])):
         for part in asked:
@@ -115,7 +115,7 @@ def _measured(
 ) -> dict[str, float]:
     chosen = pick(questions.samples, plan.settings.measured, seed)
     chosen.sort(key=lambda s: (s.task, s.provenance.get("k", 0)))
-    return measure(model, chosen, questions.metrics, batch_size=plan.settings.batch_size, advance=advance)
+    return measure(model, chosen, questions.metrics, seed=seed, batch_size=plan.settings.batch_size, advance=advance)
 
 
 def _answered(
@@ -124,5 +124,5 @@ def _answered(
     size, answered = plan.settings.batch_size, []
     for start in range(0, len(chosen), size):
         advance("answering samples to show", start / len(chosen))
-        answered += answer_samples(model, chosen[start : start + size], seed=seed + start, decode=True)
+        answered += answer_samples(model, chosen[start : start + size], seed=seed, decode=True)
     return answered

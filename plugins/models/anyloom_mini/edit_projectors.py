@@ -1,4 +1,4 @@
-"""Projectors that see the features of the medium that came before (the source).
+"""Maps between features and hidden states that see the features of the medium before (here: the source).
 
 Many edits (mirroring, turning, shifting hues) are linear maps of the picture, and in a basis of principal components
 that respects them they are banded: each component of the result depends on a few neighbours. A small LLM then only
@@ -7,14 +7,12 @@ has to choose the map, not to carry the whole picture through its hidden states.
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 import torch
 from pydantic import Field, NonNegativeInt, PositiveInt
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from anyloom.interfaces import ComponentConfig, Projector
+from anyloom.interfaces import ComponentConfig
 
 __all__ = ["ChangeProjector", "CompareProjector", "neighbours"]
 
@@ -71,13 +69,11 @@ class _Gated(nn.Module):
         return y
 
 
-class CompareProjector(Projector):
-    """Input projector: the feature itself, and products of neighbouring components with the source's.
+class CompareProjector(nn.Module):
+    """Input side: the feature itself, and products of neighbouring components with the source's.
 
     Products of a pair's two features are what tells one linear map from another, whatever the picture is.
     """
-
-    uses_source: ClassVar[bool] = True
 
     class Config(ComponentConfig):
         """Options.
@@ -98,7 +94,8 @@ class CompareProjector(Projector):
         gain: float = 0.5
 
     def __init__(self, config: Config, in_dim: int, out_dim: int) -> None:
-        super().__init__(config, in_dim, out_dim)
+        super().__init__()
+        self.config = config
         self.own = _SkipMLP(in_dim, out_dim, config.hidden_dim or 2 * out_dim)
         nn.init.normal_(self.own.skip.weight, std=config.gain * in_dim**-0.5)
         width = in_dim * (2 * config.band + 1 + 2 * config.pair)
@@ -111,11 +108,9 @@ class CompareProjector(Projector):
         self.register_buffer("size", torch.ones(in_dim))
         self.register_buffer("seen", torch.zeros(()))
 
-    def forward(self, x: Tensor, source: Tensor | None = None) -> Tensor:
+    def forward(self, x: Tensor, source: Tensor) -> Tensor:
         """Embeddings ``(..., out_dim)`` of features ``(..., in_dim)`` that follow ``source`` ``(..., in_dim)``."""
         y: Tensor = self.own(x)
-        if source is None:
-            return y
         if self.training:
             self._measure(x.detach())
         scaled, before = x / self.size, source / self.size
@@ -132,15 +127,13 @@ class CompareProjector(Projector):
         self.size.copy_((self.size.square() * (1 - share) + square * share).sqrt().clamp_min(1e-6))
 
 
-class ChangeProjector(Projector):
-    """Output projector: source + maps of the source that the hidden state chooses + free part.
+class ChangeProjector(nn.Module):
+    """Output side: source + maps of the source that the hidden state chooses + free part.
 
     The maps are banded linear ones and, if asked for, those of a gated layer, which reaches all components.
 
     Starts as the identity on the source: at first the model answers with what it was given.
     """
-
-    uses_source: ClassVar[bool] = True
 
     class Config(ComponentConfig):
         """Options.
@@ -161,7 +154,8 @@ class ChangeProjector(Projector):
         emphasis: float = Field(1.0, gt=0)
 
     def __init__(self, config: Config, in_dim: int, out_dim: int) -> None:
-        super().__init__(config, in_dim, out_dim)
+        super().__init__()
+        self.config = config
         self.free = _SkipMLP(in_dim, out_dim, config.hidden_dim or 2 * in_dim)
         nn.init.zeros_(self.free.skip.weight)
         nn.init.zeros_(self.free.skip.bias)
@@ -170,15 +164,11 @@ class ChangeProjector(Projector):
         nn.init.zeros_(self.band.bias)
         self.gated = _Gated(in_dim, out_dim, config.gated_units, config.dropout) if config.gated_units else None
 
-    def forward(self, x: Tensor, source: Tensor | None = None) -> Tensor:
+    def forward(self, x: Tensor, source: Tensor) -> Tensor:
         """Features ``(..., out_dim)`` from hidden states ``(..., in_dim)`` and ``source`` ``(..., out_dim)``."""
         y: Tensor = self.free(x)
-        if source is None:
-            return y
         around = neighbours(source, self.config.band)
         y = y + (self.band(x).unflatten(-1, around.shape[-2:]) * around).sum(-1)
         if self.gated is not None:
             y = y + self.gated(x, source)
-        config = self.config
-        assert isinstance(config, ChangeProjector.Config)
-        return source + (y if self.training else config.emphasis * y)
+        return source + (y if self.training else self.config.emphasis * y)
