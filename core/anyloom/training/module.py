@@ -19,11 +19,11 @@ from anyloom.interfaces.component import ComponentConfig
 from anyloom.interfaces.metric import Metric
 from anyloom.interfaces.module import TrainingModule
 from anyloom.model.model import AnyToAnyModel
+from anyloom.model.saving import start_from
 from anyloom.network.config import ModelConfig
 from anyloom.network.losses import Losses
 from anyloom.options import validate
 from anyloom.sequence.batch import Batch, Collator
-from anyloom.storage.tensors import load_into, read_tensors
 from anyloom.training.frozen_state import refilled_keys
 from anyloom.training.optimizer import clip_gradients, make_optimizer
 
@@ -62,9 +62,7 @@ class AnyToAnyModule(TrainingModule):
         super().__init__(config, model)
         self.model = AnyToAnyModel(validate(ModelConfig, model, where="model"))
         if config.start_from is not None:
-            own = self.model.parts.state_dict()
-            couplers = {key: own[key] for key in own if key.startswith("couplers.")}
-            load_into(self.model.parts, couplers | read_tensors(config.start_from), where=str(config.start_from))
+            start_from(self.model.parts, config.start_from)
         if config.cache_features:
             if problems := frozen_problems(self.model.parts):
                 raise combine(problems)
