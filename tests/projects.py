@@ -8,6 +8,7 @@ from typing import Any
 
 import lightning
 import yaml
+from anyloom.network.projector import MLPProjector
 
 from anyloom.media import write_media
 from anyloom.storage.tensors import load_into, read_tensors
@@ -105,6 +106,22 @@ class FileEncoder(PatchEncoder):
 
     def weight_files(self) -> list[Path]:
         return [self.config.weights]
+
+
+class FileProjector(MLPProjector):
+    """A projector that reads its weights from a file."""
+
+    class Config(MLPProjector.Config):
+        weights: Path | None = None
+        table: Path | None = None
+        freeze: bool = False
+
+    def load_weights(self) -> None:
+        if self.config.weights is not None:
+            load_into(self, read_tensors(self.config.weights), where=str(self.config.weights))
+
+    def weight_files(self) -> list[Path]:
+        return [] if self.config.weights is None else [self.config.weights]
 
 
 class BrokenEncoder(PatchEncoder):

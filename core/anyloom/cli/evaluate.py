@@ -83,7 +83,7 @@ def _run(named: NamedModel, suite: Suite, seed: int, output: Path, command: str)
 
 def _hashes(folder: Path | None) -> dict[str, str]:
     """SHA-256 of the weight files of a saved model."""
-    from anyloom.storage.tensors import sha256
+    from anyloom.storage.hashes import sha256
 
     return {} if folder is None else {f.name: sha256(f) for f in sorted(folder.glob("*.safetensors"))}
 

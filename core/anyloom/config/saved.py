@@ -1,51 +1,68 @@
 """Reads ``config.json`` of a saved model's folder. Light: no tensors.
 
 A saved model can stand wherever a config can: it gives its ``model:`` section and starts training from its tensors.
-Text values that begin with ``@/`` mean "in this folder".
+Text values that begin with ``@/`` are relative to the folder. They stay inside it, but for the options of a part that
+was left out of the model because its weights are in files of their own (``references`` names those with their SHA-256).
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
-from pathlib import Path
+import os
+from collections.abc import Mapping
+from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
 from anyloom.errors import CheckpointError
+from anyloom.storage.folder import finish
+from anyloom.storage.hashes import inside, listed
 
-__all__ = ["FORMAT", "check_files", "file_hashes", "is_saved_model", "read_record", "saved_sections"]
+__all__ = ["FORMAT", "MANIFEST", "is_saved_model", "named_paths", "read_record", "saved_sections"]
 
 FORMAT: Final = 1
+MANIFEST: Final = "config.json"
 _HERE: Final = "@/"
+_LARGEST: Final = 16 * 2**20
+_DEPTH: Final = {"llm": 1, "encoders": 2, "decoders": 2, "modalities": 3}
 
 
 def is_saved_model(folder: Path) -> bool:
     """Whether a folder holds a ``config.json`` with a model section."""
     try:
-        return "model" in json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError, TypeError):
+        finish(folder)
+        return "model" in json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+    except (OSError, ValueError, TypeError, RecursionError):
         return False
 
 
 def read_record(folder: Path) -> dict[str, Any]:
     """Read ``config.json``, with paths that hold on this machine.
 
+    Options that would let a part fetch files are switched off: what a model needs is in its folder.
+
+    Returns:
+        ``model``: the model section. ``files``: SHA-256 by name. ``paths``: files and folders that its options name.
+        ``references``: by the key of a part that was left out, SHA-256 by the path of each of its files.
+
     Raises:
-        anyloom.errors.CheckpointError: It is not there, not JSON, or of another format.
+        anyloom.errors.CheckpointError: It is not there, not JSON, of another format, lists no files, or names one
+            outside the folder.
     """
-    file = folder / "config.json"
-    if not file.is_file():
-        raise CheckpointError(
-            "there is no saved model here", where=str(file), fix="give the folder save_pretrained wrote"
-        )
-    try:
-        record = json.loads(file.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise CheckpointError(f"not JSON: {error}", where=str(file)) from error
-    if not isinstance(record, dict) or record.get("format") != FORMAT:
-        given = record.get("format") if isinstance(record, dict) else None
-        raise CheckpointError(f"format {given!r} is not {FORMAT}", where=str(file))
-    return {**record, "model": _localise(record["model"], folder)}
+    file = folder / MANIFEST
+    finish(folder)
+    record = _read(file)
+    if record.get("format") != FORMAT:
+        raise CheckpointError(f"format {record.get('format')!r} is not {FORMAT}", where=str(file))
+    files = listed(record.get("files"), where=str(file), needed=["model.safetensors"])
+    references = _mapping(record.get("references") or {}, "references", file)
+    paths = _Paths(folder, record.get("saved_at"), tuple(references))
+    model = {key: paths.localised(value, (key,)) for key, value in _mapping(record.get("model"), "model", file).items()}
+    located = {
+        key: {paths.referred(name): digest for name, digest in _mapping(hashes, f"references.{key}", file).items()}
+        for key, hashes in references.items()
+    }
+    named = named_paths(record["model"], folder)
+    return {**record, "model": model, "files": files, "paths": named, "references": located}
 
 
 def saved_sections(folder: Path) -> dict[str, Any]:
@@ -53,54 +70,84 @@ def saved_sections(folder: Path) -> dict[str, Any]:
     return {"model": read_record(folder)["model"], "module": {"name": "any-to-any", "start_from": str(folder)}}
 
 
-def file_hashes(folder: Path, options: Any) -> dict[str, str]:
-    """SHA-256 by relative name of a saved model's tensors and of every file that its options name with ``@/``.
+def named_paths(options: Any, folder: Path) -> list[Path]:
+    """What the options of a saved model, as they stand in the file, name inside its folder."""
+    if isinstance(options, Mapping):
+        return [path for v in options.values() for path in named_paths(v, folder)]
+    if isinstance(options, list):
+        return [path for v in options for path in named_paths(v, folder)]
+    named = options[len(_HERE) :] if isinstance(options, str) and options.startswith(_HERE) else ""
+    return [folder / named] if inside(named) else []
+
+
+class _Paths:
+    """Makes the paths of a saved model's options those of this machine.
 
     Args:
-        folder: The saved model.
-        options: The model section as it stands in the file.
+        folder: Where the model is.
+        saved_at: Where it was saved; a reference that is not at the same place relative to the folder is looked for
+            relative to that.
+        referring: Keys of parts that were left out of the model.
     """
-    found = [folder / "model.safetensors"]
-    for path in _named(options, folder):
-        found += [path] if path.is_file() else [f for f in path.rglob("*") if f.is_file()]
-    return {f.relative_to(folder).as_posix(): _digest(f) for f in sorted(set(found))}
+
+    def __init__(self, folder: Path, saved_at: Any, referring: tuple[str, ...]) -> None:
+        self.folder, self.referring = folder, referring
+        self.saved_at = Path(saved_at) if isinstance(saved_at, str) else folder
+
+    def localised(self, value: Any, key: tuple[str, ...]) -> Any:
+        """A value with its paths; of a component's own options, none may leave the folder."""
+        if isinstance(value, Mapping):
+            return {k: self.localised(v, (*key, str(k))) for k, v in value.items()}
+        if isinstance(value, list):
+            return [self.localised(v, key) for v in value]
+        if key[-1] == "download" and value is True:
+            return False
+        if not isinstance(value, str):
+            return value
+        refers = any(".".join(key).startswith(f"{part}.") for part in self.referring)
+        if value.startswith(_HERE):
+            name = value[len(_HERE) :]
+            if inside(name):
+                return str(self.folder / name)
+            return str(self.referred(name)) if refers else self._refuse(value, key)
+        own_option = len(key) == _DEPTH.get(key[0], 0) + 1
+        return self._refuse(value, key) if own_option and not refers and _leaves(value) else value
+
+    def referred(self, name: str) -> Path:
+        """The place of a file that a reference names relative to the folder, or by its full path."""
+        bases = [self.folder.resolve(), self.saved_at]
+        candidates = [Path(os.path.normpath(base / name)) for base in bases]  # what is absolute stays as it is
+        return next((path for path in candidates if path.exists()), candidates[0])
+
+    def _refuse(self, value: str, key: tuple[str, ...]) -> Any:
+        raise CheckpointError(
+            f"model.{'.'.join(key)} names a file outside the saved model ({value!r})",
+            where=str(self.folder / MANIFEST),
+            fix="save the model again with the version of anyloom that is installed",
+        )
 
 
-def check_files(folder: Path, hashes: dict[str, str]) -> None:
-    """Compare the files of a saved model with the hashes in its config.
-
-    Raises:
-        anyloom.errors.CheckpointError: One is missing or has been changed; names it.
-    """
-    for name, digest in hashes.items():
-        file = folder / name
-        if not file.is_file():
-            raise CheckpointError("a file of the saved model is missing", where=str(file), fix="fetch the model again")
-        if _digest(file) != digest:
-            raise CheckpointError(
-                "the file is not the one that was saved (its SHA-256 differs from config.json)",
-                where=str(file),
-                fix="fetch the model again, or save it again if the file was changed on purpose",
-            )
+def _leaves(text: str) -> bool:
+    """Whether an option's text is a path that is absolute or goes up. A template of several lines is none."""
+    path = PurePosixPath(text)
+    return "\n" not in text and (path.is_absolute() or ".." in path.parts)
 
 
-def _digest(file: Path) -> str:
-    with file.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
+def _read(file: Path) -> dict[str, Any]:
+    if not file.is_file():
+        raise CheckpointError(
+            "there is no saved model here", where=str(file), fix="give the folder save_pretrained wrote"
+        )
+    try:
+        if file.stat().st_size > _LARGEST:
+            raise ValueError(f"more than {_LARGEST} bytes")
+        record = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise CheckpointError(f"not JSON: {error}", where=str(file), fix="fetch the model again") from error
+    return _mapping(record, "the file", file)
 
 
-def _named(value: Any, folder: Path) -> list[Path]:
-    """What the options name inside the folder."""
-    if isinstance(value, dict):
-        return [path for v in value.values() for path in _named(v, folder)]
-    if isinstance(value, list):
-        return [path for v in value for path in _named(v, folder)]
-    return [folder / value[len(_HERE) :]] if isinstance(value, str) and value.startswith(_HERE) else []
-
-
-def _localise(value: Any, folder: Path) -> Any:
-    if isinstance(value, dict):
-        return {k: _localise(v, folder) for k, v in value.items()}
-    if isinstance(value, list):
-        return [_localise(v, folder) for v in value]
-    return str(folder / value[len(_HERE) :]) if isinstance(value, str) and value.startswith(_HERE) else value
+def _mapping(value: Any, what: str, file: Path) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise CheckpointError(f"{what} should be a mapping, got {type(value).__name__}", where=str(file))
+    return value

@@ -13,6 +13,7 @@ from torch import nn
 
 from anyloom.diffusion.widening import widen_input, widened
 from anyloom.errors import CheckpointError
+from anyloom.storage.folder import replacing_folder
 from anyloom.storage.tensors import check_report, load_into, read_tensors, write_tensors
 
 if TYPE_CHECKING:
@@ -51,10 +52,10 @@ def fetch(source: str, patterns: Sequence[str], *, download: bool) -> Path:
 
 def save(decoder: LatentDiffusionDecoder, folder: str | Path) -> None:
     """Write a decoder's tensors and options into a folder, making it."""
-    folder = Path(folder)
-    write_tensors(decoder.state_dict(), folder / "model.safetensors")
     text = json.dumps(decoder.config.model_dump(mode="json", exclude={"weights", "download"}), indent=2)
-    (folder / "config.json").write_text(text + "\n")
+    with replacing_folder(Path(folder)) as draft:
+        write_tensors(decoder.state_dict(), draft / "model.safetensors")
+        (draft / "config.json").write_text(text + "\n")
 
 
 def load_saved(decoder: LatentDiffusionDecoder, source: str) -> bool:

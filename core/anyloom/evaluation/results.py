@@ -25,6 +25,7 @@ from anyloom.errors import CheckpointError
 from anyloom.evaluation.sign_test import SignTest
 from anyloom.evaluation.suite import ComparisonSettings
 from anyloom.interfaces.metric import ValueInfo
+from anyloom.storage.atomic import write_text
 
 __all__ = ["Results", "Value", "count_name", "named_parts"]
 
@@ -74,7 +75,6 @@ class Results:
 
     def write(self, path: Path) -> None:
         """Write the file, whole or not at all."""
-        path.parent.mkdir(parents=True, exist_ok=True)
         content = {
             "format": _FORMAT,
             **self.facts,
@@ -82,9 +82,7 @@ class Results:
             "values": {n: asdict(v) for n, v in self.values.items()},
             "tests": [{**c.model_dump(), **asdict(t)} for c, t in self.tests],
         }
-        draft = path.with_name(path.name + ".part")
-        draft.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-        draft.replace(path)
+        write_text(path, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
 
     @classmethod
     def read(cls, path: Path) -> Results:

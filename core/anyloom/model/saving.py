@@ -2,58 +2,149 @@
 
 The config has the SHA-256 of all of them, and loading checks it. Frozen parts that came from files of their own may be
 left out; then their options stay in the config with those files' SHA-256, and loading checks these too. Text values
-that begin with ``@/`` in the saved config mean "in this folder".
+that begin with ``@/`` in the saved config are relative to the folder.
 """
 
 from __future__ import annotations
 
 import json
+import os
+import shutil
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from anyloom.config.saved import FORMAT, check_files, file_hashes, read_record
+from anyloom.config.saved import FORMAT, MANIFEST, is_saved_model, named_paths, read_record
 from anyloom.errors import CheckpointError, ConfigError
+from anyloom.interfaces.component import NeuralComponent
 from anyloom.network.config import ModelConfig
+from anyloom.network.parts import Parts
 from anyloom.options import validate
-from anyloom.storage.tensors import load_into, read_tensors, sha256, write_tensors
+from anyloom.storage.folder import replacing_folder
+from anyloom.storage.hashes import manifest, sha256, verify
+from anyloom.storage.tensors import load_into, read_tensors, write_tensors
 
 if TYPE_CHECKING:
     from anyloom.model.model import AnyToAnyModel
 
-__all__ = ["load_model", "save_model"]
+__all__ = ["load_model", "save_model", "start_from"]
 
-_HALF = {"float16": torch.float16, "bfloat16": torch.bfloat16}
+_HALF: Final = {"float16": torch.float16, "bfloat16": torch.bfloat16}
+_TENSORS: Final = "model.safetensors"
 
 
 def save_model(model: AnyToAnyModel, folder: Path, *, include_frozen: bool, dtype: str | None = None) -> None:
     """Write a model folder; see :meth:`anyloom.AnyToAnyModel.save_pretrained`."""
     if dtype is not None and dtype not in _HALF:
         raise ConfigError(f"cannot save as {dtype!r}", where="dtype", fix=f"use one of {', '.join(_HALF)}, or None")
-    folder.mkdir(parents=True, exist_ok=True)
     sections = json.loads(model.config.model_dump_json())
-    references: dict[str, dict[str, str]] = {}
-    left_out: list[str] = []
-    for part in model.parts.components():
-        component = part.component
-        files = [f for path in component.weight_files() for f in _files(path)]
-        if files and component.frozen and not (include_frozen and component.portable):
-            references[part.prefix] = {str(f.resolve()): sha256(f) for f in files}
-            left_out.append(part.prefix + ".")
-        else:
-            options = options_at({"model": sections}, part.key)
-            options.update(component.portable_options(folder, part.prefix.replace(".", "-")))
-    trained = {k for k, p in model.parts.named_parameters() if p.requires_grad}
-    tensors = {k: v for k, v in model.parts.state_dict().items() if k in trained or not k.startswith(tuple(left_out))}
-    if dtype is not None:
-        tensors = {k: _halved(k, v, _HALF[dtype]) for k, v in tensors.items()}
-    write_tensors(tensors, folder / "model.safetensors", {"format": "pt"})
-    hashes = file_hashes(folder, sections)
-    record = {"format": FORMAT, "model": sections, "references": references, "files": hashes}
-    (folder / "config.json").write_text(json.dumps(record, indent=1) + "\n")
+    with replacing_folder(folder) as draft:
+        references: dict[str, dict[str, str]] = {}
+        left_out: list[str] = []
+        for part in _named_parts(model.parts):
+            options = part.options(sections)
+            if part.files and part.component.frozen and not (include_frozen and part.component.portable):
+                references[part.key] = _refer(part, options, folder, draft)
+                left_out.append(part.prefix + ".")
+            else:
+                options.update(part.component.portable_options(draft, part.name))
+                _carry_files(part, options, draft)
+        write_tensors(_kept(model.parts, tuple(left_out), dtype), draft / _TENSORS, {"format": "pt"})
+        hashes = manifest(draft, [draft / _TENSORS, *named_paths(sections, draft)])
+        record: dict[str, Any] = {"format": FORMAT, "model": sections, "references": references, "files": hashes}
+        if references:
+            record["saved_at"] = str(folder.resolve())
+        (draft / MANIFEST).write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+
+
+def load_model(folder: Path) -> AnyToAnyModel:
+    """Load a model folder; see :meth:`anyloom.AnyToAnyModel.from_pretrained`."""
+    from anyloom.model.model import AnyToAnyModel
+
+    record, tensors = _read_verified(folder)
+    for key, hashes in record["references"].items():
+        for path, digest in hashes.items():
+            _require_reference(key, path, digest)
+    model = AnyToAnyModel(validate(ModelConfig, record["model"], where="model"))
+    load_into(model.parts, _filled(model.parts, tensors, record["references"]), where=str(folder))
+    return model.eval()
+
+
+def start_from(parts: Parts, folder: Path) -> None:
+    """Load the tensors of a saved model, or of a folder of tensors alone, into the parts of a model.
+
+    What the saved model left out stays as the parts read it from their own files, which must be the same. Couplers that
+    it does not have start new.
+
+    Raises:
+        anyloom.errors.CheckpointError: The folder is incomplete or changed, or does not belong to these parts.
+    """
+    own = parts.state_dict()
+    couplers = {key: own[key] for key in own if key.startswith("couplers.")}
+    if not is_saved_model(folder):
+        load_into(parts, couplers | read_tensors(folder), where=str(folder))
+        return
+    record, tensors = _read_verified(folder)
+    named = {part.key: part for part in _named_parts(parts)}
+    for key, hashes in record["references"].items():
+        present = sorted(sha256(f) for f in named[key].files if f.is_file()) if key in named else []
+        if present != sorted(hashes.values()):
+            raise CheckpointError(
+                f"it was trained with other files for {key} than this config names",
+                where=str(folder),
+                fix=f"name the files it was trained with: {', '.join(map(str, hashes))}",
+            )
+    load_into(parts, couplers | _filled(parts, tensors, record["references"]), where=str(folder))
+
+
+@dataclass(frozen=True)
+class _NamedPart:
+    """A component of a model.
+
+    Args:
+        key: YAML key below ``model``.
+        prefix: Of its names in the state dict.
+        component: The component.
+    """
+
+    key: str
+    prefix: str
+    component: NeuralComponent
+
+    @property
+    def name(self) -> str:
+        """Of its subfolder in a saved model."""
+        return self.key.replace(".", "-")
+
+    @property
+    def files(self) -> list[Path]:
+        """Its weight files, one by one."""
+        paths = self.component.weight_files()
+        return [f for path in paths for f in (sorted(path.rglob("*.safetensors")) if path.is_dir() else [path])]
+
+    def options(self, sections: dict[str, Any]) -> dict[str, Any]:
+        """Its options among the sections of the model."""
+        found: Any = sections
+        for key in self.key.split("."):
+            found = found[key]
+        assert isinstance(found, dict)
+        return found
+
+
+def _named_parts(parts: Parts) -> list[_NamedPart]:
+    """Every component, by the one list that loading, checking and freezing use too."""
+    return [_NamedPart(part.key.removeprefix("model."), part.prefix, part.component) for part in parts.components()]
+
+
+def _kept(parts: nn.Module, left_out: tuple[str, ...], dtype: str | None) -> dict[str, Tensor]:
+    """The tensors to write: all but those of parts that are referred to, and of these what was trained all the same."""
+    trained = {name for name, p in parts.named_parameters() if p.requires_grad}
+    state = {k: v for k, v in parts.state_dict().items() if k in trained or not k.startswith(left_out)}
+    return state if dtype is None else {k: _halved(k, v, _HALF[dtype]) for k, v in state.items()}
 
 
 def _halved(name: str, tensor: Tensor, dtype: torch.dtype) -> Tensor:
@@ -61,7 +152,7 @@ def _halved(name: str, tensor: Tensor, dtype: torch.dtype) -> Tensor:
     if not tensor.is_floating_point() or tensor.ndim < 2:
         return tensor
     half = tensor.to(dtype)
-    if not bool(half.isfinite().all()):
+    if not bool(half.isfinite().all()) and bool(tensor.isfinite().all()):
         raise CheckpointError(
             f"values of {name} are too large for {str(dtype).removeprefix('torch.')}",
             where="save_pretrained",
@@ -70,35 +161,63 @@ def _halved(name: str, tensor: Tensor, dtype: torch.dtype) -> Tensor:
     return half
 
 
-def options_at(sections: Mapping[str, Any], key: str) -> dict[str, Any]:
-    """The options that stand at a YAML key."""
-    found: Any = sections
-    for part in key.split("."):
-        found = found[part]
-    options: dict[str, Any] = found
-    return options
+def _refer(part: _NamedPart, options: dict[str, Any], folder: Path, draft: Path) -> dict[str, str]:
+    """Write a part's paths relative to the folder, and its tokenizer into it; return the SHA-256 of its files."""
+    missing = [f for f in part.files if not f.is_file()]
+    if missing:
+        raise CheckpointError(
+            f"the weights of {part.key} are no files here, so the saved model cannot refer to them",
+            where=str(missing[0]),
+            fix="fetch them into a folder and name that, or save with include_frozen=True",
+        )
+    portable = part.component.portable_options(draft, part.name)
+    options.update({k: v for k, v in portable.items() if isinstance(v, str) and v.startswith("@/")})
+    outside = {str(path) for path in part.component.weight_files()} | {str(p) for p in _path_options(part).values()}
+    for name, value in options.items():
+        if isinstance(value, str) and value in outside:
+            options[name] = f"@/{_relative(Path(value), folder)}"
+    return {_relative(file, folder): sha256(file) for file in part.files}
 
 
-def _files(path: Path) -> list[Path]:
-    return sorted(path.rglob("*.safetensors")) if path.is_dir() else [path]
+def _relative(path: Path, folder: Path) -> str:
+    return os.path.relpath(path.resolve(), folder.resolve())
 
 
-def load_model(folder: Path) -> AnyToAnyModel:
-    """Load a model folder; see :meth:`anyloom.AnyToAnyModel.from_pretrained`."""
-    from anyloom.model.model import AnyToAnyModel
+def _carry_files(part: _NamedPart, options: dict[str, Any], draft: Path) -> None:
+    """Copy the files that options still name into the folder being written."""
+    for name, path in _path_options(part).items():
+        if options.get(name) == str(path) and path.is_file():
+            target = draft / part.name / path.name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(path, target)
+            options[name] = f"@/{part.name}/{path.name}"
 
+
+def _path_options(part: _NamedPart) -> dict[str, Path]:
+    config = part.component.config
+    values = {name: getattr(config, name) for name in type(config).model_fields}
+    return {name: value for name, value in values.items() if isinstance(value, Path)}
+
+
+def _read_verified(folder: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """The record and the tensors of a saved model whose files are those that were saved."""
     record = read_record(folder)
-    tensors = read_tensors(folder)  # a file that is cut off is told from one that is another
-    check_files(folder, record.get("files", {}))
-    for prefix, hashes in record["references"].items():
-        for name, digest in hashes.items():
-            if not Path(name).is_file() or sha256(Path(name)) != digest:
-                raise CheckpointError(
-                    f"the model was saved with another file here (for {prefix})", where=name, fix="put that file back"
-                )
-    model = AnyToAnyModel(validate(ModelConfig, record["model"], where="model"))
-    for prefix in record["references"]:
-        own = {k: v for k, v in model.parts.state_dict().items() if k.startswith(prefix + ".")}
-        tensors = own | tensors
-    load_into(model.parts, tensors, where=str(folder))
-    return model.eval()
+    tensors = read_tensors(folder)  # first, so that a file that is cut off is told from one that is another
+    verify(folder, record["files"], record["paths"])
+    return record, tensors
+
+
+def _require_reference(key: str, path: Path, digest: str) -> None:
+    if path.suffix != ".safetensors":
+        raise CheckpointError(f"no file of weights (for {key})", where=str(path), fix="refer to safetensors files")
+    if not path.is_file() or sha256(path) != digest:
+        raise CheckpointError(
+            f"the model was saved with another file here (for {key})", where=str(path), fix="put that file back"
+        )
+
+
+def _filled(parts: Parts, tensors: Mapping[str, Tensor], references: Mapping[str, Any]) -> dict[str, Tensor]:
+    """The saved tensors, and of the parts that were left out what these have read from their own files."""
+    prefixes = tuple(part.prefix + "." for part in _named_parts(parts) if part.key in references)
+    own = {k: v for k, v in parts.state_dict().items() if k.startswith(prefixes)} if prefixes else {}
+    return own | dict(tensors)

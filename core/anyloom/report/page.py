@@ -10,6 +10,7 @@ from anyloom.report.curves import curve_figure
 from anyloom.report.samples import sample_group
 from anyloom.report.style import STYLE
 from anyloom.report.tables import attribution_table, facts_table, measure_table, stage_table
+from anyloom.storage.atomic import write_text
 
 __all__ = ["render", "write_report"]
 
@@ -25,10 +26,7 @@ def write_report(path: str | Path, report: Report) -> Path:
         The path.
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(path.name + ".part")
-    draft.write_text(render(report), encoding="utf-8")
-    draft.replace(path)
+    write_text(path, render(report))
     return path
 
 

@@ -1,1 +1,1 @@
-"""Tensors and files on disk: safetensors, hashes, writing whole or not at all."""
+"""Files that hold results: written whole or not at all, hashed, checked when they are read."""

@@ -1,40 +1,47 @@
-"""Reading and writing safetensors folders with clear errors. No pickle is ever opened here."""
+"""Reading and writing safetensors files with clear errors. No pickle is ever opened here."""
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from anyloom.errors import CheckpointError
+from anyloom.storage.atomic import replacing
+from anyloom.storage.headers import describe, headers_only, tensor_files
 
-__all__ = ["check_report", "load_into", "read_tensors", "sha256", "write_tensors"]
+__all__ = ["check_report", "load_into", "non_finite", "read_tensors", "write_tensors"]
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:
     """Read one ``.safetensors`` file, or a folder's ``model.safetensors`` or indexed shards.
 
+    Inside :func:`anyloom.storage.headers.reading_headers` tensors are on the meta device, and only headers are read.
+
     Raises:
-        anyloom.errors.CheckpointError: Nothing is there, or a file is truncated or not safetensors.
+        anyloom.errors.CheckpointError: Nothing is there; a file is truncated or not safetensors; an index names files
+            outside its folder, or a tensor that its file does not have.
     """
-    files = [path]
-    if path.is_dir():
-        index = path / "model.safetensors.index.json"
-        names = sorted(set(json.loads(index.read_text())["weight_map"].values())) if index.exists() else None
-        files = [path / n for n in names or ["model.safetensors"]]
     tensors: dict[str, Tensor] = {}
-    for file in files:
-        if not file.exists():
-            raise CheckpointError("there are no weights here", where=str(file), fix="check the path in the config")
+    for file, names in tensor_files(path).items():
+        described = describe(file)
+        if names is not None and (odd := sorted(names ^ described.keys())):
+            raise CheckpointError(
+                f"the file and the index do not name the same tensors ({', '.join(odd[:3])})",
+                where=str(file),
+                fix="fetch the folder again, whole",
+            )
+        if headers_only():
+            tensors |= {k: torch.empty(d.shape, dtype=d.dtype, device="meta") for k, d in described.items()}
+            continue
         try:
             tensors |= load_file(file)
-        except SafetensorError as error:
+        except (SafetensorError, OSError) as error:
             raise CheckpointError(
                 f"the file is truncated or not safetensors ({error})", where=str(file), fix="fetch or write it again"
             ) from error
@@ -42,34 +49,69 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
 
 
 def write_tensors(tensors: Mapping[str, Tensor], path: Path, metadata: Mapping[str, str] | None = None) -> None:
-    """Write tensors to one ``.safetensors`` file, making its folder; a file there is replaced at the end only."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".partial")
-    save_file({k: v.detach().cpu().contiguous().clone() for k, v in tensors.items()}, partial, dict(metadata or {}))
-    partial.replace(path)
+    """Write tensors to one ``.safetensors`` file, making its folder; a file there is replaced at the end only.
+
+    Raises:
+        anyloom.errors.CheckpointError: A value is NaN or infinite, a tensor has no plain values (sparse, quantised,
+            on the meta device), or the file cannot be written. An older file is as it was.
+    """
+    plain = {str(name): _plain(str(name), tensor, path) for name, tensor in tensors.items()}
+    if bad := non_finite(plain):
+        raise CheckpointError(
+            f"{len(bad)} tensors have values that are not finite ({', '.join(bad[:3])}); nothing was written",
+            where=str(path),
+            fix="train from the last good checkpoint, with a smaller learning rate or clipped gradients",
+        )
+    with replacing(path) as draft:
+        try:
+            save_file(_unshared(plain), draft, dict(metadata or {}))
+        except SafetensorError as error:  # safetensors wraps what the file system says
+            raise OSError(_errno(error), f"{error}") from error
+
+
+def non_finite(tensors: Mapping[str, Tensor]) -> list[str]:
+    """Names of tensors with a NaN or an infinite value."""
+    return [name for name, t in tensors.items() if t.is_floating_point() and not t.is_meta and not _finite(t)]
 
 
 def load_into(module: nn.Module, tensors: Mapping[str, Tensor], *, where: str) -> None:
-    """Load tensors into a module: every key must be there, none may be left, shapes must agree.
+    """Load tensors into a module: every key must be there, none may be left, shapes and kinds of number must agree.
+
+    Floating point tensors may have another precision than the module's; they are converted. All must be finite.
 
     Raises:
-        anyloom.errors.CheckpointError: Lists the first missing, unexpected and misshapen keys.
+        anyloom.errors.CheckpointError: Lists the first missing, unexpected, misshapen and unfit keys.
     """
     own: dict[str, Any] = module.state_dict()
+    both = sorted(own.keys() & tensors.keys())
     missing, extra = sorted(own.keys() - tensors.keys()), sorted(tensors.keys() - own.keys())
     shapes = [
         f"{k} is {tuple(tensors[k].shape)}, expected {tuple(own[k].shape)}"
-        for k in own.keys() & tensors.keys()
+        for k in both
         if own[k].shape != tensors[k].shape
     ]
-    problems = _named(("keys missing", missing), ("keys unexpected", extra), ("shapes wrong", sorted(shapes)))
+    kinds = [
+        f"{k} is {_name(tensors[k].dtype)}, expected {_name(own[k].dtype)}"
+        for k in both
+        if not _fits(tensors[k], own[k])
+    ]
+    problems = _named(
+        ("keys missing", missing), ("keys unexpected", extra), ("shapes wrong", shapes), ("types wrong", kinds)
+    )
     if problems:
         raise CheckpointError(
             f"the weights do not belong to this {type(module).__name__} ({problems})",
             where=where,
             fix="use the config the weights were trained with",
         )
-    module.load_state_dict(dict(tensors))
+    if bad := non_finite(tensors):
+        raise CheckpointError(
+            f"{len(bad)} tensors have values that are not finite ({', '.join(bad[:3])})",
+            where=where,
+            fix="use weights of a run that did not diverge",
+        )
+    if not headers_only():
+        module.load_state_dict(dict(tensors))
 
 
 def check_report(report: Mapping[str, Iterable[Any]], *, where: str) -> None:
@@ -92,6 +134,42 @@ def check_report(report: Mapping[str, Iterable[Any]], *, where: str) -> None:
         )
 
 
+def _plain(name: str, tensor: Tensor, path: Path) -> Tensor:
+    if tensor.is_meta or tensor.layout is not torch.strided or tensor.is_quantized:
+        raise CheckpointError(f"the tensor {name!r} has no plain values to write", where=str(path))
+    return tensor.detach().cpu().contiguous()
+
+
+def _unshared(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors, with a copy of each that shares its memory with one before it (tied weights) and of no other."""
+    seen: set[int] = set()
+    own: dict[str, Tensor] = {}
+    for name, tensor in tensors.items():
+        memory = tensor.untyped_storage().data_ptr()
+        own[name] = tensor.clone() if memory in seen and tensor.numel() else tensor
+        seen.add(memory)
+    return own
+
+
+def _finite(tensor: Tensor) -> bool:
+    """One pass without a temporary: a NaN wins both ends of the range."""
+    if not tensor.numel():
+        return True
+    values = tensor.float() if tensor.element_size() == 1 else tensor  # torch has no arithmetic on eight bits
+    return bool(torch.stack(torch.aminmax(values)).isfinite().all())
+
+
+def _fits(given: Tensor, own: Tensor) -> bool:
+    """Whether values go into a tensor without a change of meaning: any precision of floats, else the same type."""
+    if given.is_floating_point() and own.is_floating_point():
+        return given.element_size() > 1
+    return given.dtype == own.dtype
+
+
+def _name(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")
+
+
 def _named(*groups: tuple[str, list[str]]) -> str:
     """The first three of each group that has any."""
     return "; ".join(
@@ -99,7 +177,7 @@ def _named(*groups: tuple[str, list[str]]) -> str:
     )
 
 
-def sha256(path: Path) -> str:
-    """Hex SHA-256 of a file."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+def _errno(error: SafetensorError) -> int:
+    """The number in "... (os error 28)"; 0 where there is none."""
+    words = str(error).rpartition("os error ")[2].split(")")[0]
+    return int(words) if words.isdigit() else 0

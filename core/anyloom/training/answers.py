@@ -11,6 +11,7 @@ from lightning.pytorch.callbacks import Callback
 
 from anyloom.interfaces.metric import Evaluated
 from anyloom.media.answers import answer_json
+from anyloom.storage.atomic import write_text
 
 __all__ = ["AnswerWriter"]
 
@@ -62,7 +63,7 @@ class AnswerWriter(Callback):
         lines = [line for part in parts for line in part.read_text(encoding="utf-8").splitlines()]
         lines.sort(key=lambda line: int(json.loads(line)["index"]))
         path = self.folder / "answers.jsonl"
-        path.write_text("".join(line + "\n" for line in lines), encoding="utf-8")
+        write_text(path, "".join(line + "\n" for line in lines))
         for part in parts:
             part.unlink()
         print(f"wrote {len(lines)} answers to {path}")  # noqa: T201 - the command's result

@@ -14,6 +14,7 @@ import yaml
 from lightning.pytorch.callbacks import Callback
 
 from anyloom.interfaces.module import TrainingModule
+from anyloom.storage.atomic import write_text
 
 __all__ = ["ConfigWriter", "RandomState", "ResultWriter"]
 
@@ -107,8 +108,7 @@ class ConfigWriter(Callback):
         folder = trainer.log_dir  # broadcast, so asked for in every process
         if trainer.is_global_zero and folder is not None:
             path = Path(folder) / "config.yaml"
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(yaml.safe_dump(self.sections, sort_keys=False, allow_unicode=True), encoding="utf-8")
+            write_text(path, yaml.safe_dump(self.sections, sort_keys=False, allow_unicode=True))
 
 
 class ResultWriter(Callback):

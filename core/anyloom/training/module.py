@@ -19,12 +19,12 @@ from anyloom.interfaces.component import ComponentConfig
 from anyloom.interfaces.metric import Metric
 from anyloom.interfaces.module import TrainingModule
 from anyloom.model.model import AnyToAnyModel
+from anyloom.model.saving import start_from
 from anyloom.network.config import ModelConfig
 from anyloom.network.losses import Losses
 from anyloom.options import validate
 from anyloom.sequence.batch import Batch
 from anyloom.sequence.collate import Collator
-from anyloom.storage.tensors import load_into, read_tensors
 from anyloom.training.frozen_state import refilled_keys
 from anyloom.training.optimizer import clip_gradients, make_optimizer
 
@@ -73,9 +73,7 @@ class AnyToAnyModule(TrainingModule):
         self.model = AnyToAnyModel(self.model_config)
         start = self.config.start_from
         if start is not None:
-            own = self.model.parts.state_dict()
-            couplers = {key: own[key] for key in own if key.startswith("couplers.")}
-            load_into(self.model.parts, couplers | read_tensors(start), where=str(start))
+            start_from(self.model.parts, start)
         if self.config.cache_features:
             if problems := frozen_problems(self.model.parts):
                 raise combine(problems)

@@ -14,6 +14,7 @@ from torch.nn import functional as F
 from anyloom.conversation import Media
 from anyloom.errors import ConfigError
 from anyloom.interfaces import Encoder, FeatureSpace
+from anyloom.storage.folder import replacing_folder
 from anyloom.storage.tensors import load_into, read_tensors, write_tensors
 from anyloom_conv.frontends import picture_grid, sound_grid
 
@@ -145,9 +146,10 @@ class ConvEncoder(Encoder):
 
     def save(self, folder: Path) -> None:
         """Write weights and options for the ``weights`` option."""
-        write_tensors(self.state_dict(), folder / "model.safetensors")
         options: dict[str, Any] = json.loads(self.config.model_dump_json())
-        (folder / "config.json").write_text(json.dumps({**options, "weights": None}, indent=1) + "\n")
+        with replacing_folder(folder) as draft:
+            write_tensors(self.state_dict(), draft / "model.safetensors")
+            (draft / "config.json").write_text(json.dumps({**options, "weights": None}, indent=1) + "\n")
 
     def load_weights(self) -> None:
         """Read what :meth:`save` wrote."""

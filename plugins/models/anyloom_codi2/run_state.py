@@ -11,6 +11,7 @@ from typing import Any, Final, Literal
 
 from anyloom import __version__
 from anyloom.errors import CheckpointError
+from anyloom.storage.atomic import write_text
 
 __all__ = ["RunState", "StageRecord", "digest_of"]
 
@@ -82,11 +83,8 @@ class RunState:
 
     def save(self) -> None:
         """Write the file, whole or not at all."""
-        self.path.parent.mkdir(parents=True, exist_ok=True)
         value = {"format": _FORMAT, "stages": {k: asdict(v) for k, v in self.stages.items()}, "report": self.report}
-        draft = self.path.with_suffix(".part")
-        draft.write_text(json.dumps(value, indent=1) + "\n", encoding="utf-8")
-        draft.replace(self.path)
+        write_text(self.path, json.dumps(value, indent=1) + "\n")
 
     def record(self, name: str) -> StageRecord:
         """The record of a stage, a new one if there is none."""

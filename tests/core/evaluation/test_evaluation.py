@@ -25,7 +25,7 @@ from anyloom.interfaces import Sample, Score, ValueInfo
 from anyloom.media import write_media
 from anyloom.network.config import ModelConfig
 from anyloom.options import validate
-from anyloom.storage.tensors import sha256
+from anyloom.storage.hashes import sha256
 from parts import model_options, picture
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -219,9 +220,10 @@ def test_truncated_and_foreign_weights_give_one_clear_error(tokenizer_folder: Pa
     weights.write_bytes((tmp_path / "other" / "model.safetensors").read_bytes())
     with pytest.raises(CheckpointError, match=r"model\.safetensors.*not the one that was saved"):
         AnyToAnyModel.from_pretrained(tmp_path / "saved")
-    config = tmp_path / "saved" / "config.json"
-    record = json.loads(config.read_text())
-    config.write_text(json.dumps({k: v for k, v in record.items() if k != "files"}))
+    shutil.copy(tmp_path / "other" / "config.json", tmp_path / "saved")
+    record = json.loads((tmp_path / "saved" / "config.json").read_text())
+    record["model"]["modalities"]["audio"] = record["model"]["modalities"]["image"]
+    (tmp_path / "saved" / "config.json").write_text(json.dumps(record))
     with pytest.raises(CheckpointError, match="keys missing"):
         AnyToAnyModel.from_pretrained(tmp_path / "saved")
     with pytest.raises(CheckpointError, match="no saved model"):

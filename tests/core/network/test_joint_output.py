@@ -9,6 +9,7 @@ import av
 import pytest
 import soundfile
 import torch
+from anyloom.network.joint_output import diffusion_losses
 
 from anyloom import AnyToAnyModel, Conversation, Message
 from anyloom.checking.inspection import inspect_model
@@ -16,7 +17,6 @@ from anyloom.conversation import Media
 from anyloom.errors import AnyloomError
 from anyloom.interfaces import Sample
 from anyloom.network.config import ModelConfig
-from anyloom.network.joint_output import diffusion_losses
 from anyloom.options import validate
 from anyloom.sequence.batch import Batch
 from anyloom.training.module import AnyToAnyModule

@@ -1,0 +1,127 @@
+"""A piece of a file: a member of an archive, a file of a folder, or bytes out of a table, read when it is needed."""
+
+from __future__ import annotations
+
+import hashlib
+import tempfile
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from torch import Tensor
+
+from anyloom.conversation.segments import Media
+from anyloom.errors import BadRecord
+from anyloom.media.files import io_for, read_media
+
+__all__ = ["MAX_BYTES", "Blob"]
+
+MAX_BYTES = 4 << 30
+"""Largest piece that is read."""
+
+
+@dataclass(frozen=True)
+class Blob:
+    """Bytes at a place in a file, or bytes at hand. Picklable.
+
+    Args:
+        path: The file.
+        offset: Where the piece begins.
+        size: Its bytes; None for the whole file.
+        name: Name inside the file, for errors and for the suffix.
+        data: The bytes themselves, where they are not read from a file.
+    """
+
+    path: str
+    offset: int = 0
+    size: int | None = None
+    name: str = ""
+    data: bytes | None = field(default=None, repr=False)
+
+    @property
+    def where(self) -> str:
+        """The file, with the name inside it."""
+        return f"{self.path}:{self.name}" if self.name else self.path
+
+    @property
+    def suffix(self) -> str:
+        """Suffix of the name, lower case with the dot."""
+        return Path(self.name or self.path).suffix.lower()
+
+    def read(self, limit: int = MAX_BYTES) -> bytes:
+        """Return the bytes.
+
+        Args:
+            limit: Most bytes to read.
+
+        Raises:
+            anyloom.errors.BadRecord: The file is missing, cut, or the piece is larger than the limit.
+        """
+        if self.data is not None:
+            return self.data
+        try:
+            with open(self.path, "rb") as file:
+                file.seek(self.offset)
+                size = limit + 1 if self.size is None else self.size
+                if self.size is not None and size > limit:
+                    raise BadRecord("too large", self.where, f"{size} bytes; at most {limit} are read")
+                found = file.read(size)
+        except OSError as error:
+            raise BadRecord("missing", self.where, f"cannot be read ({error.strerror or error})") from error
+        if len(found) > limit:
+            raise BadRecord("too large", self.where, f"more than {limit} bytes")
+        if self.size is not None and len(found) < size:
+            raise BadRecord("truncated", self.where, f"{len(found)} of {size} bytes are there")
+        return found
+
+    def text(self, limit: int = 64 << 20) -> str:
+        """Return the bytes as UTF-8 text.
+
+        Raises:
+            anyloom.errors.BadRecord: As for :meth:`read`, or it is not UTF-8.
+        """
+        try:
+            return self.read(limit).decode("utf-8-sig")
+        except UnicodeDecodeError as error:
+            raise BadRecord("wrong format", self.where, f"not UTF-8 ({error})") from error
+
+    def media(self, modality: str, suffix: str = "") -> Media:
+        """Return a media item that is decoded when its tensor is asked for.
+
+        Args:
+            modality: Name of the modality.
+            suffix: Of a file of that format, with the dot; that of the name by default.
+        """
+        if self.data is None and self.size is None:
+            return read_media(self.path, modality, lazy=True)
+        load = _Load(self, modality, (suffix or self.suffix)[:16])
+        return Media(modality, loader=load, key=self._key(), meta=load.meta())
+
+    def _key(self) -> str:
+        if self.data is not None:
+            return f"bytes:{hashlib.sha256(self.data).hexdigest()}"
+        return f"file:{Path(self.path).resolve()}:{self.offset}"
+
+
+@dataclass(frozen=True)
+class _Load:
+    """Decodes a piece when called: readers open files, so it becomes one for that time."""
+
+    blob: Blob
+    modality: str
+    suffix: str
+
+    def __call__(self) -> Tensor:
+        return self._read().tensor()
+
+    def _read(self) -> Media:
+        with tempfile.NamedTemporaryFile(suffix=self.suffix) as file:
+            file.write(self.blob.read())
+            file.flush()
+            media = io_for(self.modality).read(Path(file.name))
+            return media if media.data is not None else Media(self.modality, media.tensor(), meta=media.meta)
+
+    def meta(self) -> dict[str, float]:
+        with tempfile.NamedTemporaryFile(suffix=self.suffix) as file:
+            file.write(self.blob.read())
+            file.flush()
+            return dict(io_for(self.modality).read_meta(Path(file.name)))

@@ -1,0 +1,109 @@
+"""Writing a file whole or not at all: everything that anyloom keeps goes through here.
+
+The new content is written beside its target, so that the last move stays within one file system and is atomic. File and
+folder are flushed to the disk before and after it, so that a power cut leaves the old file or the new one.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+from anyloom.errors import AnyloomError, CheckpointError
+
+__all__ = ["DRAFT", "file_error", "flush", "remove_drafts", "replacing", "write_text"]
+
+DRAFT: Final = ".draft"
+_FULL: Final = (errno.ENOSPC, errno.EDQUOT)
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Give a file beside ``path`` to write; when the block ends without an error it takes the place of ``path``.
+
+    Args:
+        path: The file to make or replace. Its folder is made.
+
+    Yields:
+        An empty file in the same folder, with the permissions that a new file gets here (the umask's).
+
+    Raises:
+        anyloom.errors.CheckpointError: The disk is full, or nothing may be written there. ``path`` is as it was.
+
+    >>> import tempfile
+    >>> target = Path(tempfile.mkdtemp()) / "numbers.txt"
+    >>> with replacing(target) as draft:
+    ...     _ = draft.write_text("1 2 3")
+    >>> target.read_text()
+    '1 2 3'
+    """
+    draft: Path | None = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=DRAFT, dir=path.parent)
+        os.close(handle)
+        draft = Path(name)
+        yield draft
+        draft.chmod(0o666 & ~_umask())  # mkstemp and safetensors make files for their owner alone
+        flush(draft)
+        draft.replace(path)
+        flush(path.parent)
+    except OSError as error:
+        raise file_error(error, path) from error
+    finally:
+        if draft is not None:
+            draft.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file in UTF-8, whole or not at all.
+
+    Raises:
+        anyloom.errors.CheckpointError: It cannot be written; an older file is as it was.
+    """
+    with replacing(path) as draft:
+        draft.write_text(text, encoding="utf-8")
+
+
+def flush(path: Path) -> None:
+    """Wait until a file, or the names in a folder, are on the disk."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    except OSError as error:  # some network file systems cannot flush a folder
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):
+            raise
+    finally:
+        os.close(handle)
+
+
+def remove_drafts(folder: Path) -> None:
+    """Delete what killed writers left in a folder. Only for a folder that nobody else writes to."""
+    for draft in folder.glob(f".*{DRAFT}"):
+        if draft.is_file():
+            draft.unlink(missing_ok=True)
+
+
+def file_error(error: OSError, path: Path) -> AnyloomError:
+    """Say what an error of the file system means for a file that was to be written.
+
+    >>> print(file_error(OSError(errno.EROFS, "Read-only file system"), Path("runs/a")))
+    runs/a: cannot be written (Read-only file system). To fix: give a place that can be written to
+    """
+    reason = error.strerror or str(error)
+    fix = (
+        "make room on that disk, or write elsewhere" if error.errno in _FULL else "give a place that can be written to"
+    )
+    return CheckpointError(f"cannot be written ({reason})", where=str(path), fix=fix)
+
+
+def _umask() -> int:
+    """The umask of this process; it can only be read by setting it."""
+    mask = os.umask(0o077)
+    os.umask(mask)
+    return mask

@@ -1,0 +1,1 @@
+"""Tasks: pure functions of the records of a source and a seed."""
