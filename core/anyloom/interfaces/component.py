@@ -76,6 +76,13 @@ class NeuralComponent(Component, nn.Module):
         """Whether a saved model can hold this part's tensors; if not, it refers to the files they came from."""
         return True
 
+    def shard_units(self) -> list[nn.Module]:
+        """Modules inside this part that are gathered one at a time where parameters are sharded over processes.
+
+        The default gathers the part as a whole; one with a stack of blocks names the blocks.
+        """
+        return []
+
     def stored_bytes(self) -> int:
         """Bytes of all tensors once they are loaded; also right on the meta device, for memory estimates."""
         return sum(t.numel() * t.element_size() for t in (*self.parameters(), *self.buffers()))

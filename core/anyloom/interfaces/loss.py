@@ -50,6 +50,6 @@ class Loss(NeuralComponent):
     def forward(self, seen: Seen) -> tuple[Tensor, Tensor]:
         """Return the summed loss ``()`` and the number ``()`` of things it was summed over.
 
-        The framework divides sums by counts over the whole optimizer step, so that results do not depend on how a
-        batch is cut.
+        The framework divides the sum by the count. What a term of this kind counts is known only after the pass, so
+        with several batches a step it is a mean of their means.
         """

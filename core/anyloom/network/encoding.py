@@ -32,7 +32,8 @@ def encode(encoder: Encoder, modality: str, inputs: EncoderInputs, cache: Featur
         if cache is not None:
             cache.put(table, [inputs.keys[u] for u in inputs.fresh.tolist()], fresh)
         if len(inputs.fresh) == len(inputs.keys):
-            return fresh[inputs.slot]
+            everywhere: Tensor = fresh[inputs.slot]
+            return everywhere
         pieces.append((inputs.fresh, fresh))
     if inputs.features is not None:
         pieces.append((inputs.known, inputs.features))

@@ -63,7 +63,7 @@ class Losses:
         (3.0, 1.5)
         """
         counts = counts or {}
-        parts = [t.weight * t.total / max(counts.get(n, t.count), 1) for n, t in self.terms.items() if t.weight]
+        parts = [t.weight * t.total / (counts.get(n, t.count) or 1) for n, t in self.terms.items() if t.weight]
         parts += [] if self.idle is None else [self.idle]
         return torch.stack([p.float() for p in parts]).sum() if parts else torch.zeros(())
 

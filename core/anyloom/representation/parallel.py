@@ -24,7 +24,8 @@ class Parallel(Regression):
 
     def read(self, hidden: Tensor, before: Before | None) -> Tensor:
         """Predicted features ``(N, L, D)``."""
-        return self.project_out(hidden[:, 0]).unflatten(-1, (self.target.tokens, self.target.dim))
+        flat = self.project_out(hidden[:, 0])
+        return flat.view(len(flat), self.target.tokens, self.target.dim)
 
     def begin(self, before: Tensor | None, generator: torch.Generator) -> RunOfFeatures:
         """No feature yet."""

@@ -1,7 +1,7 @@
 """One batch: padded ids, and per modality the media with their places.
 
-Shape legend: B rows, S positions, U distinct media of one modality, N places of media, T of them to be produced, K media
-with decoder targets, C labels, L features per medium, D feature dim.
+Shape legend: B rows, S positions, U distinct media of one modality, N places of media, T of them to be produced, K of
+these with decoder targets, C labels, L features per medium, D feature dim.
 """
 
 from __future__ import annotations
@@ -124,6 +124,7 @@ class Batch:
         media: By modality.
         samples: The samples it was made from.
         cut: Turns that were left out of them.
+        step_counts: :meth:`counts` of every batch of the optimizer step that this one is part of, where known.
     """
 
     ids: Tensor
@@ -134,10 +135,12 @@ class Batch:
     media: dict[str, MediaBatch] = field(default_factory=dict)
     samples: SampleList = field(default_factory=SampleList)
     cut: int = 0
+    step_counts: list[dict[str, int]] | None = None
 
     def to(self, device: torch.device | str, non_blocking: bool = False) -> Self:
         """The batch with all tensors on a device."""
-        return _moved(self, device, non_blocking)
+        moved: Self = _moved(self, device, non_blocking)
+        return moved
 
     def counts(self) -> dict[str, int]:
         """How many things each term of the loss is a sum over, by the term's name."""

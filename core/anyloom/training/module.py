@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from lightning.pytorch.strategies import ModelParallelStrategy
 from pydantic import NonNegativeInt
 from torch import Tensor, nn
 
@@ -27,6 +28,8 @@ from anyloom.sequence.batch import Batch
 from anyloom.sequence.collate import Collator
 from anyloom.training.frozen_state import refilled_keys
 from anyloom.training.optimizer import clip_gradients, make_optimizer
+from anyloom.training.parallel import gathered_parameters, shard
+from anyloom.training.window import StepWindows, summed_counts
 
 __all__ = ["AnyToAnyModule"]
 
@@ -62,6 +65,7 @@ class AnyToAnyModule(TrainingModule):
     def __init__(self, config: Config, model: dict[str, Any]) -> None:
         super().__init__(config, model)
         self.model_config = validate(ModelConfig, model, where="model")
+        self._step_counts: dict[str, float] | None = None
         self.metrics = nn.ModuleDict(
             {k: build_named("metric", v, where=f"module.metrics.{k}") for k, v in config.metrics.items()}
         )
@@ -70,10 +74,14 @@ class AnyToAnyModule(TrainingModule):
         """Build the model and load its weights, once, on whatever devices the strategy puts it."""
         if hasattr(self, "model"):
             return
-        self.model = AnyToAnyModel(self.model_config)
-        start = self.config.start_from
-        if start is not None:
-            start_from(self.model.parts, start)
+        sharded = isinstance(getattr(self._trainer, "strategy", None), ModelParallelStrategy)
+        model = AnyToAnyModel(self.model_config)
+        if self.config.start_from is not None:
+            start_from(model.parts, self.config.start_from)
+        if sharded:
+            assert self.device_mesh is not None
+            shard(model, self.device_mesh["data_parallel"])
+        self.model = model
         if self.config.cache_features:
             if problems := frozen_problems(self.model.parts):
                 raise combine(problems)
@@ -91,14 +99,38 @@ class AnyToAnyModule(TrainingModule):
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """One step: the weighted sum of all terms."""
         losses: Losses = self.model(batch)
-        size = len(batch.ids)
-        total = losses.total()
-        self.log("train/loss", total, prog_bar=True, batch_size=size)
-        for name, term in losses.terms.items():
-            self.log(f"train/{name}", term.mean, batch_size=size)
+        if self._logs_this_step():
+            size = len(batch.ids)
+            self.log("train/loss", losses.total().detach(), prog_bar=True, batch_size=size)
+            for name, term in losses.terms.items():
+                self.log(f"train/{name}", term.mean.detach(), batch_size=size)
         if self.config.gradient_norms and self.trainer.global_step % self.config.gradient_norms == 0:
-            self._log_gradient_norms(losses, size)
-        return total
+            self._log_gradient_norms(losses, len(batch.ids))
+        return losses.total(self._divisors(batch, batch_idx))
+
+    def _logs_this_step(self) -> bool:
+        """Whether a logger writes after this batch; logging costs as much as a small model's forward pass."""
+        every = self.trainer.log_every_n_steps  # type: ignore[attr-defined]
+        return not every or (self.trainer.fit_loop.epoch_loop._batches_that_stepped + 1) % every == 0
+
+    def _divisors(self, batch: Batch, batch_idx: int) -> dict[str, float]:
+        """What the summed terms are divided by, so that a step is the mean over all its batches and processes.
+
+        Lightning divides by the number of batches of a step, and averages gradients over processes; that is undone.
+        """
+        size, world = self.trainer.accumulate_grad_batches, self.trainer.world_size
+        if batch_idx % size == 0 or self._step_counts is None:
+            names = ["text", *(f"{t}/{m}" for m in sorted(self.model.tags) for t in ("feature", "diffusion"))]
+            self._step_counts = summed_counts(batch.step_counts or [batch.counts()], names, self.device)
+        return {name: count / (size * world) for name, count in self._step_counts.items()}
+
+    def train_dataloader_of(self, loader: Any) -> Any:
+        """A loader whose batches know the counts of their optimizer step."""
+        return StepWindows(loader, self.trainer.accumulate_grad_batches)
+
+    def on_fit_start(self) -> None:
+        """Where processes wait for each other, each runs what the others may run."""
+        self.model.idle = self.trainer.world_size > 1
 
     def _log_gradient_norms(self, losses: Losses, size: int) -> None:
         parameters = [p for p in self.model.llm.parameters() if p.requires_grad]
@@ -131,7 +163,8 @@ class AnyToAnyModule(TrainingModule):
             self._means.add(name, float(term.total), term.count)
             self._weights[name] = term.weight
         if self.metrics:
-            update(self.model, list(batch.samples), self._typed_metrics(), seed=0)
+            with gathered_parameters(self.model):
+                update(self.model, list(batch.samples), self._typed_metrics(), seed=0)
 
     def _finish_measuring(self, stage: str) -> None:
         means = self._means.compute()

@@ -132,7 +132,7 @@ def _strategy(trainer: Mapping[str, Any]) -> dict[str, Any]:
     devices, nodes = trainer.get("devices") or "auto", trainer.get("num_nodes") or 1
     automatic = trainer.get("accelerator", "auto") != "cpu" and torch.cuda.device_count() > 1
     several = automatic if devices in ("auto", -1, "-1") else devices not in (1, "1")
-    return {"strategy": "ddp_find_unused_parameters_true"} if several or nodes > 1 else {}
+    return {"strategy": "ddp"} if several or nodes > 1 else {}
 
 
 def _trained(project: ProjectConfig) -> dict[str, Any]:

@@ -1,0 +1,90 @@
+"""Sharding a network over processes with FSDP2, component by component.
+
+Parameters are gathered where a component's forward, or another method that reads them, is called. The network is built
+and loaded whole in the memory of every process's host before it is sharded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from anyloom.errors import ConfigError
+from anyloom.network.network import Network
+from anyloom.network.parts import Part
+
+__all__ = ["gathered_parameters", "shard", "whole_state"]
+
+_READING_METHODS = {
+    "representation": ("embed", "embed_target", "read", "loss", "step", "finish"),
+    "decoder": ("generate",),
+}
+"""Methods besides ``forward`` that read parameters, by kind of component."""
+
+
+def shard(network: Network, mesh: Any) -> None:
+    """Shard every component of a network.
+
+    Args:
+        network: With its weights.
+        mesh: One-dimensional ``DeviceMesh`` of the processes.
+
+    Raises:
+        anyloom.errors.ConfigError: A component cannot be sharded.
+    """
+    for part in network.parts.components():
+        if any(True for _ in part.component.parameters()):
+            _shard_part(part, mesh)
+
+
+def _shard_part(part: Part, mesh: Any) -> None:
+    from torch.distributed.fsdp import fully_shard, register_fsdp_forward_method
+
+    if part.kind in ("coupler", "loss"):
+        raise ConfigError(
+            f"a {part.kind} with parameters of its own cannot be sharded",
+            where=part.key,
+            fix="use strategy: ddp, or leave it out",
+        )
+    # Media of a decoder that is sharded are made while all its parameters are gathered, so one group is enough there;
+    # a language model is gathered block by block.
+    for unit in part.component.shard_units():
+        fully_shard(unit, mesh=mesh)
+    fully_shard(part.component, mesh=mesh)
+    for method in _READING_METHODS.get(part.kind, ()):
+        register_fsdp_forward_method(part.component, method)
+
+
+@contextmanager
+def gathered_parameters(network: nn.Module) -> Iterator[None]:
+    """Hold all parameters whole meanwhile, so that each process can go its own way.
+
+    Free-running answers take another number of passes in every process; passes that gather would wait for each other
+    for ever.
+    """
+    from torch.distributed.fsdp import FSDPModule
+
+    sharded = [m for m in network.modules() if isinstance(m, FSDPModule)]
+    for module in sharded:
+        module.set_reshard_after_forward(False, recurse=False)
+        module.unshard()
+    try:
+        yield
+    finally:
+        for module in sharded:
+            module.set_reshard_after_forward(True, recurse=False)
+            module.reshard()
+
+
+def whole_state(module: nn.Module) -> dict[str, Tensor]:
+    """The state dict with sharded tensors put together on the CPU; every process has to call it."""
+    return {name: _whole(tensor) for name, tensor in module.state_dict().items()}
+
+
+def _whole(tensor: Tensor) -> Tensor:
+    full = tensor.full_tensor() if hasattr(tensor, "full_tensor") else tensor
+    return full.detach().to("cpu") if isinstance(full, torch.Tensor) else full
