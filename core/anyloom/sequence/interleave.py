@@ -180,10 +180,16 @@ class _Writer:
         self.learned = answer and all(self._refers_to_kept(m) for m in message.media)
         for segment in message.segments:
             if isinstance(segment, Text):
-                self.tokens(self.tokenizer.encode(segment.text), learned=self.learned)
+                self.tokens(self._ids(segment), learned=self.learned)
             else:
                 self._medium(segment, medium, number, answer)
                 medium += 1
+
+    def _ids(self, segment: Text) -> list[int]:
+        """A text's own tokens, if they are this tokenizer's; else it is tokenized."""
+        if segment.tokens is not None and self.tokenizer.decode(segment.tokens) == segment.text:
+            return list(segment.tokens)
+        return self.tokenizer.encode(segment.text)
 
     def _refers_to_kept(self, media: Media) -> bool:
         return media.reference is None or media.reference in self.run_of
