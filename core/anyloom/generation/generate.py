@@ -70,7 +70,7 @@ def message_of(network: Network, answer: Answer, media: dict[int, Media]) -> Mes
         media: Its media by segment.
     """
     segments: list[Segment] = [
-        media[n] if isinstance(segment, MadeMedium) else Text(network.llm.tokenizer.decode(segment), tuple(segment))
+        media[n] if isinstance(segment, MadeMedium) else Text(network.llm.tokenizer.decode(segment))
         for n, segment in enumerate(answer.segments)
     ]
     return Message("assistant", segments)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from anyloom.interfaces.decoder import Condition, Decoder
     from anyloom.interfaces.encoder import Encoder
     from anyloom.interfaces.feature_space import FeatureSpace
-    from anyloom.interfaces.llm import LLM, KVCache, LLMInputs, LLMOutput, Tokenizer
+    from anyloom.interfaces.llm import LLM, KVCache, LLMInputs, LLMOutput, Piece, Tokenizer
     from anyloom.interfaces.loss import Loss, Seen, SeenMedia
     from anyloom.interfaces.metric import Evaluated, Metric, ModelView, Score, ValueInfo
     from anyloom.interfaces.modality import ModalityIO
@@ -49,6 +49,7 @@ __all__ = [
     "ModalityIO",
     "ModelView",
     "NeuralComponent",
+    "Piece",
     "Projector",
     "Record",
     "Representation",
@@ -94,6 +95,7 @@ _HOMES = {
     "ModalityIO": "modality",
     "ModelView": "metric",
     "NeuralComponent": "component",
+    "Piece": "llm",
     "Projector": "projector",
     "Representation": "representation",
     "Score": "metric",

@@ -14,20 +14,40 @@ from typing import Protocol, Self
 from torch import Tensor
 from torch.utils._pytree import register_dataclass
 
+from anyloom.conversation.segments import Media, Message
 from anyloom.interfaces.component import ComponentConfig, NeuralComponent
 
-__all__ = ["LLM", "KVCache", "LLMInputs", "LLMOutput", "Tokenizer"]
+__all__ = ["LLM", "KVCache", "LLMInputs", "LLMOutput", "Piece", "Tokenizer"]
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A part of a conversation as the model reads it: some tokens, or the place of one medium.
+
+    Args:
+        message: Number of the message that it belongs to; that of the message to come for what asks for an answer.
+        ids: Tokens; none for a medium.
+        learned: Whether the model is to produce it: text and media of an assistant, and the token that ends its turn.
+        media: The medium that stands here.
+    """
+
+    message: int
+    ids: list[int]
+    learned: bool = False
+    media: Media | None = None
 
 
 class Tokenizer(ABC):
     """Text and chat markup as ids. Light and picklable: data workers get this, not the model.
 
     Attributes:
-        eos_id: Ends an assistant message.
+        eos_id: Ends an assistant message: the token that its turn ends with, which the model learns to predict.
+        stop_ids: Tokens that end an answer when the model gives one: :attr:`eos_id`, then others that do.
         pad_id: Fills positions that carry no token.
     """
 
     eos_id: int
+    stop_ids: Sequence[int]
     pad_id: int
 
     @abstractmethod
@@ -39,15 +59,24 @@ class Tokenizer(ABC):
         """Text of ids; special and added tokens are left out."""
 
     @abstractmethod
-    def chat_parts(self, roles: Sequence[str]) -> list[tuple[list[int], list[int]]]:
-        """Ids to put before and after each message of a conversation with these roles.
+    def render(self, messages: Sequence[Message], *, open_answer: bool = False) -> list[Piece]:
+        """Write a conversation with its chat markup.
 
-        The suffix of an assistant message ends with :attr:`eos_id`, which the model learns to predict.
+        All ids in order are those that the model was trained with for these messages, with every medium as if it were
+        a word. No text of a message makes a special token.
+
+        Args:
+            messages: The conversation.
+            open_answer: End where an assistant is to answer. These pieces begin those of the same conversation with
+                the answer, up to the first that is learned.
+
+        Raises:
+            anyloom.errors.ConversationError: The markup knows no such order of roles.
         """
 
     @abstractmethod
     def special_ids(self) -> list[int]:
-        """Ids that text generation must not sample: everything special but :attr:`eos_id`."""
+        """Ids that text generation must not sample: everything special but :attr:`stop_ids`."""
 
 
 class KVCache(Protocol):

@@ -15,7 +15,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from anyloom.conversation.segments import Conversation, Media, Message, Text
+from anyloom.conversation.segments import Conversation, Media, Message
 from anyloom.errors import ConversationError, TooLongError
 from anyloom.interfaces.llm import Tokenizer
 
@@ -144,14 +144,13 @@ class Interleaver:
 
     def _sequence(self, messages: Sequence[Message], lost: set[int], open_answer: bool) -> Interleaved:
         kept = [n for n in range(len(messages)) if n not in lost]
-        roles = [messages[n].role for n in kept] + (["assistant"] if open_answer else [])
         writer = _Writer(self, messages, lost)
-        for at, (prefix, suffix) in enumerate(self.tokenizer.chat_parts(roles)):
-            writer.tokens(prefix, learned=False)
-            if at == len(kept):
-                break
-            writer.message(kept[at])
-            writer.tokens(suffix, learned=roles[at] == "assistant" and writer.learned)
+        # The rest is written anew, so that its markup is that of a conversation which never had the lost turns.
+        for piece in self.tokenizer.render([messages[n] for n in kept], open_answer=open_answer):
+            if piece.media is not None:
+                writer.medium(piece.media, kept[piece.message], answer=piece.learned)
+            else:
+                writer.tokens(piece.ids, learned=piece.learned and writer.learns(kept[piece.message]))
         return writer.sequence(cut=len(turns(messages)) - len(turns([messages[n] for n in kept])))
 
 
@@ -163,40 +162,25 @@ class _Writer:
         self.ids: list[int] = []
         self.labels: list[int] = []
         self.runs: list[Run] = []
-        self.learned = True
         # Numbers of media in the conversation -> runs in the sequence; media of lost turns are not among them.
         self.run_of: dict[int, int] = {}
-        self.first_medium = [0]
+        first = [0]
         for message in messages:
-            self.first_medium.append(self.first_medium[-1] + len(message.media))
+            first.append(first[-1] + len(message.media))
+        self.next_medium = first
+        self.lost_media = {medium for n in lost for medium in range(first[n], first[n + 1])}
 
     def tokens(self, ids: Sequence[int], *, learned: bool) -> None:
         self.ids += ids
         self.labels += ids if learned else [IGNORE] * len(ids)
 
-    def message(self, number: int) -> None:
-        message, medium = self.messages[number], self.first_medium[number]
-        answer = message.role == "assistant"
-        self.learned = answer and all(self._refers_to_kept(m) for m in message.media)
-        for segment in message.segments:
-            if isinstance(segment, Text):
-                self.tokens(self._ids(segment), learned=self.learned)
-            else:
-                self._medium(segment, medium, number, answer)
-                medium += 1
+    def learns(self, message: int) -> bool:
+        """Whether an answer can be learned: not one that edits a medium of a lost turn."""
+        return all(media.reference not in self.lost_media for media in self.messages[message].media)
 
-    def _ids(self, segment: Text) -> list[int]:
-        """A text's own tokens, if they are this tokenizer's; else it is tokenized."""
-        if segment.tokens is not None and self.tokenizer.decode(segment.tokens) == segment.text:
-            return list(segment.tokens)
-        return self.tokenizer.encode(segment.text)
-
-    def _refers_to_kept(self, media: Media) -> bool:
-        return media.reference is None or media.reference in self.run_of
-
-    def _medium(self, media: Media, medium: int, message: int, answer: bool) -> None:
+    def medium(self, media: Media, message: int, *, answer: bool) -> None:
         tags = self._tags(media, message)
-        target = answer and self.learned
+        target = answer and self.learns(message)
         length = tags.made if target else tags.read
         if not length:
             raise ConversationError(
@@ -205,9 +189,11 @@ class _Writer:
                 fix=f"give model.modalities.{media.modality} an encoder",
             )
         self.tokens([tags.begin], learned=target)
-        self.run_of[medium] = len(self.runs)
+        number = self.next_medium[message]
+        self.next_medium[message] += 1
+        self.run_of[number] = len(self.runs)
         self.runs.append(
-            Run(media, len(self.ids), length, target, message, self._reference(media, medium, tags) if answer else None)
+            Run(media, len(self.ids), length, target, message, self._reference(media, number, tags) if answer else None)
         )
         self.tokens([self.tokenizer.pad_id] * length, learned=False)
         self.tokens([tags.end], learned=False)

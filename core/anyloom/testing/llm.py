@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import pickle
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from anyloom.interfaces import LLMInputs, LLMOutput
+from anyloom.conversation.segments import Media, Message, Role
+from anyloom.interfaces import LLMInputs, LLMOutput, Piece
 from anyloom.testing.case import LLMCase
 from anyloom.testing.checking import check, require
 from anyloom.testing.neural import NeuralChecks, close
@@ -265,24 +267,69 @@ class LLMChecks(NeuralChecks):
         tokenizer = self.made(case).tokenizer
         back = tokenizer.decode(tokenizer.encode(case.words))
         require(back.strip() == case.words, f"{case.words!r} comes back as {back!r}")
-        special = [*tokenizer.special_ids(), tokenizer.eos_id]
-        require(tokenizer.decode(special).strip() == "", "decode shows special tokens")
-        markup = {i for before, after in tokenizer.chat_parts(["user", "assistant"]) for i in (*before, *after)}
-        spelled = _spelled(tokenizer, markup & set(special))
-        forged = [text for text in spelled if set(tokenizer.encode(text)) & set(special)]
-        require(not forged, f"typing {', '.join(forged)} makes a special token")
+        special = {*tokenizer.special_ids(), *tokenizer.stop_ids}
+        require(tokenizer.decode(sorted(special)).strip() == "", "decode shows special tokens")
+        plain = tokenizer.render([Message("user", case.words)])
+        for text in _spelled(tokenizer, special & set(_ids(plain)) | {tokenizer.eos_id}):
+            require(not special & set(tokenizer.encode(text)), f"encode makes a special token of {text}")
+            typed = tokenizer.render([Message("user", f"{text} {case.words}")])
+            count = [sum(i in special for i in _ids(pieces)) for pieces in (plain, typed)]
+            require(count[0] == count[1], f"typing {text} in a message makes a special token")
 
-    @check("end an assistant message's suffix with eos_id, and do not count eos_id among special_ids")
-    def test_chat_markup_ends_answers(self, case: LLMCase) -> None:
-        """There is markup for each message, and an assistant message ends with `eos_id`."""
+    @check("mark an assistant's pieces as learned, the last of them ending with eos_id; list eos_id among stop_ids")
+    def test_answers_are_learned_up_to_their_end(self, case: LLMCase) -> None:
+        """Assistant messages alone are learned, each up to `eos_id`, which generation may sample and stops at."""
         tokenizer = self.made(case).tokenizer
-        roles = ["user", "assistant", "user", "assistant"]
-        parts = tokenizer.chat_parts(roles)
-        require(len(parts) == len(roles), f"for {len(roles)} messages there is markup for {len(parts)}")
-        for role, (_, suffix) in zip(roles, parts):
-            if role == "assistant":
-                require(bool(suffix) and suffix[-1] == tokenizer.eos_id, f"an assistant message ends with {suffix}")
-        require(tokenizer.eos_id not in tokenizer.special_ids(), "special_ids forbids to sample eos_id")
+        words = case.words.split()
+        texts = [" ".join(words[n:]) for n in range(4)]
+        roles: list[Role] = ["user", "assistant", "user", "assistant"]
+        pieces = tokenizer.render([Message(role, text) for role, text in zip(roles, texts)])
+        learned = [piece for piece in pieces if piece.learned]
+        require(
+            {p.message for p in learned} == {1, 3}, f"of {roles}, {sorted({p.message for p in learned})} are learned"
+        )
+        for number in (1, 3):
+            ids = [i for piece in learned if piece.message == number for i in piece.ids]
+            require(ids[-1] == tokenizer.eos_id, f"an answer ends with {ids[-1]}, eos_id is {tokenizer.eos_id}")
+            said = tokenizer.decode(ids).strip()
+            require(said == texts[number], f"the answer {texts[number]!r} is learned as {said!r}")
+        require(
+            tokenizer.stop_ids[0] == tokenizer.eos_id, f"stop_ids are {tokenizer.stop_ids}: eos_id is not the first"
+        )
+        banned = sorted(set(tokenizer.stop_ids) & set(tokenizer.special_ids()))
+        require(not banned, f"special_ids forbids to sample the stop ids {banned}")
+
+    @check("end a conversation with open_answer where the answer's learned tokens would begin")
+    def test_prompts_begin_the_whole(self, case: LLMCase) -> None:
+        """What is read before an answer is generated is what stood before it in training."""
+        tokenizer = self.made(case).tokenizer
+        question, answer = Message("user", case.words), Message("assistant", case.words)
+        prompt = _ids(tokenizer.render([question], open_answer=True))
+        whole = tokenizer.render([question, answer])
+        before: list[int] = []
+        for piece in whole:
+            if piece.learned:
+                break
+            before += piece.ids
+        require(prompt == before, "a prompt differs from what stands before the answer in the whole conversation")
+
+    @check("give each medium a piece of its own, without ids, where it stands between the words")
+    def test_media_have_their_places(self, case: LLMCase) -> None:
+        """Media come in order, in their messages; those of an assistant are learned."""
+        tokenizer = self.made(case).tokenizer
+        media = [Media("kit", torch.zeros(1)) for _ in range(3)]
+        words = case.words
+        said = [
+            Message("user", [media[0], f"{words} ", media[1]]),
+            Message("assistant", [f"{words} ", media[2], words]),
+        ]
+        pieces = tokenizer.render(said)
+        found = [(p.message, p.media, p.learned, len(p.ids)) for p in pieces if p.media is not None]
+        expected = [(0, media[0], False, 0), (0, media[1], False, 0), (1, media[2], True, 0)]
+        require(found == expected, "media are not where they were put: message, medium, learned, number of ids")
+        at = [n for n, piece in enumerate(pieces) if piece.media is not None]
+        between = tokenizer.decode(_ids(pieces[at[0] : at[1]])).strip()
+        require(between == words, f"{words!r} between two media comes back as {between!r}")
 
     @check("keep the tokenizer free of open files, lambdas and the model")
     def test_tokenizer_pickles(self, case: LLMCase) -> None:
@@ -290,6 +337,8 @@ class LLMChecks(NeuralChecks):
         part = self.made(case)
         copy = pickle.loads(pickle.dumps(part.tokenizer))
         require(copy.encode(case.words) == part.tokenizer.encode(case.words), "the copy encodes in another way")
+        turns = [Message("user", case.words), Message("assistant", case.words)]
+        require(copy.render(turns) == part.tokenizer.render(turns), "the copy renders in another way")
 
 
 def _positions(segments: Tensor) -> Tensor:
@@ -302,6 +351,10 @@ def _positions(segments: Tensor) -> Tensor:
 def _everywhere(x: Tensor) -> Tensor:
     """Rows and positions ``(B * S, 2)`` of all places."""
     return torch.ones(x.shape[:2], dtype=torch.bool).nonzero().to(x.device)
+
+
+def _ids(pieces: Sequence[Piece]) -> list[int]:
+    return [i for piece in pieces for i in piece.ids]
 
 
 def _spelled(tokenizer: Any, ids: set[int]) -> list[str]:

@@ -1,13 +1,15 @@
-"""Reads a tokenizer's own chat template message by message."""
+"""A conversation as a chat template writes it, and where in that text each message and each answer stands."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, Final
 
 from anyloom.errors import ConversationError
 
-__all__ = ["PLAIN_TEMPLATE", "chat_texts"]
+__all__ = ["PLAIN_TEMPLATE", "Answer", "ChatTemplate", "Rendered", "unused_character"]
 
 PLAIN_TEMPLATE: Final = (
     "{% for message in messages %}{{ message['role'] }}: {{ message['content'] }}"
@@ -15,49 +17,178 @@ PLAIN_TEMPLATE: Final = (
 )
 """For tokenizers without a chat template of their own."""
 
+_Turn = tuple[str, str]
+"""Role and text."""
 
-def chat_texts(tokenizer: Any, roles: Sequence[str], template: str | None) -> list[tuple[str, str]]:
-    """Text before and after each message, read off the rendered template.
 
-    The template is rendered with a marker in place of every message's content; what stands between the markers is
-    chat markup. After an assistant message, markup up to the end-of-sequence token belongs to that message,
-    the rest to the next one.
+@dataclass(frozen=True)
+class Answer:
+    """An assistant message in the text.
 
-    Raises:
-        anyloom.errors.ConversationError: The template refuses this order of roles.
+    Args:
+        start: Where the model takes over: behind what a template writes to ask for an answer.
+        end: Behind the token that ends the turn.
+        ends_itself: Whether the template writes such a token; if not, it belongs at ``end``.
     """
-    marks = [f"\x02{i}\x03" for i in range(len(roles))]
-    messages = [{"role": role, "content": mark} for role, mark in zip(roles, marks)]
-    template = template or tokenizer.chat_template or PLAIN_TEMPLATE
-    try:
-        text: str = tokenizer.apply_chat_template(messages, chat_template=template, tokenize=False)
-    except Exception as error:
-        raise ConversationError(
-            f"the chat template refuses the roles {', '.join(roles)} ({error})", fix="start with user, then alternate"
-        ) from error
-    between = []
-    for mark in marks:
-        markup, found, text = text.partition(mark)
-        if not found or "\x02" in markup:
-            raise ConversationError(
-                f"the chat template moves or drops messages of the roles {', '.join(roles)}",
-                fix="set 'chat_template' to one that keeps messages in their order",
+
+    start: int
+    end: int
+    ends_itself: bool
+
+
+@dataclass(frozen=True)
+class Rendered:
+    """A conversation as one text.
+
+    Args:
+        text: The text.
+        contents: Place ``(start, end)`` of each message's own text, by number of the message.
+        answers: Assistant messages by number.
+    """
+
+    text: str
+    contents: dict[int, tuple[int, int]]
+    answers: dict[int, Answer]
+
+
+class ChatTemplate:
+    """A tokenizer's chat template.
+
+    Args:
+        backend: The transformers tokenizer.
+        source: Jinja template that replaces the tokenizer's own.
+
+    Attributes:
+        end: Text of the token that ends an assistant's turn: what the template writes there, else end of sequence.
+    """
+
+    def __init__(self, backend: Any, source: str | None = None) -> None:
+        self.backend = backend
+        self.source = source or backend.chat_template or PLAIN_TEMPLATE
+        self._known: dict[tuple[tuple[str, ...], bool], list[tuple[str, int]]] = {}
+        self._invitation = self._find_invitation()
+        self.end = self._find_end()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_known": {}}
+
+    def render(self, turns: Sequence[_Turn], *, open_answer: bool = False) -> Rendered:
+        """Write a conversation.
+
+        Args:
+            turns: Role and text of each message.
+            open_answer: End where an assistant is to answer.
+
+        Raises:
+            anyloom.errors.ConversationError: The template refuses these roles, or does more to a message's text than
+                to strip it.
+        """
+        if open_answer and not self._invitation:
+            # The template does not know how to ask for an answer: begin one, and cut it off where its text would be.
+            mark = unused_character(text for _, text in turns)
+            rendered = self.render([*turns, ("assistant", mark)])
+            contents = {n: place for n, place in rendered.contents.items() if n < len(turns)}
+            answers = {n: answer for n, answer in rendered.answers.items() if n < len(turns)}
+            return Rendered(rendered.text[: rendered.answers[len(turns)].start], contents, answers)
+        text = self._apply(turns, open_answer)
+        contents = self._places(text, turns, open_answer)
+        answers = {n: self._answer(text, n, contents) for n, (role, _) in enumerate(turns) if role == "assistant"}
+        return Rendered(text, contents, answers)
+
+    def _apply(self, turns: Sequence[_Turn], open_answer: bool) -> str:
+        messages = [{"role": role, "content": text} for role, text in turns]
+        try:
+            return str(
+                self.backend.apply_chat_template(
+                    messages, chat_template=self.source, tokenize=False, add_generation_prompt=open_answer
+                )
             )
-        between.append(markup)
-    return _share(between, text, roles, tokenizer.eos_token)
+        except Exception as error:  # templates raise what they like
+            raise ConversationError(
+                f"the chat template refuses the roles {', '.join(r for r, _ in turns)} ({_line(error)})",
+                fix="start with user, then alternate",
+            ) from error
+
+    def _markup(self, turns: Sequence[_Turn], open_answer: bool) -> list[tuple[str, int]]:
+        """What the template writes before each message, with the message's number, in the order of the text.
+
+        Last comes what stands behind all messages, with the number -1.
+        """
+        key = (tuple(role for role, _ in turns), open_answer)
+        if key not in self._known:
+            marks = [f"\x02{n}\x03" for n in range(len(turns))]
+            text = self._apply([(role, mark) for (role, _), mark in zip(turns, marks)], open_answer)
+            found = sorted((text.find(mark), n) for n, mark in enumerate(marks))
+            if any(at < 0 or text.count(marks[n]) != 1 for at, n in found):
+                raise ConversationError(
+                    f"the chat template drops or repeats messages of the roles {', '.join(key[0])}",
+                    fix="set 'chat_template' to one that keeps every message",
+                )
+            pieces, done = [], 0
+            for at, n in found:
+                pieces.append((text[done:at], n))
+                done = at + len(marks[n])
+            self._known[key] = [*pieces, (text[done:], -1)]
+        return self._known[key]
+
+    def _places(self, text: str, turns: Sequence[_Turn], open_answer: bool) -> dict[int, tuple[int, int]]:
+        markup = self._markup(turns, open_answer)
+        places, at = {}, len(markup[0][0])
+        for (_, n), (behind, _) in pairwise(markup):
+            # A template may strip a message; of two readings, the one counts that the markup follows.
+            written = next((v for v in _variants(turns[n][1]) if text.startswith(v + behind, at)), None)
+            if written is None:
+                raise ConversationError(
+                    "the chat template changes the text of a message",
+                    where=f"messages[{n}]",
+                    fix="set 'chat_template' to one that writes messages as they are",
+                )
+            places[n] = (at, at + len(written))
+            at += len(written) + len(behind)
+        if not text.startswith(markup[0][0]) or at != len(text):
+            raise ConversationError(
+                "the chat template writes something else around these messages than around others",
+                fix="set 'chat_template' to one that looks at roles alone",
+            )
+        return places
+
+    def _answer(self, text: str, number: int, contents: dict[int, tuple[int, int]]) -> Answer:
+        start, end = contents[number]
+        before = max((e for _, e in contents.values() if e <= start and (_, e) != (start, end)), default=0)
+        behind = min((s for s, _ in contents.values() if s >= end and (s, _) != (start, end)), default=len(text))
+        invited = text.rfind(self._invitation, before, start) if self._invitation else -1
+        opened = invited + len(self._invitation) if invited >= 0 else before + len(text[before:start].rstrip(" "))
+        first = next(iter(self._tokens(text[end:behind])), None)
+        if first is None or first[1] != self.end:
+            return Answer(opened, end, ends_itself=False)
+        return Answer(opened, end + first[0] + len(self.end), ends_itself=True)
+
+    def _find_invitation(self) -> str:
+        """What the template writes to ask for an answer, empty if it does not know how to."""
+        turns = [("user", "a")]
+        plain, inviting = self._apply(turns, False), self._apply(turns, True)
+        return inviting.removeprefix(plain) if inviting.startswith(plain) else ""
+
+    def _find_end(self) -> str:
+        behind, _ = self._markup([("user", ""), ("assistant", "")], False)[-1]
+        first = next(iter(self._tokens(behind)), None)
+        return str(self.backend.eos_token) if first is None else first[1]
+
+    def _tokens(self, markup: str) -> Iterator[tuple[int, str]]:
+        """Tokens of their own in markup, with their places, from the left; of several at a place, the longest."""
+        found = [(markup.find(token), -len(token), token) for token in self.backend.added_tokens_encoder]
+        yield from ((at, token) for at, _, token in sorted(found) if at >= 0)
 
 
-def _share(between: list[str], rest: str, roles: Sequence[str], eos: str) -> list[tuple[str, str]]:
-    prefixes, suffixes = [between[0]], []
-    for index, markup in enumerate([*between[1:], rest]):
-        last = index == len(roles) - 1
-        if roles[index] == "assistant":
-            head, found, tail = markup.partition(eos)
-            suffixes.append(head + eos if found else eos)
-            prefixes.append(tail if found else markup)
-        else:
-            suffixes.append("")
-            prefixes.append(markup)
-        if last and roles[index] != "assistant":
-            suffixes[-1], prefixes[-1] = markup, ""
-    return list(zip(prefixes[: len(roles)], suffixes))
+def _variants(text: str) -> list[str]:
+    return [text, text.rstrip(), text.lstrip(), text.strip()]
+
+
+def unused_character(texts: Iterable[str]) -> str:
+    """A private-use character that no text holds."""
+    used = {character for text in texts for character in text}
+    return next(chr(c) for c in range(0xE000, 0xF8FF) if chr(c) not in used)
+
+
+def _line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -26,20 +26,26 @@ from anyloom_llama.scores import Scores
 
 __all__ = ["Behaviour", "behaviour"]
 
+_LAYERS: Final = 2
 _SMALL: Final = {
     "vocab_size": 24,
-    "hidden_size": 32,
     "intermediate_size": 32,
     "moe_intermediate_size": 16,
     "shared_expert_intermediate_size": 16,
-    "num_hidden_layers": 2,
+    "q_lora_rank": 16,
+    "kv_lora_rank": 16,
+    "num_hidden_layers": _LAYERS,
     "num_attention_heads": 4,
-    "num_key_value_heads": 2,
-    "head_dim": 8,
 }
-"""Sizes that bear on cost alone; options that are not there stay away."""
+"""Sizes that bear on cost alone, where an architecture has them. Heads keep their width: rotary tables depend on it."""
 
+_FACTORS: Final = ("logit_scale", "logits_scaling", "lm_head_multiplier", "output_multiplier")
 _LENGTH: Final = 7
+_LARGEST: Final = 40_000_000
+"""Parameters of a small model; one that keeps more has sizes that are not known here."""
+
+
+_Found = tuple[tuple[str | None, bool, bool], bool]
 
 
 @dataclass(frozen=True)
@@ -61,6 +67,13 @@ def behaviour(architecture: PretrainedConfig) -> Behaviour:
     Raises:
         anyloom.errors.ConfigError: It is no causal language model that reads embeddings, and why.
     """
+    text = architecture.get_text_config(decoder=True)
+    if text is not architecture:
+        raise ConfigError(
+            f"{architecture.model_type!r} is more than a language model",
+            where="architecture.model_type",
+            fix=f"use the language model in it: {text.model_type}",
+        )
     options = architecture.to_diff_dict()
     key = json.dumps({**options, "model_type": architecture.model_type}, sort_keys=True, default=str)
     found = _found(key, _Held(architecture))
@@ -70,7 +83,10 @@ def behaviour(architecture: PretrainedConfig) -> Behaviour:
             where="architecture.model_type",
             fix="use a decoder-only language model, such as llama, qwen3, gemma3, gpt2 or mistral",
         )
-    return found
+    scaling, packs = found
+    scores = _scores(architecture, *scaling)
+    assert scores is not None
+    return Behaviour(scores, packs)
 
 
 class _Held:
@@ -87,26 +103,38 @@ class _Held:
 
 
 @functools.lru_cache(maxsize=64)
-def _found(key: str, held: _Held) -> Behaviour | str:
+def _found(key: str, held: _Held) -> _Found | str:
     try:
         with torch.random.fork_rng(devices=[]), torch.device("cpu"), torch.no_grad(), warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            return _look(_model(held.architecture))
+            small = _small(held.architecture)
+            with torch.device("meta"):
+                size = sum(p.numel() for p in AutoModelForCausalLM.from_config(small).parameters())
+            return f"{size:,} parameters are left of it at a small size" if size > _LARGEST else _look(_model(small))
     except Exception as error:
         return f"it does not run on embeddings ({type(error).__name__}: {_line(error)})"
 
 
-def _model(architecture: PretrainedConfig) -> Any:
-    """A small model of the architecture whose scores are large enough to show a cap."""
+def _small(architecture: PretrainedConfig) -> PretrainedConfig:
+    """The same options with few and narrow layers."""
     small = copy.deepcopy(architecture)
-    for name, size in _SMALL.items():
+    heads = getattr(small, "num_attention_heads", None) or 1
+    few = {"hidden_size": small.hidden_size // heads * 4}
+    if isinstance(getattr(small, "num_key_value_heads", None), int):
+        few["num_key_value_heads"] = 2 if small.num_key_value_heads < heads else 4
+    for name, size in {**few, **_SMALL}.items():
         if isinstance(getattr(small, name, None), int):
-            setattr(small, name, size)
+            setattr(small, name, min(size, getattr(small, name)))
     for name in ("layer_types", "mlp_layer_types"):
-        if getattr(small, name, None):
-            setattr(small, name, _some_of_each(getattr(small, name), _SMALL["num_hidden_layers"]))
+        if isinstance(getattr(small, name, None), list):
+            setattr(small, name, _some_of_each(getattr(small, name), _LAYERS))
     for name in ("pad_token_id", "bos_token_id", "eos_token_id"):
         setattr(small, name, None)
+    return small
+
+
+def _model(small: PretrainedConfig) -> Any:
+    """A model whose scores are large enough to show a cap."""
     torch.manual_seed(0)
     model = AutoModelForCausalLM.from_config(small, attn_implementation="eager", dtype=torch.float32).eval()
     for parameter in model.parameters():
@@ -124,7 +152,7 @@ def _line(error: Exception) -> str:
     return (str(error).strip().splitlines() or ["no reason given"])[0][:200]
 
 
-def _look(model: Any) -> Behaviour | str:
+def _look(model: Any) -> _Found | str:
     table, head = model.get_input_embeddings(), model.get_output_embeddings()
     if table is None or head is None:
         return "it has no table of tokens or no output layer"
@@ -134,16 +162,16 @@ def _look(model: Any) -> Behaviour | str:
         return "its embeddings are not rows of a table"
     x, positions = table(ids), torch.arange(_LENGTH).expand(2, -1)
     hidden = _hidden(model, x, positions)
-    scores = _scores(model, head(hidden), model(input_ids=ids, position_ids=positions).logits)
-    if scores is None:
-        return "its scores are not its output layer's, scaled or capped"
     changed = x.clone()
     changed[:, -1] = x[:, -1].flip(-1)
     if not _close(_hidden(model, changed, positions)[:, :-1], hidden[:, :-1]):
         return "it is not causal: its positions read what comes after them"
+    scaling = _scaling(model, head(hidden), model(input_ids=ids, position_ids=positions).logits)
+    if scaling is None:
+        return "its scores are not its output layer's, scaled or capped"
     if not _close(_cached(model, x, positions), hidden):
         return "a cache changes what it computes"
-    return Behaviour(scores, _packs(model, x))
+    return scaling, _packs(model, x)
 
 
 def _hidden(model: Any, x: Tensor, positions: Tensor, **more: Any) -> Tensor:
@@ -169,18 +197,26 @@ def _cached(model: Any, x: Tensor, positions: Tensor) -> Tensor:
     return torch.cat(parts, 1) if cache.length == _LENGTH else torch.zeros_like(x)
 
 
-def _scores(model: Any, found: Tensor, own: Tensor) -> Scores | None:
-    """The scale and cap that turn the output layer's results into the model's own scores."""
-    config = model.config
-    factors = [
-        getattr(config, n, None) for n in ("logit_scale", "logits_scaling", "lm_head_multiplier", "output_multiplier")
-    ]
-    scales = [1.0, *[s for f in factors if isinstance(f, int | float) and f for s in (float(f), 1.0 / f)]]
-    caps = [None, getattr(config, "final_logit_softcapping", None)]
-    for scale, cap in product(scales, caps):
-        if _close(Scores(scale, cap)(found), own):
-            return Scores(scale, cap)
+def _scaling(model: Any, found: Tensor, own: Tensor) -> tuple[str | None, bool, bool] | None:
+    """Which options turn the output layer's results into the model's own scores.
+
+    Returns:
+        Name of the factor's option, whether it divides, whether there is a cap. Not their values: an option may follow
+        from sizes that are smaller here.
+    """
+    for name, divides, capped in product((None, *_FACTORS), (False, True), (False, True)):
+        scores = _scores(model.config, name, divides, capped)
+        if scores is not None and _close(scores(found), own):
+            return name, divides, capped
     return None
+
+
+def _scores(config: PretrainedConfig, name: str | None, divides: bool, capped: bool) -> Scores | None:
+    factor = 1.0 if name is None else getattr(config, name, None)
+    cap = getattr(config, "final_logit_softcapping", None) if capped else None
+    if not isinstance(factor, int | float) or factor == 0 or (capped and cap is None):
+        return None
+    return Scores(1.0 / factor if divides else float(factor), cap)
 
 
 def _packs(model: Any, x: Tensor) -> bool:

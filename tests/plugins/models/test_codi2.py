@@ -160,15 +160,12 @@ def test_text_is_what_llama_2_was_trained_on() -> None:
     backend = llama_tokenizer()
     messages = [("user", "make it blue"), ("assistant", "here it is"), ("user", "and let it ring")]
     tokenizer = ChatTokenizer(backend)
-    parts = tokenizer.chat_parts([role for role, _ in messages])
-    ours = [
-        i for (before, after), (_, text) in zip(parts, messages) for i in (*before, *tokenizer.encode(text), *after)
-    ]
+    pieces = tokenizer.render([Message(role, text) for role, text in messages])  # type: ignore[arg-type]
+    ours = [i for piece in pieces for i in piece.ids]
     as_dicts = [{"role": role, "content": text} for role, text in messages]
     whole = backend.apply_chat_template(as_dicts, chat_template=LLAMA_2_TEMPLATE, tokenize=False)
     assert whole == "<s>[INST] make it blue [/INST] here it is </s><s>[INST] and let it ring [/INST]"
     assert ours == backend(whole, add_special_tokens=False)["input_ids"]
-    assert tokenizer.encode(" and let") == tokenizer.encode("and let")
 
 
 def broken(tiny: Path, folder: Path) -> Path:
