@@ -43,6 +43,9 @@ class PatchEncoder(Encoder):
     def forward(self, inputs: Tensor, modality: str) -> Tensor:
         return self.linear(inputs).unflatten(-1, (self.config.tokens, DIM))
 
+    def example(self, modality: str) -> Tensor:
+        return torch.zeros(1, 48)
+
 
 def save_tokenizer(folder: Path) -> Path:
     """Train a byte-level BPE on a few sentences and save it as transformers would."""

@@ -15,9 +15,16 @@ Role = Literal["system", "user", "assistant"]
 
 @dataclass(frozen=True)
 class Text:
-    """A piece of text."""
+    """A piece of text.
+
+    Args:
+        text: The text.
+        tokens: Ids that a model made it from. That model reads them again as they are, where its tokenizer would cut
+            the text in another way.
+    """
 
     text: str
+    tokens: tuple[int, ...] | None = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True, eq=False)

@@ -64,6 +64,11 @@ class Answer:
         stops: Ids that end an answer.
         media: The media of the conversation so far, for references.
         before: Features ``(L, D)`` of the last medium of each modality that the model has read.
+        segments: What it is so far: ids of text, and media.
+        run: The run of positions it is in, if any.
+        fed: Ids that were read after the prompt; positions of media hold the pad id.
+        tokens: Text tokens so far.
+        done: Whether it is over.
     """
 
     options: GenerationOptions
@@ -74,6 +79,7 @@ class Answer:
     before: dict[str, Tensor] = field(default_factory=dict)
     segments: list[list[int] | MadeMedium] = field(default_factory=list)
     run: Run | None = None
+    fed: list[int] = field(default_factory=list)
     tokens: int = 0
     done: bool = False
 

@@ -42,20 +42,23 @@ class _Item:
     seed: int
 
 
-def decode(network: Network, answers: Sequence[Answer]) -> Made:
+def decode(network: Network, answers: Sequence[Answer], earlier: Sequence[Mapping[int, Media]] = ()) -> Made:
     """Make the media of answers; those that are not to be decoded, or cannot be, carry their features only.
 
     Args:
         network: Has the decoders.
-        answers: Finished answers.
+        answers: Answers; media whose run is not over are passed over.
+        earlier: For each answer what has been made of it before.
 
     Returns:
         Media by answer and segment.
     """
-    made: Made = [{} for _ in answers]
+    made: Made = [dict(own) for own in earlier] or [{} for _ in answers]
     waiting: list[_Item] = []
     for item in _items(answers):
         name = item.medium.modality
+        if item.segment in made[item.answer] or item.medium.features is None:
+            continue
         if network.decoder(name) is None or not answers[item.answer].options.decode:
             made[item.answer][item.segment] = _finished(network, item, None)
         else:

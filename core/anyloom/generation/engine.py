@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from anyloom.generation.answer import Answer, MadeMedium
+from anyloom.generation.answer import Answer
 from anyloom.generation.options import PlannedMedium
 from anyloom.generation.reading import Reading
 from anyloom.generation.sampler import next_tokens
@@ -66,6 +66,8 @@ class Engine:
             self._reading = self._reading.select(staying) if staying else None
             ids = [ids[r] for r in staying]
             vectors = {staying.index(r): vector for r, vector in vectors.items()}
+        for answer, token in zip(self.answers, ids):
+            answer.fed.append(token)
         if self._reading is not None:
             self._reading = self._read(self._reading, ids, vectors)
 
@@ -175,8 +177,3 @@ class Engine:
             torch.cat([one.scores, other.scores]),
             [*one.before, *other.before],
         )
-
-
-def media_of(answer: Answer) -> list[MadeMedium]:
-    """The media of an answer, in order."""
-    return [s for s in answer.segments if isinstance(s, MadeMedium)]

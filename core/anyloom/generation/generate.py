@@ -57,8 +57,7 @@ def new_answer(network: Network, conversation: Conversation, seed: int, options:
 
 def stop_ids(network: Network) -> list[int]:
     """Ids that end an answer, the one that is forced first."""
-    tokenizer = network.llm.tokenizer
-    return [tokenizer.eos_id, *(i for i in getattr(tokenizer, "stop_ids", ()) if i != tokenizer.eos_id)]
+    return list(network.llm.tokenizer.stop_ids)
 
 
 def message_of(network: Network, answer: Answer, media: dict[int, Media]) -> Message:
@@ -70,7 +69,7 @@ def message_of(network: Network, answer: Answer, media: dict[int, Media]) -> Mes
         media: Its media by segment.
     """
     segments: list[Segment] = [
-        media[n] if isinstance(segment, MadeMedium) else Text(network.llm.tokenizer.decode(segment))
+        media[n] if isinstance(segment, MadeMedium) else Text(network.llm.tokenizer.decode(segment), tuple(segment))
         for n, segment in enumerate(answer.segments)
     ]
     return Message("assistant", segments)

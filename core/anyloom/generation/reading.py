@@ -5,18 +5,19 @@ Shape legend: R prompts, S positions, H hidden size, V vocabulary.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
+from anyloom.conversation.segments import Media
 from anyloom.interfaces.llm import KVCache, LLMInputs
 from anyloom.network.network import Network
 from anyloom.sequence.batch import Batch
-from anyloom.sequence.interleave import Interleaved
+from anyloom.sequence.interleave import Interleaved, Run
 
-__all__ = ["Reading", "read"]
+__all__ = ["Reading", "read", "read_on"]
 
 
 @dataclass
@@ -38,6 +39,11 @@ class Reading:
     hidden: Tensor
     scores: Tensor
     before: list[dict[str, Tensor]]
+
+    def cropped(self, length: int) -> Reading:
+        """The first positions of one row without padding. Its last hidden state is not known any more."""
+        self.cache.crop(length)
+        return Reading(self.cache, self.mask[:, :length], self.position, self.hidden, self.scores, self.before)
 
     def select(self, rows: Sequence[int]) -> Reading:
         """Some of the rows, without padding that none of them needs."""
@@ -75,20 +81,24 @@ def read(network: Network, prompts: Sequence[Interleaved]) -> Reading:
 def read_on(network: Network, reading: Reading, prompt: Interleaved, known: int) -> Reading:
     """Read the rest of a prompt whose first positions are in the cache of a reading of one row.
 
+    Only media beyond those positions are encoded.
+
     Args:
         network: The model.
-        reading: Of one row; its cache is extended.
+        reading: Of one row, ``known`` positions long; its cache is extended.
         prompt: The whole prompt.
         known: Positions of it that the cache holds; no run of a medium is cut there.
     """
-    batch = network.collator(decoding=False).join([[prompt]]).to(network.device)
+    rest = replace(prompt, runs=_runs_from(network, prompt.runs, known, reading.before[0]))
+    batch = network.collator(decoding=False).join([[rest]]).to(network.device)
     encoded = {name: network.encode(name, media) for name, media in batch.media.items()}
     placed = network.inputs(batch, network.place(batch, encoded))
+    length = batch.ids.shape[1]
     inputs = LLMInputs(
         batch.ids[:, known:],
         batch.position_ids[:, known:],
-        torch.cat([reading.mask, batch.segments[:, known:]], 1),
-        logits_at=torch.tensor([[0, batch.ids.shape[1] - known - 1]], device=batch.ids.device),
+        torch.cat([reading.mask, torch.ones_like(batch.segments[:, known:])], 1),
+        logits_at=torch.tensor([[0, length - known - 1]], device=batch.ids.device),
         cache=reading.cache,
         keep_cache=True,
     )
@@ -99,13 +109,27 @@ def read_on(network: Network, reading: Reading, prompt: Interleaved, known: int)
     output = network.llm(inputs)
     assert output.cache is not None
     assert output.logits is not None
-    before: dict[str, Tensor] = {}
+    before = dict(reading.before[0])
     for name, features in encoded.items():
         if features.given is not None:
             before[name] = features.given[-1]
-    return Reading(
-        output.cache, inputs.segments, batch.position_ids[:, -1] + 1, output.hidden[:, -1], output.logits, [before]
-    )
+    position = batch.position_ids[:, -1] + 1
+    return Reading(output.cache, inputs.segments, position, output.hidden[:, -1], output.logits, [before])
+
+
+def _runs_from(network: Network, runs: Sequence[Run], known: int, before: Mapping[str, Tensor]) -> list[Run]:
+    """Runs beyond the known positions, and of the others the last of each modality with the features it had.
+
+    The latter is what stands before the first new medium; its features are known, so nothing encodes it again.
+    """
+    last = {run.media.modality: run for run in runs if run.start < known}
+    kept = []
+    for name, run in last.items():
+        space = network.spaces[name].given
+        if name in before and space is not None:
+            media = Media(name, features=before[name].detach(), space=space.name)
+            kept.append(replace(run, media=media, reference=None, target=False, length=space.tokens))
+    return sorted([*kept, *(r for r in runs if r.start >= known)], key=lambda run: run.start)
 
 
 def _left_padded(batch: Batch) -> Batch:

@@ -9,6 +9,7 @@ from typing import Any
 from anyloom.conversation.segments import Conversation, Message
 from anyloom.generation.generate import generate
 from anyloom.generation.options import GenerationOptions
+from anyloom.generation.session import Session
 from anyloom.network.config import ModelConfig
 from anyloom.network.network import Network
 from anyloom.options import validate
@@ -76,6 +77,16 @@ class AnyToAnyModel(Network):
         chosen = validate(GenerationOptions, {"media": dict(media or {}), **options}, where="generate")
         answers = self.answer(conversations, seeds, [chosen] * len(conversations))
         return answers[0] if single else answers
+
+    def session(self, messages: Sequence[Message] = (), *, seed: int = 0, **options: Any) -> Session:
+        """A conversation that goes on: a new turn reads its new tokens and media alone.
+
+        Args:
+            messages: What was said before.
+            seed: Of the answers.
+            options: How to answer, see :class:`anyloom.generation.options.GenerationOptions`.
+        """
+        return Session(self, messages, seed=seed, **options)
 
     def answer(
         self, conversations: Sequence[Conversation], seeds: Sequence[int], options: Sequence[GenerationOptions]

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from anyloom.interfaces.decoder import Condition
 from anyloom.network.config import ModelConfig
+from anyloom.network.idle import Idle
 from anyloom.network.parts import Parts
 from anyloom.sequence.batch import DecoderTargets, MediaBatch
 
@@ -31,6 +32,7 @@ def decoder_losses(
     predicted: Mapping[str, Tensor],
     *,
     seeded: bool,
+    idle: Idle | None = None,
 ) -> dict[str, Tensor]:
     """Loss ``(K,)`` of every modality that has decoder targets.
 
@@ -40,6 +42,7 @@ def decoder_losses(
         media: The batch's media by modality.
         predicted: c_MLLM ``(K, L, D)`` of the decoder targets, by modality.
         seeded: Take chance from the seeds of the targets, so that the loss depends on nothing else.
+        idle: Runs decoders that have no target.
     """
     waiting = {n: list(range(len(m.decoder.place))) for n, m in media.items() if m.decoder is not None}
     found: dict[str, list[Tensor]] = {name: [] for name in waiting}
@@ -58,11 +61,14 @@ def decoder_losses(
         for name, own, loss in zip(couple.pair, rows, losses):
             found[name].append(loss)
             waiting[name] = [k for k in waiting[name] if k not in own]
-    for name, alone in waiting.items():
+    for name, options in sorted(config.modalities.items()):
+        alone = waiting.get(name)
         if alone:
             side = _Side(media[name].decoder, predicted[name], alone)
             decoder = parts.decoder(str(config.modalities[name].decoder))
             found[name].append(decoder(side.condition, side.targets, side.seeds if seeded else None))
+        elif idle is not None and options.decoder is not None and options.diffusion_weight and not found.get(name):
+            idle.decoder(options.decoder)
     return {name: torch.cat(losses) for name, losses in found.items() if losses}
 
 

@@ -14,8 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from anyloom.features.cache import FeatureCache
-from anyloom.interfaces.component import NeuralComponent
-from anyloom.interfaces.decoder import Condition, Decoder
+from anyloom.interfaces.decoder import Decoder
 from anyloom.interfaces.encoder import Encoder
 from anyloom.interfaces.feature_space import FeatureSpace
 from anyloom.interfaces.llm import LLM, LLMInputs
@@ -25,6 +24,7 @@ from anyloom.network.assembly import assemble
 from anyloom.network.config import ModelConfig
 from anyloom.network.decoding_losses import decoder_losses
 from anyloom.network.encoding import encode
+from anyloom.network.idle import Idle
 from anyloom.network.losses import Losses, token_loss
 from anyloom.network.parts import Parts
 from anyloom.network.spaces import Spaces, modality_spaces
@@ -161,9 +161,7 @@ class Network(nn.Module):
         """
         steps: dict[str, ModalitySteps] = {}
         for name, modality in self.config.modalities.items():
-            decoder = self.decoder(name) if decoding and modality.diffusion_weight else None
-            if decoder is not None and not (decoder.differentiable and self.representation(name).differentiable):
-                decoder = None
+            decoder = self._decodes(name) if decoding else None
             other = modality.target_encoder not in (None, modality.encoder)
             steps[name] = ModalitySteps(
                 given=self._encode_step(modality.encoder, name),
@@ -200,20 +198,31 @@ class Network(nn.Module):
         exists = previous >= 0
         return Before(encoded.given[previous.clamp_min(0)] * exists[:, None, None], exists)
 
-    def place(self, batch: Batch, encoded: Mapping[str, Encoded]) -> Placed:
-        """Embeddings of all media of a batch."""
+    def place(self, batch: Batch, encoded: Mapping[str, Encoded], idle: Idle | None = None) -> Placed:
+        """Embeddings of all media of a batch.
+
+        Args:
+            batch: The batch.
+            encoded: Features of its media.
+            idle: Runs what the batch has no use for.
+        """
         placed = Placed()
-        for name, media in batch.media.items():
-            representation, features = self.representation(name), encoded[name]
-            if len(media.read):
-                assert features.given is not None  # the interleaver refuses to read what no encoder encodes
-                before = self.before(name, media, features, media.read)
-                embedded = representation.embed(features.given[media.read], before)
+        for name in sorted(self.config.modalities):
+            media, representation = batch.media.get(name), self.representation(name)
+            if media is not None and len(media.read):
+                features = encoded[name].given
+                assert features is not None  # the interleaver refuses to read what no encoder encodes
+                before = self.before(name, media, encoded[name], media.read)
+                embedded = representation.embed(features[media.read], before)
                 placed.add(media.row[media.read], media.start[media.read], embedded)
-            if len(media.made):
-                before = self.before(name, media, features, media.made)
-                embedded = representation.embed_target(self.targets(name, media, features), before)
+            elif idle is not None:
+                idle.embed(name)
+            if media is not None and len(media.made):
+                before = self.before(name, media, encoded[name], media.made)
+                embedded = representation.embed_target(self.targets(name, media, encoded[name]), before)
                 placed.add(media.row[media.made], media.start[media.made], embedded)
+            elif idle is not None:
+                idle.embed_target(name)
         return placed
 
     def targets(self, modality: str, media: MediaBatch, encoded: Encoded) -> Tensor:
@@ -232,96 +241,71 @@ class Network(nn.Module):
         return inputs
 
     def forward(self, batch: Batch) -> Losses:
-        """All losses of a batch; modalities may be mixed at will within it."""
-        idle = _Idle(self) if self.idle else None
-        encoded = {name: self.encode(name, media) for name, media in batch.media.items()}
-        if idle is not None:
-            idle.encoders(batch)
-        output = self.llm(self.inputs(batch, self.place(batch, encoded)))
+        """All losses of a batch; modalities may be mixed at will within it.
+
+        Modalities are gone through in one order, whether the batch has them or not: processes that share parameters
+        meet at each component, and one that came in another order would wait for ever.
+        """
+        idle = Idle(self.parts, self.spaces, self.tags, self.device) if self.idle else None
+        encoded: dict[str, Encoded] = {}
+        for name, options in sorted(self.config.modalities.items()):
+            media = batch.media.get(name)
+            if media is not None:
+                encoded[name] = self.encode(name, media)
+            if idle is not None:
+                idle.encoders(name, options, media)
+        output = self.llm(self.inputs(batch, self.place(batch, encoded, idle)))
         losses = Losses()
         losses.add("text", token_loss(output.logits, batch.labels), len(batch.labels), self.config.loss.text_weight)
         seen: dict[str, SeenMedia] = {}
         predicted: dict[str, Tensor] = {}
-        for name, media in batch.media.items():
-            if not len(media.made):
-                continue
-            hidden = self.hidden_of(name, media, output.hidden)
-            targets, before = (
-                self.targets(name, media, encoded[name]),
-                self.before(name, media, encoded[name], media.made),
-            )
-            if self.spaces[name].supervised:
-                each = self.representation(name).loss(hidden, targets, before)
-                losses.add(f"feature/{name}", each.sum(), len(each), self.config.modalities[name].feature_weight)
-            if media.decoder is not None or self.config.losses:
-                read = self.representation(name).read(hidden, before)
+        for name in sorted(self.config.modalities):
+            media = batch.media.get(name)
+            if media is not None and len(media.made):
+                self._predict(name, media, encoded[name], output.hidden, losses, seen)
                 if media.decoder is not None:
-                    predicted[name] = read[media.decoder.place]
-                seen[name] = SeenMedia(targets, read, hidden, media.sample[media.made])
-        decoded = decoder_losses(self.config, self.parts, batch.media, predicted, seeded=not self.training)
+                    predicted[name] = seen[name].predicted[media.decoder.place]
+            elif idle is not None:
+                idle.predict(name, output.hidden, reads=self._reads(name))
+        decoded = decoder_losses(self.config, self.parts, batch.media, predicted, seeded=not self.training, idle=idle)
         for name, each in decoded.items():
             losses.add(f"diffusion/{name}", each.sum(), len(each), self.config.modalities[name].diffusion_weight)
-        for key, options in self.config.losses.items():
+        for key, own in self.config.losses.items():
             total, count = self.parts.losses[key](Seen(output.hidden, seen))
-            losses.add(f"loss/{key}", total, float(count), float(options.get("weight", 1.0)))
-        if idle is not None:
-            losses.idle = idle.rest(batch, output.hidden)
+            losses.add(f"loss/{key}", total, float(count), float(own.get("weight", 1.0)))
+        losses.idle = None if idle is None else idle.total()
         return losses
+
+    def _predict(
+        self,
+        name: str,
+        media: MediaBatch,
+        encoded: Encoded,
+        hidden: Tensor,
+        losses: Losses,
+        seen: dict[str, SeenMedia],
+    ) -> None:
+        """The representation's loss of one modality, and its predictions where somebody else wants them."""
+        states, targets = self.hidden_of(name, media, hidden), self.targets(name, media, encoded)
+        representation, before = self.representation(name), self.before(name, media, encoded, media.made)
+        if self.spaces[name].supervised:
+            each = representation.loss(states, targets, before)
+            losses.add(f"feature/{name}", each.sum(), len(each), self.config.modalities[name].feature_weight)
+        if self._reads(name):
+            seen[name] = SeenMedia(targets, representation.read(states, before), states, media.sample[media.made])
+
+    def _reads(self, name: str) -> bool:
+        """Whether predictions of a modality go anywhere but into the representation's own loss."""
+        return bool(self.config.losses) or self._decodes(name) is not None
+
+    def _decodes(self, name: str) -> Decoder | None:
+        """The decoder whose loss L_DM a modality has, if any."""
+        decoder = self.decoder(name)
+        if decoder is None or not self.config.modalities[name].diffusion_weight:
+            return None
+        return decoder if decoder.differentiable and self.representation(name).differentiable else None
 
     def hidden_of(self, modality: str, media: MediaBatch, hidden: Tensor) -> Tensor:
         """Hidden states ``(T, n + 1, H)`` of media that are to be produced, from their begin tags on."""
         steps = torch.arange(self.tags[modality].made + 1, device=hidden.device)
         return hidden[media.row[media.made][:, None], media.start[media.made][:, None] - 1 + steps]
-
-
-class _Idle:
-    """Runs what a batch has no use for, so that every process runs the same parts in the same order."""
-
-    def __init__(self, network: Network) -> None:
-        self.network = network
-        self.zeros: list[Tensor] = []
-
-    def add(self, result: Tensor) -> None:
-        self.zeros.append(result.float().sum() * 0.0)
-
-    def encoders(self, batch: Batch) -> None:
-        """Encoders that no medium of the batch has been through."""
-        for name in sorted(self.network.config.modalities):
-            media, options = batch.media.get(name), self.network.config.modalities[name]
-            for side, key in (("given", options.encoder), ("wanted", options.target_encoder)):
-                inputs = None if media is None else getattr(media, side)
-                if key is None or (side == "wanted" and key == options.encoder):
-                    continue
-                encoder = self.network.parts.encoder(key)
-                if (inputs is None or inputs.inputs is None) and _is_shared(encoder):
-                    with torch.set_grad_enabled(not encoder.frozen):
-                        self.add(encoder(encoder.example(name).to(self.network.device), name))
-
-    def rest(self, batch: Batch, hidden: Tensor) -> Tensor:
-        """Representations, decoders, couplers and losses; the sum of all zeros ``()``."""
-        network = self.network
-        for name in sorted(network.config.modalities):
-            media, spaces = batch.media.get(name), network.spaces[name]
-            representation = network.representation(name)
-            states = hidden[:1, :1].expand(1, network.tags[name].made + 1, -1)
-            blank = hidden.new_zeros(1, spaces.predicted.tokens, spaces.predicted.dim)
-            before = Before(blank, torch.zeros(1, dtype=torch.bool, device=hidden.device))
-            before = before if representation.uses_before else None  # type: ignore[assignment]
-            if spaces.given is not None and (media is None or not len(media.read)):
-                self.add(representation.embed(hidden.new_zeros(1, spaces.given.tokens, spaces.given.dim), before))
-            if media is None or not len(media.made):
-                self.add(representation.embed_target(blank, before))
-                self.add(representation.loss(states, blank, before))
-            decoder = network.decoder(name)
-            if decoder is not None and (media is None or media.decoder is None) and _is_shared(decoder):
-                features = representation.read(states, before)
-                self.add(decoder(Condition(features), decoder.example().to(network.device)))
-        for part in network.parts.components():
-            if part.kind in ("coupler", "loss"):  # never sharded, so a touch of each parameter is enough
-                self.zeros += [p.flatten()[:0].sum().float() for p in part.component.parameters() if p.requires_grad]
-        return torch.stack(self.zeros).sum() if self.zeros else hidden.new_zeros(())
-
-
-def _is_shared(component: NeuralComponent) -> bool:
-    """Whether other processes wait for this one to run a component: for gradients, or for shards of its parameters."""
-    return any(p.requires_grad or hasattr(p, "device_mesh") for p in component.parameters())

@@ -15,9 +15,9 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from anyloom.conversation.segments import Conversation, Media, Message
+from anyloom.conversation.segments import Conversation, Media, Message, Text
 from anyloom.errors import ConversationError, TooLongError
-from anyloom.interfaces.llm import Tokenizer
+from anyloom.interfaces.llm import Piece, Tokenizer
 
 __all__ = ["IGNORE", "Interleaved", "Interleaver", "ReferenceRule", "Run", "Tags", "turns"]
 
@@ -150,8 +150,22 @@ class Interleaver:
             if piece.media is not None:
                 writer.medium(piece.media, kept[piece.message], answer=piece.learned)
             else:
-                writer.tokens(piece.ids, learned=piece.learned and writer.learns(kept[piece.message]))
+                ids = self._as_made(piece, messages[kept[piece.message]]) if piece.learned else piece.ids
+                writer.tokens(ids, learned=piece.learned and writer.learns(kept[piece.message]))
         return writer.sequence(cut=len(turns(messages)) - len(turns([messages[n] for n in kept])))
+
+    def _as_made(self, piece: Piece, message: Message) -> list[int]:
+        """The ids of a piece of an answer, with its text as the model made it where that reads the same."""
+        stop = next((n for n, i in enumerate(piece.ids) if i in self.tokenizer.stop_ids), len(piece.ids))
+        made = [s for s in message.segments if isinstance(s, Text) and s.tokens is not None]
+        if not stop or not made:
+            return piece.ids
+        text = self.tokenizer.decode(piece.ids[:stop])
+        for segment in made:
+            tokens = list(segment.tokens or ())
+            if segment.text == text and self.tokenizer.decode(tokens) == text:
+                return [*tokens, *piece.ids[stop:]]
+        return piece.ids
 
 
 class _Writer:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 
 from anyloom import AnyToAnyModel, Conversation, Message
-from anyloom.errors import ConversationError
+from anyloom.errors import ConversationError, TooLongError
 from anyloom.sequence.interleave import IGNORE
 from parts import model_options, picture, sound
 
@@ -32,7 +33,7 @@ def test_media_are_begin_tag_n_steps_end_tag(model: AnyToAnyModel) -> None:
     sequence = model.interleaver()(CONVERSATION)
     for run in sequence.runs:
         tags = model.tags[run.media.modality]
-        assert run.steps == 3
+        assert run.length == 3
         assert sequence.ids[run.start - 1] == tags.begin
         assert (sequence.ids[run.start : run.start + 3] == model.llm.tokenizer.pad_id).all()
         assert sequence.ids[run.start + 3] == tags.end
@@ -74,29 +75,62 @@ def test_typed_text_never_becomes_a_special_token(model: AnyToAnyModel, text: st
     assert tokenizer.decode(ids) == text
 
 
-@pytest.mark.parametrize("limit", range(15, 48))
-def test_long_conversations_lose_old_pieces_and_never_split_a_run(model: AnyToAnyModel, limit: int) -> None:
+TURNS = [
+    Message("system", "hello there"),
+    *(m for n in range(3) for m in (Message("user", [f"turn {n} ", picture(n)]), Message("assistant", f"heart {n}"))),
+]
+
+
+@pytest.mark.parametrize("cut", [0, 1, 2])
+def test_long_conversations_lose_whole_turns_the_oldest_first(model: AnyToAnyModel, cut: int) -> None:
     interleaver = model.interleaver()
-    interleaver.max_length = limit
-    full = model.interleaver()(CONVERSATION).ids.tolist()
-    opening = model.llm.tokenizer.chat_parts(["user"])[0][0]
-    answer = full[len(model.interleaver()(CONVERSATION.prompt()).ids) :]
-    if limit < len(opening) + len(answer):
-        with pytest.raises(ConversationError, match="the limit is"):
-            interleaver(CONVERSATION)
-        return
-    sequence = interleaver(CONVERSATION)
-    ids = sequence.ids.tolist()
-    assert len(ids) <= limit
-    assert ids[: len(opening)] == opening
-    rest = ids[len(opening) :]
-    assert rest == full[len(full) - len(rest) :]
-    for run in sequence.runs:
-        assert ids[run.start - 1] == model.tags[run.media.modality].begin
-        assert ids[run.start + run.steps] == model.tags[run.media.modality].end
-    begins = sum(ids.count(t.begin) for t in model.tags.values())
-    ends = sum(ids.count(t.end) for t in model.tags.values())
-    assert begins == ends == len(sequence.runs)
+    system, turns = TURNS[:1], TURNS[1:]
+    expected = model.interleaver()(Conversation([*system, *turns[2 * cut :]]))
+    for limit in (len(expected), len(expected) + 1):
+        interleaver.max_length = limit
+        found = interleaver(Conversation(TURNS))
+        assert found.ids.tolist() == expected.ids.tolist()
+        assert found.labels.tolist() == expected.labels.tolist()
+        assert found.cut == cut
+
+
+def test_what_must_stay_and_does_not_fit_is_refused(model: AnyToAnyModel) -> None:
+    interleaver = model.interleaver()
+    interleaver.max_length = len(interleaver(Conversation([TURNS[0], *TURNS[-2:]]))) - 1
+    with pytest.raises(TooLongError, match=r"the last turn and the system message take \d+ tokens; the limit is"):
+        interleaver(Conversation(TURNS))
+
+
+def test_an_answer_that_edits_a_medium_of_a_lost_turn_is_read_and_not_learned(model: AnyToAnyModel) -> None:
+    first = [Message("user", ["make it blue ", picture(0)]), Message("assistant", "and")]
+    second = [Message("user", "turn it upside down"), Message("assistant", [replace(picture(1), reference=0)])]
+    whole = model.interleaver()(Conversation([*first, *second]))
+    assert [r.target for r in whole.runs] == [False, True]
+    assert whole.runs[1].reference == 0
+    interleaver = model.interleaver()
+    interleaver.max_length = len(whole) - 1
+    cut = interleaver(Conversation([*first, *second]))
+    assert cut.cut == 1
+    assert [r.target for r in cut.runs] == [False]
+    assert (cut.labels == IGNORE).all()
+
+
+def test_references_are_named_or_the_last_of_the_modality(tokenizer_folder: Path) -> None:
+    options = model_options(tokenizer_folder)
+    named = Conversation(
+        [
+            Message("user", [picture(0), sound(1), picture(2)]),
+            Message("assistant", [replace(picture(3), reference=0), picture(4), sound(5)]),
+        ]
+    )
+    for rule, expected in (("named", [0, None, None]), ("last", [0, 3, 1])):
+        for modality in options["modalities"].values():
+            modality["reference"] = rule
+        interleaver = AnyToAnyModel.from_config({"model": options}).interleaver()
+        assert [run.reference for run in interleaver(named).runs[3:]] == expected
+    ahead = Conversation([Message("user", "hello"), Message("assistant", [replace(picture(0), reference=0)])])
+    with pytest.raises(ConversationError, match="does not stand before it"):
+        interleaver(ahead)
 
 
 def test_the_question_and_the_system_message_survive_trimming(model: AnyToAnyModel) -> None:
@@ -107,7 +141,7 @@ def test_the_question_and_the_system_message_survive_trimming(model: AnyToAnyMod
         Message("user", ["make it blue ", picture(0)]),
     ]
     interleaver = model.interleaver()
-    interleaver.max_length = 40
+    interleaver.max_length = 36
     text = model.llm.tokenizer.decode(interleaver(Conversation(turns), open_answer=True).ids.tolist())
     assert "hello" in text
     assert "make it blue" in text

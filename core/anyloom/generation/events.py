@@ -1,0 +1,62 @@
+"""What happens while an answer is made, for whoever watches."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from anyloom.conversation.segments import Media, Message
+
+__all__ = ["Event", "Finished", "MediumBegun", "MediumMade", "TextMade"]
+
+
+@dataclass(frozen=True)
+class TextMade:
+    """A piece of text.
+
+    Args:
+        segment: Number of the segment it belongs to.
+        text: What has been added to it.
+    """
+
+    segment: int
+    text: str
+
+
+@dataclass(frozen=True)
+class MediumBegun:
+    """The model has begun a medium.
+
+    Args:
+        segment: Number of the segment.
+        modality: Of the medium.
+    """
+
+    segment: int
+    modality: str
+
+
+@dataclass(frozen=True)
+class MediumMade:
+    """A medium is there.
+
+    Args:
+        segment: Number of the segment.
+        media: The medium.
+    """
+
+    segment: int
+    media: Media
+
+
+@dataclass(frozen=True)
+class Finished:
+    """The answer is over.
+
+    Args:
+        message: All of it.
+    """
+
+    message: Message
+
+
+Event = TextMade | MediumBegun | MediumMade | Finished

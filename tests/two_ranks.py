@@ -1,0 +1,142 @@
+"""Runs a function on two gloo processes and compares what they learn with one process."""
+
+from __future__ import annotations
+
+import datetime
+import itertools
+import os
+import socket
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.distributed as dist
+import torch.multiprocessing as mp
+
+from anyloom import AnyToAnyModel, Conversation, Message
+from anyloom.conversation import Media
+from anyloom.interfaces import Sample
+from anyloom.training.parallel import shard, whole_state
+from anyloom.training.window import summed_counts
+from parts import image_decoder_options, model_options, picture, sound
+
+KINDS = ("text", "image", "audio", "video")
+TERMS = ["text", *(f"{t}/{m}" for m in ("audio", "image", "video") for t in ("feature", "diffusion"))]
+
+
+def subsets() -> list[tuple[str, ...]]:
+    """All 16 subsets of the four kinds of answer."""
+    return [s for size in range(5) for s in itertools.combinations(KINDS, size)]
+
+
+def pairs(every: int = 1) -> list[tuple[tuple[str, ...], tuple[str, ...]]]:
+    """What two processes' batches hold: all 256 pairs, or every n-th of them."""
+    return list(itertools.product(subsets(), subsets()))[::every]
+
+
+def model(tokenizer: Path) -> AnyToAnyModel:
+    """Three modalities, one trained encoder, one decoder."""
+    torch.manual_seed(11)
+    options = model_options(tokenizer, modalities=("image", "audio", "video"))
+    options["encoders"]["ear"] = {"class_path": "parts.PatchEncoder", "freeze": False}
+    options["modalities"]["audio"] |= {"encoder": "ear", "representation": {"name": "parallel"}}
+    options["decoders"] = {"brush": image_decoder_options()}
+    options["modalities"]["image"]["decoder"] = "brush"
+    return AnyToAnyModel.from_config({"model": options}).eval()  # chance comes from the samples outside training
+
+
+def clip(seed: int) -> Media:
+    values = torch.rand(4, 3, 6, 6, generator=torch.Generator().manual_seed(seed))
+    return Media("video", values, key=f"clip-{seed}", meta={"fps": 8.0})
+
+
+def sample(kinds: tuple[str, ...], seed: int) -> Sample:
+    """A sample whose answer holds some kinds of segment."""
+    made = {"text": "a red heart", "image": picture(seed), "audio": sound(seed), "video": clip(seed)}
+    answer = [made[k] for k in kinds]
+    return Sample(Conversation([Message("user", "hello"), Message("assistant", answer)]), "t", key=f"{kinds}{seed}")
+
+
+def alone(network: AnyToAnyModel, one: tuple[str, ...], other: tuple[str, ...]) -> dict[str, torch.Tensor]:
+    """Gradients of one process that has both batches."""
+    network.zero_grad()
+    network(network.collator()([sample(one, 0), sample(other, 1)])).total().backward()
+    return {n: torch.zeros_like(p) if p.grad is None else p.grad.clone() for n, p in trained(network)}
+
+
+def trained(network: torch.nn.Module) -> Iterator[tuple[str, torch.nn.Parameter]]:
+    return ((n, p) for n, p in network.named_parameters() if p.requires_grad)
+
+
+def compare(rank: int, tokenizer: Path, how: str, every: int, report: Any) -> None:
+    """On each of two processes: gradients of every pair of batches, against one process."""
+    single = model(tokenizer)
+    network = model(tokenizer)
+    network.idle = True
+    if how == "ddp":
+        wrapped: Any = torch.nn.parallel.DistributedDataParallel(network)
+    else:
+        shard(network, dist.device_mesh.init_device_mesh("cpu", (2,)))
+        wrapped = network
+    worst = 0.0
+    for pair in pairs(every):
+        expected = alone(single, *pair)
+        batch = network.collator()([sample(pair[rank], rank)])
+        counts = summed_counts([batch.counts()], TERMS, torch.device("cpu"))
+        network.zero_grad()
+        wrapped(batch).total({n: c / 2 for n, c in counts.items()}).backward()
+        for name, parameter in trained(network):
+            assert parameter.grad is not None, (pair, name)
+            found = parameter.grad.full_tensor() if hasattr(parameter.grad, "full_tensor") else parameter.grad
+            scale = max(1.0, float(expected[name].abs().max()))
+            worst = max(worst, float((found - expected[name]).abs().max()) / scale)
+    report[rank] = worst
+
+
+def run(function: Callable[..., None], *arguments: Any) -> dict[int, Any]:
+    """Call a function with rank, arguments and a dictionary to report into, on two processes; return the reports."""
+    with mp.Manager() as manager:
+        report = manager.dict()
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = probe.getsockname()[1]
+        mp.spawn(_process, (port, sys.path, function, arguments, report), nprocs=2)
+        return dict(report)
+
+
+def _process(rank: int, port: int, path: list[str], function: Any, arguments: Any, report: Any) -> None:
+    sys.path[:] = path
+    os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    torch.set_num_threads(1)
+    dist.init_process_group("gloo", rank=rank, world_size=2, timeout=datetime.timedelta(seconds=60))
+    try:
+        function(rank, *arguments, report)
+    finally:
+        dist.destroy_process_group()
+
+
+def shards_and_answers(rank: int, tokenizer: Path, report: Any) -> None:
+    """Bytes that each process holds, answers of sharded processes that go their own ways, the whole state."""
+    from anyloom.training.parallel import gathered_parameters
+
+    network = model(tokenizer)
+    whole = {n: t.clone() for n, t in network.state_dict().items()}
+    prompt = sample(KINDS, 5).conversation.prompt()
+    own = {"plan": ("image", "text") if rank else ("text",), "max_new_tokens": 3 + 4 * rank, "decode": False}
+    expected = network.generate(prompt, **own)
+    shard(network, dist.device_mesh.init_device_mesh("cpu", (2,)))
+    local = sum(t.to_local().numel() for t in network.parameters() if hasattr(t, "to_local"))
+    total = sum(t.numel() for t in network.parameters())
+    with gathered_parameters(network):
+        answer = network.generate(prompt, **own)
+    assert isinstance(answer, Message)
+    assert isinstance(expected, Message)
+    same = answer.text == expected.text and all(
+        torch.allclose(a.features, b.features, atol=1e-5)  # type: ignore[arg-type]
+        for a, b in zip(answer.media, expected.media, strict=True)
+    )
+    state = whole_state(network)
+    equal = state.keys() == whole.keys() and all(torch.equal(state[n], whole[n]) for n in whole)
+    report[rank] = {"share": local / total, "same": same, "equal": equal}
