@@ -12,6 +12,7 @@ from torch import Tensor
 from anyloom.conversation import Media
 from anyloom.diffusion.latent_decoder import LatentDiffusionDecoder
 from anyloom.errors import CheckpointError, ConfigError, FeatureSpaceError
+from anyloom.interfaces import Condition
 
 
 class LatentDecoderContract:
@@ -32,13 +33,16 @@ class LatentDecoderContract:
         generator = torch.Generator().manual_seed(seed)
         return torch.randn(rows, self.options.get("tokens", 1), self.options["dim"], generator=generator)
 
+    def condition(self, rows: int, seed: int = 0) -> Condition:
+        return Condition(self.features(rows, seed))
+
     def targets(self, decoder: LatentDiffusionDecoder, rows: int) -> Tensor:
         return torch.stack([decoder.preprocess(self.media(n)) for n in range(rows)])
 
     def test_gradient_reaches_the_features_and_no_frozen_parameter(self) -> None:
         decoder = self.build().train()
         features = self.features(2).requires_grad_()
-        losses = decoder.loss(features, self.targets(decoder, 2))
+        losses = decoder(Condition(features), self.targets(decoder, 2))
         losses.sum().backward()
         assert losses.shape == (2,)
         assert features.grad is not None
@@ -46,21 +50,18 @@ class LatentDecoderContract:
         assert all(p.grad is None and not p.requires_grad for p in decoder.parameters())
         assert not any(m.training for m in decoder.modules())
 
-    @pytest.mark.parametrize("sketch", [False, True])
-    def test_runs_in_bfloat16_on_float32_features(self, sketch: bool) -> None:
-        more = {"autoencoder": {**self.options["autoencoder"], "linear": sketch}}
-        decoder = self.build(sketch=sketch, **more).to(torch.bfloat16)
-        if sketch:
-            torch.nn.init.normal_(decoder.unet.conv_out.weight)
+    def test_runs_in_bfloat16_on_float32_features(self) -> None:
+        decoder = self.build().to(torch.bfloat16)
         features = self.features(2).requires_grad_()
-        losses = decoder.loss(features, self.targets(decoder, 2))
+        losses = decoder(Condition(features), self.targets(decoder, 2))
         losses.sum().backward()
         assert losses.dtype == torch.float32
         assert bool(losses.isfinite().all())
         assert features.grad is not None
         assert bool((features.grad.abs().sum((1, 2)) > 0).all())
         assert decoder.autoencoder_loss(self.targets(decoder, 2))["loss"].isfinite()
-        made = decoder.generate(self.features(1), seeds=[0], steps=1, guidance=2.0)[0].tensor()
+        sampling = decoder.Sampling(denoising_steps=1, guidance=2.0)
+        made = decoder.generate(self.condition(1), seeds=[0], sampling=sampling)[0].tensor()
         assert made.dtype == torch.float32
         assert bool(made.isfinite().all())
 
@@ -68,7 +69,7 @@ class LatentDecoderContract:
         decoder = self.build(freeze=False, condition_dropout=0.5).train()
         targets = self.targets(decoder, 1)
         targets = targets.expand(8, *targets.shape[1:])
-        decoder.loss(self.features(8), targets).sum().backward()
+        decoder(self.condition(8), targets).sum().backward()
         assert decoder.null.grad is not None
         assert decoder.null.grad.abs().sum() > 0
         assert all(p.grad is None for p in decoder.autoencoder.parameters())
@@ -83,9 +84,9 @@ class LatentDecoderContract:
             return float(decoder.latent_loss(features, decoder.latents(targets)).detach().sum())
 
         def media() -> Tensor:
-            return decoder.generate(features[:1], seeds=[0], steps=2, guidance=3.0)[0].tensor()
+            sampling = decoder.Sampling(denoising_steps=2, guidance=3.0)
+            return decoder.generate(Condition(features[:1]), seeds=[0], sampling=sampling)[0].tensor()
 
-        assert decoder.null_features() is decoder.null
         before = loss(), media()
         with torch.no_grad():
             decoder.null += 1
@@ -96,20 +97,24 @@ class LatentDecoderContract:
     def test_a_negative_condition_takes_the_place_of_the_null(self) -> None:
         """Guided away from itself a condition gives what it gives alone; from another, something else."""
         decoder = self.build().eval()
-        features, other = self.features(2), self.features(2, seed=1)
-        options: dict[str, Any] = {"seeds": [3, 4], "steps": 2}
-        alone = decoder.generate_latents(features, guidance=1.0, **options)
-        same = decoder.generate_latents(features, guidance=4.0, negative=features, **options)
+        condition, other = self.condition(2), self.features(2, seed=1)
+
+        def made(**options: Any) -> Tensor:
+            sampling = decoder.Sampling(denoising_steps=2, **options)
+            return decoder.generate_latents(condition, seeds=[3, 4], sampling=sampling)
+
+        alone = made(guidance=1.0)
+        same = made(guidance=4.0, negative=condition.features)
         torch.testing.assert_close(same, alone, atol=1e-3, rtol=1e-3)
-        away = decoder.generate_latents(features, guidance=4.0, negative=other[0], **options)
-        assert not torch.allclose(away, alone, atol=1e-2)
+        assert not torch.allclose(made(guidance=4.0, negative=other[0]), alone, atol=1e-2)
 
     def test_without_guidance_the_null_plays_no_part(self) -> None:
         decoder = self.build()
-        before = decoder.generate(self.features(1), seeds=[0], steps=2, guidance=1.0)[0].tensor()
+        sampling = decoder.Sampling(denoising_steps=2, guidance=1.0)
+        before = decoder.generate(self.condition(1), seeds=[0], sampling=sampling)[0].tensor()
         with torch.no_grad():
             decoder.null += 1
-        after = decoder.generate(self.features(1), seeds=[0], steps=2, guidance=1.0)[0].tensor()
+        after = decoder.generate(self.condition(1), seeds=[0], sampling=sampling)[0].tensor()
         assert torch.equal(before, after)
 
     @pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
@@ -117,20 +122,23 @@ class LatentDecoderContract:
     def test_a_row_does_not_depend_on_its_batch(self, scheduler: str) -> None:
         decoder = self.build(schedule={**self.options["schedule"], "scheduler": scheduler})
         features, seeds = self.features(3), [5, 6, 5]
-        together = decoder.generate_latents(features, seeds=seeds, steps=3, guidance=2.0)
+        sampling = decoder.Sampling(denoising_steps=3, guidance=2.0)
+        together = decoder.generate_latents(Condition(features), seeds=seeds, sampling=sampling)
         for n in range(3):
             row = slice(n, n + 1)
-            alone = decoder.generate_latents(features[row], seeds=seeds[row], steps=3, guidance=2.0)
+            alone = decoder.generate_latents(Condition(features[row]), seeds=seeds[row], sampling=sampling)
             torch.testing.assert_close(alone, together[row], atol=1e-4, rtol=1e-4)
 
     def test_the_seed_matters(self) -> None:
         decoder = self.build()
-        first, second = decoder.generate(self.features(1).expand(2, -1, -1), seeds=[0, 1], steps=2)
+        condition = Condition(self.features(1).expand(2, -1, -1))
+        sampling = decoder.Sampling(denoising_steps=2)
+        first, second = decoder.generate(condition, seeds=[0, 1], sampling=sampling)
         assert not torch.equal(first.tensor(), second.tensor())
 
     def test_generated_media_carry_their_features(self) -> None:
         decoder = self.build()
-        media = decoder.generate(self.features(1), seeds=[0], steps=1)[0]
+        media = decoder.generate(self.condition(1), seeds=[0], sampling=decoder.Sampling(denoising_steps=1))[0]
         assert media.modality == decoder.modality
         assert media.features is not None
         assert torch.equal(media.features, self.features(1)[0])
@@ -144,7 +152,7 @@ class LatentDecoderContract:
 
         def measure() -> float:
             with torch.no_grad():
-                return float(decoder.latent_loss(features, latents, torch.Generator().manual_seed(0)).mean())
+                return float(decoder.latent_loss(features, latents, seeds=range(8)).mean())
 
         before = measure()
         for _ in range(40):
@@ -155,7 +163,7 @@ class LatentDecoderContract:
 
     def test_autoencoder_learns_its_reconstruction(self) -> None:
         decoder = self.build()
-        decoder.learn("autoencoder")
+        decoder.train_only("autoencoder")
         targets = self.targets(decoder, 2)
         optimizer = torch.optim.AdamW(decoder.part_parameters("autoencoder"), lr=3e-3)
         first = float(decoder.autoencoder_loss(targets)["loss"].detach())
@@ -175,13 +183,15 @@ class LatentDecoderContract:
     def test_saved_and_loaded_decoders_agree(self, tmp_path: Path) -> None:
         decoder = self.build()
         decoder.autoencoder.fit_latents(self.targets(decoder, 2))
-        decoder.fit_features(self.features(8))
+        decoder.fit(self.features(8), torch.zeros(8, *decoder.latent_shape))
         decoder.save(tmp_path)
         torch.manual_seed(99)
         other = self.decoder_class.from_options({**self.options, "weights": str(tmp_path)})
         assert other.weight_files() == [tmp_path]
         other.load_weights()
-        pair = [d.generate(self.features(1), seeds=[4], steps=2, guidance=2.0)[0].tensor() for d in (decoder, other)]
+        sampling = decoder.Sampling(denoising_steps=2, guidance=2.0)
+        made = [d.generate(self.condition(1), seeds=[4], sampling=sampling)[0] for d in (decoder, other)]
+        pair = [media.tensor() for media in made]
         assert torch.equal(*pair)
 
     def test_weights_of_another_prediction_are_refused(self, tmp_path: Path) -> None:
@@ -199,7 +209,7 @@ class LatentDecoderContract:
     def test_weights_load_under_another_sampler(self, tmp_path: Path) -> None:
         self.build().save(tmp_path)
         schedule = {**self.options["schedule"], "scheduler": "DDPMScheduler", "timestep_spacing": "linspace"}
-        self.build(schedule=schedule, weights=str(tmp_path), steps=3).load_weights()
+        self.build(schedule=schedule, weights=str(tmp_path), denoising_steps=3).load_weights()
 
     def test_missing_weights_are_one_clear_error(self, tmp_path: Path) -> None:
         with pytest.raises(CheckpointError, match="there are no weights here"):
@@ -215,28 +225,46 @@ class LatentDecoderContract:
         decoder = self.build()
         wide = torch.zeros(1, self.options.get("tokens", 1), self.options["dim"] + 1)
         for call in (
-            lambda: decoder.loss(wide, self.targets(decoder, 1)),
-            lambda: decoder.generate(wide, seeds=[0]),
-            lambda: decoder.generate(self.features(1)[0], seeds=[0]),
+            lambda: decoder(Condition(wide), self.targets(decoder, 1)),
+            lambda: decoder.generate(Condition(wide), seeds=[0]),
+            lambda: decoder.generate(Condition(self.features(1)[0]), seeds=[0]),
         ):
             with pytest.raises(FeatureSpaceError, match=r"are not \(B, "):
                 call()
 
     def test_one_seed_per_row(self) -> None:
         with pytest.raises(ConfigError, match="2 seeds for 1 rows"):
-            self.build().generate(self.features(1), seeds=[0, 1])
+            self.build().generate(self.condition(1), seeds=[0, 1])
+        decoder = self.build()
+        with pytest.raises(ConfigError, match="1 seeds for 2 rows"):
+            decoder(self.condition(2), self.targets(decoder, 2), [0])
 
     def test_eager_attention_and_checkpointing_change_no_gradient(self) -> None:
         def gradient(**more: Any) -> Tensor:
             decoder = self.build(**more)
             features = self.features(2).requires_grad_()
-            generator = torch.Generator().manual_seed(0)
-            latents = decoder.latents(self.targets(decoder, 2))
-            torch.manual_seed(5)
-            decoder.latent_loss(features, latents, generator).sum().backward()
+            decoder(Condition(features), self.targets(decoder, 2), [5, 6]).sum().backward()
             assert features.grad is not None
             return features.grad
 
         plain = gradient(attention="default")
         for more in ({"attention": "eager"}, {"gradient_checkpointing": True}):
             torch.testing.assert_close(gradient(**more), plain, atol=1e-6, rtol=1e-4)
+
+    def test_a_loss_from_cached_latents_is_the_loss_from_targets(self) -> None:
+        decoder = self.build()
+        targets = self.targets(decoder, 2)
+        cached = decoder.latent_loss(self.features(2), decoder.latents(targets), seeds=[3, 4])
+        torch.testing.assert_close(cached, decoder(self.condition(2), targets, [3, 4]))
+
+    def test_a_seeded_row_has_its_own_noise_while_training_too(self) -> None:
+        decoder = self.build(freeze=False, condition_dropout=0.5).train()
+        targets = self.targets(decoder, 2)
+        together = decoder(self.condition(2), targets, [3, 4])
+        torch.manual_seed(77)
+        alone = decoder(Condition(self.features(2)[1:]), targets[1:], [4])
+        torch.testing.assert_close(together[1:], alone, atol=1e-5, rtol=1e-4)
+
+    def test_without_dropped_conditions_the_null_asks_for_no_gradient(self) -> None:
+        assert self.build(freeze=False, condition_dropout=0.1).null.requires_grad
+        assert not self.build(freeze=False, condition_dropout=0.0).null.requires_grad

@@ -106,7 +106,7 @@ TINY_IMAGE: dict[str, Any] = {
         "norm_num_groups": 4,
     },
     "context_tokens": 1,
-    "steps": 2,
+    "denoising_steps": 2,
 }
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import lightning
 import yaml
-from anyloom.network.projector import MLPProjector
+from anyloom.representation.projector import MLPProjector
 
 from anyloom.media import write_media
 from anyloom.storage.tensors import load_into, read_tensors

@@ -32,6 +32,13 @@ def anyloom_components() -> list[ComponentSpec]:
             summary="All features of a medium are predicted at once, from its begin tag",
         ),
         ComponentSpec(
+            kind="coupler",
+            name="condition-coupler",
+            target="anyloom.diffusion.couplers:ConditionCoupler",
+            licence="Apache-2.0",
+            summary="Lets the conditions of two latent diffusion decoders attend to each other's side (CoDi)",
+        ),
+        ComponentSpec(
             kind="dataset",
             name="conversations",
             target="anyloom.data.conversations:ConversationFiles",

@@ -8,30 +8,46 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-__all__ = ["Condition", "guided"]
+from anyloom.diffusion.draws import RowDraws
+
+__all__ = ["Shown", "drop_rows", "guided"]
 
 
-class Condition(NamedTuple):
-    """What a network is shown beside noisy latents, one row per sample.
+class Shown(NamedTuple):
+    """What a denoising network is shown beside noisy latents, one row per sample.
 
     Args:
-        own: What the network reads of the features ``(B, ...)``.
-        drawn: Drawing of the features and its variance ``(B, 2 * Z * ...)``, or ``(B, 0)``.
-        source: Latents of the media that are edited ``(B, Z, ...)``, zeros where there is none, or ``(B, 0, ...)``.
+        features: What it reads of the features, ``(B, ...)`` each; see ``ConditionedDenoiser.condition``.
+        reference: Latents of the media that are edited ``(B, Z, ...)``, zeros where there is none, or ``(B, 0, ...)``.
     """
 
-    own: Tensor
-    drawn: Tensor
-    source: Tensor
+    features: tuple[Tensor, ...]
+    reference: Tensor
 
 
-Denoise = Callable[[Tensor, Tensor, Condition], Tensor]
+Denoise = Callable[[Tensor, Tensor, Shown], Tensor]
 
 
-def guided(
-    denoise: Denoise, branches: Sequence[Condition], scales: Sequence[float]
-) -> Callable[[Tensor, Tensor], Tensor]:
-    """Return the guided prediction as a function of noisy samples ``(B, ...)`` and timesteps ``(B,)``.
+def drop_rows(parts: Sequence[Tensor], nulls: Sequence[Tensor], share: float, draws: RowDraws) -> tuple[Tensor, ...]:
+    """Put nulls ``(...)`` in place of a random share of the rows, the same rows of all parts.
+
+    Args:
+        parts: What belongs together, ``(B, ...)`` each.
+        nulls: One per part, of one row's shape.
+        share: Probability of each row; at 0 nothing is drawn.
+        draws: Where the chance comes from.
+    """
+    if share <= 0:
+        return tuple(parts)
+    drop = draws.uniform() < share
+    return tuple(
+        torch.where(drop.view(-1, *[1] * (part.ndim - 1)), null.to(part), part)
+        for part, null in zip(parts, nulls, strict=True)
+    )
+
+
+def guided(denoise: Denoise, branches: Sequence[Shown], scales: Sequence[float]) -> Callable[[Tensor, Tensor], Tensor]:
+    """Return the guided prediction as a function of noisy samples ``(B, ...)`` and times ``(B,)``.
 
     With predictions ``e_0, e_1, ...`` of the branches and scales ``s_1, ...`` it is
 
@@ -41,31 +57,42 @@ def guided(
     2211.09800, eq. 3). All branches run as one batch; a branch that cancels out is not run.
 
     Args:
-        denoise: Network: noisy samples, timesteps and a condition to predictions, all of the same rows.
-        branches: Conditions from the least to the most that is shown, at least one.
+        denoise: Network: noisy samples, times and what is shown to predictions, all of the same rows.
+        branches: From the least to the most that is shown, at least one.
         scales: One per branch but the first.
-    """
-    used, steps = _without_cancelled(branches, scales)
-    together = used[0] if len(used) == 1 else Condition(*(torch.cat(parts) for parts in zip(*used)))
 
-    def predict(noisy: Tensor, timesteps: Tensor) -> Tensor:
-        output = denoise(torch.cat([noisy] * len(used)), torch.cat([timesteps] * len(used)), together).float()
+    >>> def network(noisy, times, shown):
+    ...     return shown.features[0]
+    >>> less, more = (Shown((torch.tensor([value]),), torch.zeros(1)) for value in (1.0, 3.0))
+    >>> guided(network, [less, more], [2.0])(torch.zeros(1), torch.zeros(1)).item()
+    5.0
+    """
+    used, factors = _without_cancelled(branches, scales)
+    together = used[0] if len(used) == 1 else _concatenated(used)
+
+    def predict(noisy: Tensor, times: Tensor) -> Tensor:
+        output = denoise(torch.cat([noisy] * len(used)), torch.cat([times] * len(used)), together).float()
         outputs = output.chunk(len(used))
         result = outputs[0]
-        for scale, before, after in zip(steps, outputs, outputs[1:]):
-            result = result + scale * (after - before)
+        for factor, before, after in zip(factors, outputs, outputs[1:]):
+            result = result + factor * (after - before)
         return result
 
     return predict
 
 
-def _without_cancelled(branches: Sequence[Condition], scales: Sequence[float]) -> tuple[list[Condition], list[float]]:
+def _concatenated(branches: Sequence[Shown]) -> Shown:
+    features = tuple(torch.cat(parts) for parts in zip(*(branch.features for branch in branches), strict=True))
+    return Shown(features, torch.cat([branch.reference for branch in branches]))
+
+
+def _without_cancelled(branches: Sequence[Shown], scales: Sequence[float]) -> tuple[list[Shown], list[float]]:
     """Leave out branches of weight zero: a first one before scale 1, and one between two equal scales."""
-    used, steps = list(branches[:1]), list[float]()
+    used, factors = list(branches[:1]), list[float]()
     for branch, scale in zip(branches[1:], scales, strict=True):
-        if steps[-1:] == [scale] or (not steps and scale == 1):
+        if factors[-1:] == [scale] or (not factors and scale == 1):
             used[-1] = branch
         else:
             used.append(branch)
-            steps.append(scale)
-    return used, steps
+            factors.append(scale)
+    return used, factors

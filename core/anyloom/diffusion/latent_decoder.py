@@ -9,26 +9,32 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
 
 from anyloom.conversation.segments import Media
 from anyloom.diffusion.autoencoder import LatentAutoencoder
-from anyloom.diffusion.conditioned import ConditionedDenoiser
+from anyloom.diffusion.denoiser import ConditionedDenoiser
+from anyloom.diffusion.draws import RowDraws
 from anyloom.diffusion.guidance import guided
 from anyloom.diffusion.objective import Noised
-from anyloom.diffusion.options import LatentDiffusionConfig
-from anyloom.diffusion.sampling import Trajectory, row_generators, row_noise
-from anyloom.diffusion.sketch import Sketch
-from anyloom.diffusion.weights import is_repository, load_saved, save
-from anyloom.diffusion.widening import widen_input
+from anyloom.diffusion.options import DiffusionSampling, LatentDiffusionConfig
+from anyloom.diffusion.published import Networks, is_published
+from anyloom.diffusion.sampling import Trajectory
+from anyloom.diffusion.saved import check_options, read_saved, write_saved
+from anyloom.diffusion.widening import widen_input, widened
 from anyloom.errors import ConfigError
+from anyloom.interfaces.decoder import Condition
+from anyloom.storage.repositories import is_repository
+from anyloom.storage.tensors import load_into
 
 __all__ = ["LatentDiffusionDecoder", "Part"]
 
 Part = Literal["denoiser", "autoencoder"]
+
+_INPUT = "unet.conv_in.weight"
 
 
 class LatentDiffusionDecoder(ConditionedDenoiser):
@@ -37,30 +43,38 @@ class LatentDiffusionDecoder(ConditionedDenoiser):
     class Config(LatentDiffusionConfig):
         """Options of every latent diffusion decoder; see its base."""
 
+    class Sampling(DiffusionSampling):
+        """How media are made; see its base."""
+
     config: Config
     autoencoder: LatentAutoencoder
-    learning: Part | None = None
-    fixed_options: tuple[str, ...] = ("prediction", "space", "dim", "tokens", "scale", "schedule.", "autoencoder.")
+    trained_part: Part | None = None
+    fixed_options: ClassVar[tuple[str, ...]] = (
+        "prediction",
+        "space",
+        "dim",
+        "tokens",
+        "scale",
+        "schedule.",
+        "autoencoder.",
+    )
     """Options, as dotted prefixes, that must be those the weights were trained with ..."""
-    free_options: tuple[str, ...] = (
+    changeable_options: ClassVar[tuple[str, ...]] = (
         "schedule.scheduler",
         "schedule.timestep_spacing",
         "schedule.steps_offset",
         "schedule.set_alpha_to_one",
+        "schedule.skip_prk_steps",
         "autoencoder.kl_weight",
         "autoencoder.scaling_factor",
     )
     """... and the exceptions from them."""
-    apart: tuple[str, ...] = ("autoencoder.",)
+    beside_denoiser: ClassVar[tuple[str, ...]] = ("autoencoder.",)
     """Name prefixes of parameters that are not trained with the denoiser."""
 
-    def settle(self) -> None:
-        """Apply attention, checkpointing and freezing; subclasses call it when their parts exist."""
-        if self.config.sketch and self.sketch is None:
-            self.sketch = Sketch(self.config.tokens * self.config.dim, self.latent_shape)
-            nn.init.zeros_(self.unet.conv_out.weight)
-            nn.init.zeros_(self.unet.conv_out.bias)
-        widen_input(self.unet, self.denoiser_channels + self.source_channels)
+    def finish_parts(self) -> None:
+        """Apply attention, checkpointing and freezing; subclasses call it when their networks exist."""
+        widen_input(self.unet, self.denoiser_channels + self.reference_channels)
         if self.config.attention == "eager":
             from diffusers.models.attention_processor import AttnProcessor
 
@@ -68,38 +82,60 @@ class LatentDiffusionDecoder(ConditionedDenoiser):
             self.autoencoder.vae.set_attn_processor(AttnProcessor())
         if self.config.gradient_checkpointing:
             self.enable_checkpointing()
-        self.learn(None if self.config.freeze else "denoiser")
+        self.train_only(None if self.config.freeze else "denoiser")
 
     def enable_checkpointing(self) -> None:
         """Turn on the denoiser's gradient checkpointing."""
         self.unet.enable_gradient_checkpointing()
 
-    def learn(self, part: Part | None) -> None:
+    def train_only(self, part: Part | None) -> None:
         """Let the parameters of one part be trained and fix all others; None fixes everything."""
-        self.learning = part
+        self.trained_part = part
         self.requires_grad_(False)
         for parameter in self.part_parameters(part) if part else ():
             parameter.requires_grad_(True)
         self.train(part is not None)
 
     def part_parameters(self, part: Part) -> Iterator[nn.Parameter]:
-        """Parameters of the autoencoder, or of all that is trained with the denoiser."""
+        """Parameters of the autoencoder, or of all that is trained with the denoiser.
+
+        Without dropped conditions the null takes no part in any loss, so it is not among them: processes that train
+        together wait for the gradient of every parameter that asks for one.
+        """
         if part == "autoencoder":
-            return self.autoencoder.parameters()
-        return (p for n, p in self.named_parameters() if not n.startswith(self.apart))
+            yield from self.autoencoder.parameters()
+            return
+        for name, parameter in self.named_parameters():
+            if not name.startswith(self.beside_denoiser) and (name != "null" or self.config.condition_dropout > 0):
+                yield parameter
 
     def train(self, mode: bool = True) -> LatentDiffusionDecoder:
         """Switch to training mode; a frozen decoder stays in evaluation mode."""
-        super().train(mode and self.learning is not None)
+        super().train(mode and self.trained_part is not None)
         return self
 
     @abstractmethod
     def to_media(self, decoded: Tensor, seeds: Sequence[int], features: Tensor) -> list[Media]:
         """Make media of the autoencoder's output ``(B, ...)``."""
 
-    def loss(self, features: Tensor, targets: Tensor, source: Sequence[Tensor | None] | None = None) -> Tensor:
-        """Diffusion loss ``(B,)``; see :meth:`anyloom.interfaces.Decoder.loss`."""
-        return self.latent_loss(features, self.latents(targets), source=self.source_latents(source, features))
+    def forward(self, condition: Condition, targets: Tensor, seeds: Sequence[int] | None = None) -> Tensor:
+        """Diffusion loss ``(B,)``; see :meth:`anyloom.interfaces.Decoder.forward`."""
+        latents, reference = self.both_latents(condition, targets)
+        return self.latent_loss(condition.features, latents, reference, seeds)
+
+    @torch.no_grad()
+    def both_latents(self, condition: Condition, targets: Tensor) -> tuple[Tensor, Tensor]:
+        """Latents ``(B, Z, ...)`` of targets ``(B, ...)`` and of the condition's references.
+
+        One pass of the autoencoder whether there are references or not: processes that share its parameters run it
+        equally often.
+        """
+        self._check_reference(condition)
+        if condition.reference is None:
+            return self.latents(targets), self.no_reference(targets)
+        both = self.latents(torch.cat([targets, condition.reference.to(targets)]))
+        latents, reference = both.chunk(2)
+        return latents, self._where_any(condition, reference)
 
     @torch.no_grad()
     def latents(self, targets: Tensor) -> Tensor:
@@ -107,30 +143,40 @@ class LatentDiffusionDecoder(ConditionedDenoiser):
         return self.autoencoder.encode(targets)
 
     @torch.no_grad()
-    def source_latents(self, source: Sequence[Tensor | None] | None, features: Tensor) -> Tensor:
-        """Latents of the sources of rows ``(B, L, D)``: ``(B, Z, ...)``, zeros where there is none.
+    def reference_latents(self, condition: Condition) -> Tensor:
+        """Latents of the references of B rows ``(B, Z, ...)``, zeros where there is none.
 
         Raises:
-            anyloom.errors.ConfigError: The decoder uses no source, or there is not one entry per row.
+            anyloom.errors.ConfigError: The decoder uses no reference.
         """
-        latents = self.no_source(features)
-        if source is None:
+        self._check_reference(condition)
+        if condition.reference is None:
+            return self.no_reference(condition.features)
+        return self._where_any(condition, self.latents(condition.reference.to(condition.features.device)))
+
+    def _check_reference(self, condition: Condition) -> None:
+        if condition.reference is None:
+            return
+        if not self.uses_reference:
+            raise ConfigError("this decoder takes no reference", where=type(self).__name__, fix="set reference: true")
+        if len(condition.reference) != len(condition.features):
+            what = f"{len(condition.reference)} references for {len(condition.features)} rows"
+            raise ConfigError(what, where=type(self).__name__, fix="give one per row, zeros where there is none")
+
+    @staticmethod
+    def _where_any(condition: Condition, latents: Tensor) -> Tensor:
+        """Latents of references with zeros in rows that have none; without ``has_reference`` all have one."""
+        if condition.has_reference is None:
             return latents
-        if not self.uses_source:
-            raise ConfigError("this decoder takes no source", where=type(self).__name__, fix="set source: true")
-        if len(source) != len(features):
-            raise ConfigError(f"{len(source)} sources for {len(features)} rows", fix="give one or None per row")
-        rows = [n for n, media in enumerate(source) if media is not None]
-        if rows:
-            latents[rows] = self.latents(torch.stack([m for m in source if m is not None]).to(latents.device))
-        return latents
+        has = condition.has_reference.to(latents.device).view(-1, *[1] * (latents.ndim - 1))
+        return torch.where(has, latents, torch.zeros_like(latents))
 
     def latent_loss(
         self,
         features: Tensor,
         latents: Tensor,
-        generator: torch.Generator | None = None,
-        source: Tensor | None = None,
+        reference: Tensor | None = None,
+        seeds: Sequence[int] | None = None,
     ) -> Tensor:
         """Diffusion loss ``(B,)`` for latents from :meth:`latents`, which may be cached.
 
@@ -140,21 +186,23 @@ class LatentDiffusionDecoder(ConditionedDenoiser):
         Args:
             features: Conditions ``(B, L, D)``.
             latents: Of the targets, ``(B, Z, ...)``.
-            generator: CPU generator for repeatable noise and steps; None takes the global state.
-            source: Latents of the media that are edited, zeros where there is none; None for none at all.
+            reference: Latents of the media that are edited, zeros where there is none; None for none at all.
+            seeds: One per row, or None for the global state; see :meth:`anyloom.interfaces.Decoder.forward`.
 
         Raises:
             anyloom.errors.FeatureSpaceError: The features are not ``(B, L, D)`` of this decoder's space.
         """
-        return self.errors(features, Noised.draw(latents, self.scheduler.alphas_cumprod, generator), source)
+        draws = RowDraws(len(latents), seeds, latents.device)
+        return self.errors(features, Noised.draw(latents, self.scheduler.alphas_cumprod, draws), draws, reference)
 
-    def errors(self, features: Tensor, latents: Noised, source: Tensor | None = None) -> Tensor:
+    def errors(self, features: Tensor, latents: Noised, draws: RowDraws, reference: Tensor | None = None) -> Tensor:
         """Weighted error ``(B,)`` of the prediction for noised latents; see :meth:`latent_loss`."""
-        source = self.no_source(features) if source is None else source
-        shown = self.shown(self.noised(self.checked(features)), source)
+        features = self.checked(features)
+        reference = self.no_reference(features) if reference is None else reference
+        shown = self.shown(features, reference, draws)
         if self.training:
-            shown = self.dropped(shown)
-        output = self.predict(latents.noisy, latents.steps, shown)
+            shown = self.dropped(shown, draws)
+        output = self.predict(latents.noisy, latents.times, shown)
         c = self.config
         return latents.errors(output, prediction=c.prediction, weighting=c.weighting, gamma=c.min_snr_gamma)
 
@@ -170,109 +218,92 @@ class LatentDiffusionDecoder(ConditionedDenoiser):
         return {"l1": error.abs().mean(), "l2": error.square().mean()}
 
     @torch.no_grad()
-    def generate(
-        self,
-        features: Tensor,
-        *,
-        seeds: Sequence[int],
-        steps: int | None = None,
-        guidance: float | None = None,
-        source: Sequence[Tensor | None] | None = None,
-        source_guidance: float | None = None,
-        negative: Tensor | None = None,
-    ) -> list[Media]:
-        """Sample one media item per row; see :meth:`anyloom.interfaces.Decoder.generate`.
-
-        ``negative`` holds features ``(B, L, D)`` or ``(L, D)`` to be guided away from, in place of the null.
-        """
-        latents = self.generate_latents(
-            features,
-            seeds=seeds,
-            steps=steps,
-            guidance=guidance,
-            source=source,
-            source_guidance=source_guidance,
-            negative=negative,
-        )
-        return self.to_media(self.autoencoder.decode(latents), seeds, features)
+    def generate(self, condition: Condition, *, seeds: Sequence[int], sampling: Any = None) -> list[Media]:
+        """Sample one media item per row; see :meth:`anyloom.interfaces.Decoder.generate`."""
+        latents = self.generate_latents(condition, seeds=seeds, sampling=sampling)
+        return self.to_media(self.autoencoder.decode(latents), seeds, condition.features)
 
     @torch.no_grad()
-    def generate_latents(
-        self,
-        features: Tensor,
-        *,
-        seeds: Sequence[int],
-        steps: int | None = None,
-        guidance: float | None = None,
-        source: Sequence[Tensor | None] | None = None,
-        source_guidance: float | None = None,
-        negative: Tensor | None = None,
-    ) -> Tensor:
+    def generate_latents(self, condition: Condition, *, seeds: Sequence[int], sampling: Any = None) -> Tensor:
         """Sample latents ``(B, Z, ...)``: :meth:`generate` without making media of them."""
-        features = self.checked(features)
-        if len(seeds) != len(features):
-            raise ConfigError(f"{len(seeds)} seeds for {len(features)} rows", fix="give one seed per row")
-        generators = row_generators(seeds)
-        latents = None if source is None else self.source_latents(source, features)
-        trajectory = self.start(generators, features, steps)
-        predict = self.guided_prediction(features, latents, generators, guidance, source_guidance, negative)
-        return trajectory.run(predict)
+        features, options = self.checked(condition.features), self.chosen(sampling)
+        draws = RowDraws(len(features), seeds, features.device)
+        reference = None if condition.reference is None else self.reference_latents(condition)
+        trajectory = self.start(draws, options.denoising_steps)
+        return trajectory.run(self.guided_prediction(features, reference, draws, options))
 
-    def start(self, generators: Sequence[torch.Generator], like: Tensor, steps: int | None = None) -> Trajectory:
-        """Noise of one row per generator, on the device of ``like``, and the way from there."""
-        noise = self.config.start_noise * row_noise(self.latent_shape, generators, like)
-        return Trajectory(self.scheduler, noise=noise, steps=steps or self.config.steps, generators=generators)
+    def start(self, draws: RowDraws, denoising_steps: int) -> Trajectory:
+        """Noise of each row, and the way from there."""
+        noise = draws.normal(self.latent_shape)
+        return Trajectory(self.scheduler, noise=noise, denoising_steps=denoising_steps, generators=draws.generators)
 
     def guided_prediction(
-        self,
-        features: Tensor,
-        source: Tensor | None,
-        generators: Sequence[torch.Generator],
-        guidance: float | None = None,
-        source_guidance: float | None = None,
-        negative: Tensor | None = None,
+        self, features: Tensor, reference: Tensor | None, draws: RowDraws, sampling: DiffusionSampling
     ) -> Callable[[Tensor, Tensor], Tensor]:
-        """The guided prediction under features ``(B, L, D)``, for noisy latents and timesteps; see :meth:`generate`.
+        """The guided prediction under features ``(B, L, D)``, for noisy latents and times; see :meth:`generate`.
 
         Args:
             features: Conditions ``(B, L, D)``.
-            source: From :meth:`source_latents`; None for no guidance by it.
-            generators: One per row.
-            guidance: Scale of the features; None takes the config's.
-            source_guidance: Scale of the source; None takes the config's.
-            negative: Features to be guided away from, in place of the null; noised like the others where they are.
+            reference: From :meth:`reference_latents`; None for no guidance by it.
+            draws: Where chance in the condition comes from.
+            sampling: From :meth:`anyloom.interfaces.Decoder.chosen`.
         """
-        beside = self.no_source(features) if source is None else source
-        again = [generator.clone_state() for generator in generators]
-        shown = self.shown(features, beside, generators)
+        beside = self.no_reference(features) if reference is None else reference
+        again = draws.copy()  # a negative condition gets the noise that the condition gets
+        shown = self.shown(features, beside, draws, sampling=True)
         without = self.without_features(shown)
-        if negative is not None:
-            without = self.shown(self.checked(negative.expand_as(features)), beside, again)
-        branches, scales = [without, shown], [_chosen(guidance, self.config.guidance)]
-        if source is not None:
-            branches.insert(0, self.without_source(branches[0]))
-            scales.insert(0, _chosen(source_guidance, self.config.source_guidance))
-        return guided(self.predict, branches, scales)
+        if sampling.negative is not None:
+            negative = self.checked(sampling.negative.to(features).expand_as(features))
+            without = self.shown(negative, beside, again, sampling=True)
+        branches, scales = [without, shown], [sampling.guidance]
+        if reference is not None:
+            branches.insert(0, self.without_reference(without))
+            scales.insert(0, sampling.reference_guidance)
+        return guided(self.predict, branches, [float(scale) for scale in scales if scale is not None])
 
     def load_weights(self) -> None:
         """Load what ``weights`` names: a folder written by :meth:`save`, or the published layout."""
-        if self.config.weights is not None and not load_saved(self, self.config.weights):
-            self.load_published(self.config.weights)
-            self.settle()
+        weights = self.config.weights
+        if weights is None:
+            return
+        if is_repository(weights) or is_published(Path(weights)):
+            self.load_published(weights)
+            self.finish_parts()
+        else:
+            self._load_saved(Path(weights))
+
+    def _load_saved(self, folder: Path) -> None:
+        saved = read_saved(folder)
+        check_options(
+            saved.options,
+            self.config.model_dump(mode="json"),
+            # weights that were trained with a reference know what it means; others get zeros for it
+            fixed=(*self.fixed_options, *(("reference",) if saved.options.get("reference") else ())),
+            changeable=(*self.changeable_options, "reference_"),
+            where=str(folder / "config.json"),
+        )
+        tensors = saved.tensors
+        if self.uses_reference and _INPUT in tensors:
+            tensors[_INPUT] = widened(tensors[_INPUT], self.denoiser_channels + self.reference_channels)
+        load_into(self, tensors, where=str(folder))
 
     def weight_files(self) -> list[Path]:
         """The folder ``weights`` names, unless that is a repository."""
-        source = self.config.weights
-        return [] if source is None or is_repository(source) else [Path(source)]
+        weights = self.config.weights
+        return [] if weights is None or is_repository(weights) else [Path(weights)]
 
     def load_published(self, source: str) -> None:
         """Load the diffusers folder or repository ``source``; subclasses say which parts it has."""
         raise ConfigError("this decoder reads no published layout", where="weights", fix="give a saved folder")
 
-    def save(self, folder: Any) -> None:
+    @torch.no_grad()
+    def take_networks(self, networks: Networks) -> None:
+        """Take published networks for one's own; their null is zero and their latents have one scale."""
+        self.unet, self.autoencoder.vae = networks.unet, networks.vae
+        self.null.zero_()
+        self.autoencoder.latent_mean.zero_()
+        self.autoencoder.latent_std.fill_(1 / networks.vae.config.scaling_factor)
+
+    def save(self, folder: str | Path) -> None:
         """Write ``model.safetensors`` and ``config.json``, which ``weights: folder`` loads."""
-        save(self, folder)
-
-
-def _chosen(given: float | None, default: float) -> float:
-    return default if given is None else given
+        write_saved(self.state_dict(), self.config.model_dump(mode="json", exclude={"weights", "download"}), folder)

@@ -1,8 +1,8 @@
 """What a denoising network predicts, and how its error is weighted.
 
 With ``alpha = sqrt(abar_t)`` and ``sigma = sqrt(1 - abar_t)``, a noisy sample is ``x_t = alpha x + sigma e``; the
-network predicts the noise ``e`` (DDPM, arXiv 2006.11239) or the velocity ``v = alpha e - sigma x`` (Salimans and
-Ho, arXiv 2202.00512).
+network predicts the noise ``e`` (DDPM, arXiv 2006.11239), the velocity ``v = alpha e - sigma x`` (Salimans and
+Ho, arXiv 2202.00512) or the sample ``x``. All three are known once one of them and ``x_t`` are.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ from typing import Literal
 
 import torch
 from torch import Tensor
+
+from anyloom.diffusion.draws import RowDraws
 
 __all__ = [
     "Noised",
@@ -23,7 +25,7 @@ __all__ = [
     "target",
 ]
 
-Prediction = Literal["v_prediction", "epsilon"]
+Prediction = Literal["v_prediction", "epsilon", "sample"]
 Weighting = Literal["none", "noise", "min_snr"]
 
 
@@ -44,7 +46,14 @@ def add_noise(clean: Tensor, noise: Tensor, alpha: Tensor, sigma: Tensor) -> Ten
 
 
 def target(clean: Tensor, noise: Tensor, alpha: Tensor, sigma: Tensor, prediction: Prediction) -> Tensor:
-    """Return what the network should predict: ``e``, or ``v = alpha e - sigma x``."""
+    """Return what the network should predict: ``e``, ``v = alpha e - sigma x`` or ``x``.
+
+    >>> one, half = torch.ones(1), torch.tensor([0.5])
+    >>> [target(half, one, half, half, kind).item() for kind in ("epsilon", "v_prediction", "sample")]
+    [1.0, 0.25, 0.5]
+    """
+    if prediction == "sample":
+        return clean
     return noise if prediction == "epsilon" else alpha * noise - sigma * clean
 
 
@@ -54,61 +63,57 @@ def loss_weight(abar: Tensor, prediction: Prediction, weighting: Weighting, gamm
     Args:
         abar: Cumulative product of the alphas, in (0, 1).
         prediction: What the error is an error of.
-        weighting: ``none`` takes the error as it is. ``noise`` turns a velocity error into the noise error that
-            the paper's ``L_DM`` is written in: ``e - e' = alpha (v - v')``, so the factor is ``abar``.
-            ``min_snr`` is min-SNR-gamma (Hang et al., arXiv 2303.09556).
+        weighting: ``none`` takes the error as it is. ``noise`` turns it into the error of the noise, which the
+            paper's ``L_DM`` is written in: with ``e - e' = alpha (v - v') = -(alpha / sigma) (x - x')``. ``min_snr``
+            is min-SNR-gamma (Hang et al., arXiv 2303.09556).
         gamma: Cap of the signal-to-noise ratio for ``min_snr``.
+
+    >>> loss_weight(torch.tensor([0.8]), "v_prediction", "noise").item() == torch.tensor(0.8).item()
+    True
     """
     if weighting == "none":
         return torch.ones_like(abar)
-    if weighting == "noise":
-        return abar if prediction == "v_prediction" else torch.ones_like(abar)
     snr = abar / (1 - abar).clamp(min=1e-8)
-    capped = snr.clamp(max=gamma)
-    return capped / (snr + 1) if prediction == "v_prediction" else capped / snr.clamp(min=1e-8)
+    # squared errors of e, v and x for one and the same guess stand as 1 : 1 / abar : 1 / snr
+    as_noise = {"epsilon": torch.ones_like(abar), "v_prediction": abar, "sample": snr}[prediction]
+    return as_noise if weighting == "noise" else as_noise * snr.clamp(max=gamma) / snr.clamp(min=1e-8)
 
 
 @dataclass(frozen=True)
 class Noised:
-    """Samples with noise of known steps, on which a network's prediction is asked for.
+    """Samples with noise of known times, on which a network's prediction is asked for.
 
     Args:
         clean: Samples ``(B, ...)``, float32.
         noise: ``(B, ...)``.
-        steps: ``(B,)``.
+        times: Diffusion times ``(B,)``.
         alpha: Share of the sample, ``(B, 1, ...)``.
         sigma: Share of the noise, ``(B, 1, ...)``.
     """
 
     clean: Tensor
     noise: Tensor
-    steps: Tensor
+    times: Tensor
     alpha: Tensor
     sigma: Tensor
 
     @classmethod
     def draw(
-        cls,
-        clean: Tensor,
-        alphas_cumprod: Tensor,
-        generator: torch.Generator | None = None,
-        steps: Tensor | None = None,
+        cls, clean: Tensor, alphas_cumprod: Tensor, draws: RowDraws | None = None, times: Tensor | None = None
     ) -> Noised:
         """Noise each row.
 
         Args:
             clean: Samples ``(B, ...)``.
             alphas_cumprod: Schedule ``(T,)``.
-            generator: CPU generator for repeatable noise and steps; None takes the global state.
-            steps: ``(B,)``; random by default.
+            draws: Where times and noise come from; None takes the global state.
+            times: ``(B,)``; random by default.
         """
         clean = clean.float()
-        device = clean.device if generator is None else torch.device("cpu")
-        if steps is None:
-            steps = torch.randint(len(alphas_cumprod), (len(clean),), generator=generator, device=device)
-        noise = torch.randn(clean.shape, generator=generator, device=device, dtype=torch.float32).to(clean.device)
-        steps = steps.to(clean.device)
-        return cls(clean, noise, steps, *coefficients(alphas_cumprod, steps, clean.ndim))
+        draws = draws or RowDraws(len(clean), device=clean.device)
+        times = draws.integers(0, len(alphas_cumprod)) if times is None else times
+        noise = draws.normal(clean.shape[1:])
+        return cls(clean, noise, times, *coefficients(alphas_cumprod, times, clean.ndim))
 
     @property
     def noisy(self) -> Tensor:

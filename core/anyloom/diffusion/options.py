@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field, PositiveInt
+from pydantic import ConfigDict, Field, PositiveInt
+from pydantic.json_schema import SkipJsonSchema
+from torch import Tensor
 
 from anyloom.diffusion.autoencoder import AutoencoderSizes
 from anyloom.diffusion.objective import Prediction, Weighting
 from anyloom.diffusion.schedule import Schedule
+from anyloom.interfaces.component import ComponentConfig
 from anyloom.interfaces.decoder import Decoder
 
-__all__ = ["LatentDiffusionConfig"]
+__all__ = ["DiffusionSampling", "LatentDiffusionConfig"]
 
 
 class LatentDiffusionConfig(Decoder.Config):
@@ -26,19 +29,14 @@ class LatentDiffusionConfig(Decoder.Config):
         weighting: Weight of the squared error over noise levels; ``noise`` gives the paper's noise error.
         min_snr_gamma: Cap used by ``weighting: min_snr``.
         schedule: Noise schedule and sampler.
-        sketch: Draw the features as latents in closed form, show the drawing to the network beside the noise, and
-            let it correct the Gaussian denoiser around it; see :mod:`anyloom.diffusion.sketch`.
-        source: Show the network the latents of the medium that is edited beside the noise (paper section 5.1). The
+        reference: Show the network the latents of the medium that is edited beside the noise (paper section 5.1). The
             weights of the added channels start at zero: the decoder has to be trained on edits to use them.
-        feature_noise: Standard deviation of noise added to the features while the decoder itself is trained,
-            in units of the features' own; makes it forgiving towards predicted features.
-        start_noise: Standard deviation of the noise that sampling starts from; below 1 gives calmer results.
         condition_dropout: Share of samples whose condition is the null while the decoder itself is trained.
-        source_dropout: Share of samples whose source is the null, zeros, likewise; drawn apart from the former.
+        reference_dropout: Share of samples whose reference is the null, zeros, likewise; drawn apart from the former.
         autoencoder: Sizes of the autoencoder.
-        steps: Denoising steps, unless a call says otherwise.
+        denoising_steps: Denoising steps, unless a call says otherwise.
         guidance: Guidance scale, unless a call says otherwise; 1 turns it off.
-        source_guidance: Guidance scale of the source, unless a call says otherwise; 1 turns it off.
+        reference_guidance: Guidance scale of the reference, unless a call says otherwise; 1 turns it off.
         attention: ``eager`` computes attention without fused kernels: faster for short sequences on CPUs.
         gradient_checkpointing: Compute activations again in the backward pass, for less memory.
         weights: Folder that a training stage or ``save`` wrote, or one in the published diffusers layout.
@@ -53,17 +51,32 @@ class LatentDiffusionConfig(Decoder.Config):
     weighting: Weighting = "none"
     min_snr_gamma: float = 5.0
     schedule: Schedule = Schedule()
-    sketch: bool = False
-    source: bool = False
-    feature_noise: float = Field(default=0.0, ge=0)
-    start_noise: float = Field(default=1.0, ge=0)
+    reference: bool = False
     condition_dropout: float = Field(default=0.1, ge=0, le=1)
-    source_dropout: float = Field(default=0.1, ge=0, le=1)
+    reference_dropout: float = Field(default=0.1, ge=0, le=1)
     autoencoder: AutoencoderSizes = AutoencoderSizes()
-    steps: PositiveInt = 50
+    denoising_steps: PositiveInt = 50
     guidance: float = 1.0
-    source_guidance: float = 1.0
+    reference_guidance: float = 1.0
     attention: Literal["default", "eager"] = "default"
     gradient_checkpointing: bool = False
     weights: str | None = None
     download: bool = False
+
+
+class DiffusionSampling(ComponentConfig):
+    """How latent diffusion decoders make media; what is None is as in the config.
+
+    Args:
+        denoising_steps: How many.
+        guidance: Scale of the guidance by the features; 1 turns it off.
+        reference_guidance: Scale of the guidance by the reference; 1 turns it off.
+        negative: Features ``(B, L, D)`` or ``(L, D)`` to be guided away from, in place of the null; from Python only.
+    """
+
+    model_config = ConfigDict(arbitrary_types_allowed=True)
+
+    denoising_steps: PositiveInt | None = None
+    guidance: float | None = None
+    reference_guidance: float | None = None
+    negative: SkipJsonSchema[Tensor | None] = Field(default=None, exclude=True)

@@ -1,4 +1,4 @@
-"""A sampling loop over any diffusers-like scheduler, with one seed per row."""
+"""The way from noise to samples, over any diffusers-like scheduler."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-__all__ = ["Scheduler", "Trajectory", "row_generators", "row_noise"]
+__all__ = ["Scheduler", "Trajectory"]
 
 
 class Scheduler(Protocol):
@@ -29,30 +29,13 @@ class Scheduler(Protocol):
         """Return an object whose ``prev_sample`` is the less noisy sample."""
 
 
-def row_generators(seeds: Sequence[int]) -> list[torch.Generator]:
-    """Return one CPU generator per row, so that a row draws the same numbers in any batch and on any device."""
-    return [torch.Generator().manual_seed(int(seed)) for seed in seeds]
-
-
-def row_noise(shape: Sequence[int], generators: Sequence[torch.Generator], like: Tensor) -> Tensor:
-    """Draw ``(B, *shape)`` standard normal numbers, row by row, in float32 on the device of ``like``.
-
-    >>> one = row_noise((2,), row_generators([7]), torch.zeros(1))
-    >>> bool((row_noise((2,), row_generators([3, 7]), torch.zeros(1))[1] == one[0]).all())
-    True
-    """
-    return torch.stack([torch.randn(tuple(shape), generator=g, dtype=torch.float32) for g in generators]).to(
-        like.device
-    )
-
-
 class Trajectory:
-    """Noisy samples on their way to clean ones; a loop calls :meth:`seen` and :meth:`follow` for each of the timesteps.
+    """Noisy samples on their way to clean ones; a loop calls :meth:`inputs` and :meth:`advance` for each time.
 
     Args:
         scheduler: Left as it is: a copy is worked on.
         noise: Standard normal start ``(B, ...)``.
-        steps: Number of denoising steps.
+        denoising_steps: How many.
         generators: One per row, for schedulers that draw noise at each step.
 
     Attributes:
@@ -64,37 +47,37 @@ class Trajectory:
         scheduler: Scheduler,
         *,
         noise: Tensor,
-        steps: int,
+        denoising_steps: int,
         generators: Sequence[torch.Generator] | None = None,
     ) -> None:
         self._scheduler = copy.deepcopy(scheduler)
-        self._scheduler.set_timesteps(steps, device=noise.device)
+        self._scheduler.set_timesteps(denoising_steps, device=noise.device)
         self._extra = _generator_argument(self._scheduler, generators)
         self.samples: Tensor = noise * self._scheduler.init_noise_sigma
 
     @property
-    def timesteps(self) -> Tensor:
-        """The steps, from noise to clean."""
+    def times(self) -> Tensor:
+        """The diffusion times that are visited, from noise to clean; a time may come twice."""
         return self._scheduler.timesteps
 
-    def seen(self, step: Tensor) -> tuple[Tensor, Tensor]:
-        """What the network reads at a step: samples ``(B, ...)`` and timesteps ``(B,)``."""
-        x = self._scheduler.scale_model_input(self.samples, step)
-        return x, step.to(x.device).expand(len(x))
+    def inputs(self, time: Tensor) -> tuple[Tensor, Tensor]:
+        """What the network reads at a time: samples ``(B, ...)`` and times ``(B,)``."""
+        x = self._scheduler.scale_model_input(self.samples, time)
+        return x, time.to(x.device).expand(len(x))
 
-    def follow(self, prediction: Tensor, step: Tensor) -> None:
+    def advance(self, prediction: Tensor, time: Tensor) -> None:
         """Take one step along a float32 prediction ``(B, ...)``."""
-        self.samples = self._scheduler.step(prediction, step, self.samples, **self._extra).prev_sample
+        self.samples = self._scheduler.step(prediction, time, self.samples, **self._extra).prev_sample
 
     def run(self, predict: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
         """Go all the way, and return clean samples ``(B, ...)``.
 
         Args:
-            predict: Noisy samples ``(B, ...)`` and timesteps ``(B,)`` to float32 predictions ``(B, ...)``, guided or
+            predict: Noisy samples ``(B, ...)`` and times ``(B,)`` to float32 predictions ``(B, ...)``, guided or
                 not; see :func:`anyloom.diffusion.guidance.guided`.
         """
-        for step in self.timesteps:
-            self.follow(predict(*self.seen(step)), step)
+        for time in self.times:
+            self.advance(predict(*self.inputs(time)), time)
         return self.samples
 
 

@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.utils._pytree import register_dataclass
 
 from anyloom.conversation.segments import Media
+from anyloom.errors import ConfigError
 from anyloom.interfaces.component import ComponentConfig, NeuralComponent
 from anyloom.interfaces.feature_space import FeatureSpace
 
@@ -25,7 +26,11 @@ class Condition:
         features: ``(B, L, D)`` in the decoder's feature space.
         reference: Media that are edited or must be kept to, ``(B, ...)`` from :meth:`Decoder.preprocess`; rows
             without one hold zeros. None if no row has one. Only decoders with :attr:`Decoder.uses_reference` get any.
-        has_reference: Which rows have one, ``(B,)`` bool; None if no row has.
+        has_reference: Which rows have one, ``(B,)`` bool; None if all have, where there are references.
+
+    >>> import torch
+    >>> Condition(torch.zeros(2, 1, 8)).reference is None
+    True
     """
 
     features: Tensor
@@ -76,7 +81,7 @@ class Decoder(NeuralComponent):
         Args:
             condition: B rows.
             targets: Stack ``(B, ...)`` from :meth:`preprocess`.
-            seeds: One per row, for repeatable chance that no other row has a part in; None takes the global state.
+            seeds: One per row, for repeatable chance that no other row has a part in; None takes torch's global state.
         """
 
     @abstractmethod
@@ -88,6 +93,19 @@ class Decoder(NeuralComponent):
             seeds: One per row: a row's result does not depend on the others in the batch.
             sampling: Options, an instance of :attr:`Sampling`; None takes the config's.
         """
+
+    def chosen(self, sampling: Any = None) -> Any:
+        """Options of one call: what is None in ``sampling`` is as in the config, where that has the option.
+
+        Raises:
+            anyloom.errors.ConfigError: They are the options of another class.
+        """
+        given = self.Sampling() if sampling is None else sampling
+        if not isinstance(given, self.Sampling):
+            what = f"sampling options are a {type(given).__name__}, not a {self.Sampling.__qualname__}"
+            raise ConfigError(what, where=type(self).__name__, fix="build them with the decoder's own Sampling")
+        unset = [name for name in self.Sampling.model_fields if getattr(given, name) is None]
+        return given.model_copy(update={name: getattr(self.config, name, None) for name in unset})
 
     def example(self) -> Tensor:
         """A stack ``(1, ...)`` of one blank medium as :meth:`preprocess` gives it.

@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from anyloom.testing.case import (
         Case,
+        CouplerCase,
         DatasetCase,
         DecoderCase,
         EncoderCase,
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     )
     from anyloom.testing.checking import ConformanceError, Result, check
     from anyloom.testing.component import ComponentChecks, RecordChecks
+    from anyloom.testing.coupler import CouplerChecks
     from anyloom.testing.dataset import DatasetChecks
     from anyloom.testing.decoder import DecoderChecks
     from anyloom.testing.encoder import EncoderChecks
@@ -50,9 +52,12 @@ if TYPE_CHECKING:
     from anyloom.testing.running import check_component, checks_of, tiny_case
 
 _HOMES = {
-    "case": "Case DatasetCase DecoderCase EncoderCase LLMCase MetricCase ModalityCase ModuleCase ProjectorCase",
+    "case": (
+        "Case CouplerCase DatasetCase DecoderCase EncoderCase LLMCase MetricCase ModalityCase ModuleCase ProjectorCase"
+    ),
     "checking": "ConformanceError Result check",
     "component": "ComponentChecks RecordChecks",
+    "coupler": "CouplerChecks",
     "dataset": "DatasetChecks",
     "decoder": "DecoderChecks",
     "encoder": "EncoderChecks",
@@ -69,6 +74,8 @@ __all__ = [
     "Case",
     "ComponentChecks",
     "ConformanceError",
+    "CouplerCase",
+    "CouplerChecks",
     "DatasetCase",
     "DatasetChecks",
     "DecoderCase",

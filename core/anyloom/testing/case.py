@@ -16,6 +16,7 @@ from anyloom.interfaces.metric import Evaluated
 
 __all__ = [
     "Case",
+    "CouplerCase",
     "DatasetCase",
     "DecoderCase",
     "EncoderCase",
@@ -88,14 +89,35 @@ class DecoderCase(Case):
 
     Args:
         media: At least two different targets of its modality.
+        sampling: Options of its ``Sampling`` under which it makes media quickly.
+        uses_chance: Whether two seeds make two media; a decoder that draws nothing makes one.
         learning_rate: AdamW's, for learning one sample by heart.
         learning_steps: Steps of it.
     """
 
     kind: str = field(default="decoder", init=False)
     media: Sequence[Media]
+    sampling: Mapping[str, Any] = field(default_factory=dict)
+    uses_chance: bool = True
     learning_rate: float = 1e-2
     learning_steps: int = 20
+
+
+@dataclass(frozen=True)
+class CouplerCase(Case):
+    """A coupler.
+
+    Args:
+        decoders: The two decoders that it is tried with.
+    """
+
+    kind: str = field(default="coupler", init=False)
+    decoders: tuple[DecoderCase, DecoderCase]
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """The two decoders, built."""
+        return {"decoders": [case.build() for case in self.decoders]}
 
 
 @dataclass(frozen=True)

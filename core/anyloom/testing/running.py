@@ -21,6 +21,7 @@ _BY_KIND: Final = {
     "projector": "projector:ProjectorChecks",
     "llm": "llm:LLMChecks",
     "decoder": "decoder:DecoderChecks",
+    "coupler": "coupler:CouplerChecks",
     "dataset": "dataset:DatasetChecks",
     "metric": "metric:MetricChecks",
     "modality": "modality:ModalityChecks",

@@ -12,20 +12,21 @@ from torch import Tensor
 from anyloom.building import build_named
 from anyloom.config.schema import OptimizerConfig
 from anyloom.interfaces.component import ComponentConfig
-from anyloom.interfaces.decoder import Decoder
+from anyloom.interfaces.decoder import Condition, Decoder
 from anyloom.interfaces.encoder import Encoder
 from anyloom.interfaces.module import TrainingModule
 from anyloom.network.spaces import space_error
 from anyloom.sequence.media_targets import MediaTargets, TargetCollator
 from anyloom.sequence.preprocess import Preprocess
 from anyloom.storage.tensors import load_into, read_tensors, write_tensors
+from anyloom.training.chance import content_seeds
 from anyloom.training.optimizer import clip_gradients, make_optimizer
 
 __all__ = ["DecoderTraining"]
 
 
 class DecoderTraining(TrainingModule):
-    """Trains a decoder of any kind with :meth:`anyloom.interfaces.Decoder.loss`; logs ``train/loss`` and ``val/loss``.
+    """Trains a decoder of any kind with its ``forward``; logs ``train/loss`` and ``val/loss``.
 
     The result is a folder with ``model.safetensors``, for a decoder whose ``load_weights`` reads one. Latent diffusion
     decoders have stages of their own, which also train the autoencoder and keep latents in memory.
@@ -80,7 +81,7 @@ class DecoderTraining(TrainingModule):
             Preprocess(self.encoder),
             roles=self.config.roles,
             limit=self.config.limit,
-            edits=self.decoder.uses_source,
+            edits=self.decoder.uses_reference,
         )
 
     def configure_optimizers(self) -> Any:
@@ -94,16 +95,20 @@ class DecoderTraining(TrainingModule):
         limit = gradient_clip_val or self.config.optimizer.gradient_clip
         clip_gradients(self, optimizer, limit, gradient_clip_algorithm or "norm")
 
-    def _loss(self, batch: MediaTargets) -> Tensor:
+    def _loss(self, batch: MediaTargets, seeds: list[int] | None = None) -> Tensor:
         """Mean loss over the N targets of a batch."""
         assert batch.targets is not None
         assert batch.inputs is not None
         with torch.no_grad():
             features = self.encoder(batch.inputs, self.decoder.modality).float()[batch.target]
-        if not self.decoder.uses_source:
-            return self.decoder.loss(features, batch.targets[batch.target]).mean()
-        source = [None if place < 0 else batch.targets[place] for place in batch.source.tolist()]
-        return self.decoder.loss(features, batch.targets[batch.target], source).mean()
+        condition = Condition(features)
+        if self.decoder.uses_reference:
+            has = batch.source >= 0
+            blank = torch.zeros_like(batch.targets[:1])
+            reference = torch.cat([batch.targets, blank])[batch.source]  # -1, no reference, is the last row
+            condition = Condition(features, reference, has)
+        losses: Tensor = self.decoder(condition, batch.targets[batch.target], seeds)
+        return losses.mean()
 
     def training_step(self, batch: MediaTargets, batch_idx: int) -> Tensor | None:
         """The decoder's loss on one batch."""
@@ -114,11 +119,9 @@ class DecoderTraining(TrainingModule):
         return loss
 
     def validation_step(self, batch: MediaTargets, batch_idx: int) -> None:
-        """The loss on held-out media, under chance that depends on the batch's number only."""
+        """The loss on held-out media, under chance that depends on the media only."""
         if batch.keys:
-            with torch.random.fork_rng():
-                torch.manual_seed(batch_idx)
-                loss = self._loss(batch)
+            loss = self._loss(batch, content_seeds(batch.keys[place] for place in batch.target.tolist()))
             self.log("val/loss", loss, prog_bar=True, batch_size=len(batch.target), sync_dist=True)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:

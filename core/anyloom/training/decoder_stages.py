@@ -43,7 +43,6 @@ class DecoderStage(TrainingModule):
             optimizer: Learning rate and its schedule.
             average: Decay of an exponential moving average of the trained weights, which is what is validated
                 and saved; 0 turns it off.
-            channels_last: Keep the trained part's weights in channels-last order, faster for convolutions.
             roles: Train on media of ``all`` messages, or of the ``assistant`` only.
             limit: At most so many media per batch.
             statistics: Batches from which statistics (of latents, of features) are taken.
@@ -53,7 +52,6 @@ class DecoderStage(TrainingModule):
         start_from: str | None = None
         optimizer: OptimizerConfig = OptimizerConfig()
         average: float = Field(default=0.0, ge=0, lt=1)
-        channels_last: bool = False
         roles: Literal["all", "assistant"] = "all"
         limit: PositiveInt | None = None
         statistics: PositiveInt = 8
@@ -70,14 +68,10 @@ class DecoderStage(TrainingModule):
             raise ConfigError(
                 f"{type(decoder).__name__} cannot be trained by this stage",
                 where="module.decoder",
-                fix="name a latent diffusion decoder",
+                fix="name a latent diffusion decoder, or train this one by the stage 'decoder'",
             )
         decoder.load_weights()
-        decoder.learn(self.part)
-        if config.channels_last:
-            for parameter in decoder.parameters():
-                if parameter.ndim == 4:  # there are convolutions over time too, which have no such order
-                    parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
+        decoder.train_only(self.part)
         self.decoder = decoder
         self.average = AveragedWeights(decoder.named_parameters(), config.average) if config.average else None
 
@@ -169,12 +163,6 @@ class AutoencoderStage(DecoderStage):
     def validation_step(self, batch: MediaTargets, batch_idx: int) -> None:
         """Reconstruction error on held-out media."""
         self._step(batch, "val")
-
-    def on_train_start(self) -> None:
-        """Fit the linear path, where there is one, unless training is resumed."""
-        if self.trainer.global_step == 0 and self.decoder.config.autoencoder.linear:
-            targets = [b.targets for b in self.sample_batches() if b.targets is not None]
-            self.decoder.autoencoder.fit_linear(torch.cat(targets))
 
     def on_train_end(self) -> None:
         """Standardise the latents, so that the denoiser sees unit variance."""

@@ -1,4 +1,4 @@
-"""Training a decoder's denoiser on features of a frozen encoder, and on the sources of edits if it reads them."""
+"""Training a decoder's denoiser on features of a frozen encoder, and on the references of edits if it reads them."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from anyloom.interfaces.encoder import Encoder
 from anyloom.network.spaces import space_error
 from anyloom.sequence.media_targets import MediaTargets, TargetCollator
 from anyloom.sequence.preprocess import Preprocess
+from anyloom.training.chance import content_seeds
 from anyloom.training.decoder_stages import DecoderStage
 
 __all__ = ["DenoiserStage"]
@@ -21,7 +22,7 @@ __all__ = ["DenoiserStage"]
 class DenoiserStage(DecoderStage):
     """Trains a decoder's denoiser and its null on features of a frozen encoder, by the decoder's own loss.
 
-    Logs ``train/loss`` and ``val/loss``. The latter uses the same noise and steps at every validation.
+    Logs ``train/loss`` and ``val/loss``. In the latter each medium has the same noise at every validation.
     """
 
     class Config(DecoderStage.Config):
@@ -30,12 +31,12 @@ class DenoiserStage(DecoderStage):
         Args:
             encoder: The encoder component whose features are the conditions; kept frozen.
             cache: Compute features and latents once per media key and keep them in memory.
-            fit_features: Take feature statistics for the decoder before the first step.
+            fit: Let the decoder fit before the first step what it fits in closed form: statistics of features.
         """
 
         encoder: dict[str, Any]
         cache: bool = True
-        fit_features: bool = True
+        fit: bool = True
 
     config: Config
     part = "denoiser"
@@ -58,23 +59,24 @@ class DenoiserStage(DecoderStage):
         return self
 
     def collator(self) -> TargetCollator:
-        """Takes the decoder's media out of samples, for encoder and decoder, with their sources if it uses them."""
+        """Takes the decoder's media out of samples, for encoder and decoder, with their references if it uses them."""
         collator = super().collator()
-        collator.encode, collator.cache, collator.edits = Preprocess(self.encoder), self.cache, self.decoder.uses_source
+        collator.encode, collator.cache = Preprocess(self.encoder), self.cache
+        collator.edits = self.decoder.uses_reference
         return collator
 
     @torch.no_grad()
     def prepare(self, batch: MediaTargets) -> tuple[Tensor, Tensor, Tensor | None]:
-        """Features ``(N, L, D)`` and latents ``(N, ...)`` of a batch's targets, and their sources' latents.
+        """Features ``(N, L, D)`` and latents ``(N, ...)`` of a batch's targets, and their references' latents.
 
-        The latter are zeros where there is no source, and None if the decoder uses none. What is new goes into the
+        The latter are zeros where there is no reference, and None if the decoder uses none. What is new goes into the
         cache if there is one.
         """
         features, latents = self._of_media(batch)
         targets = features[batch.target], latents[batch.target]
-        if not self.decoder.uses_source:
+        if not self.decoder.uses_reference:
             return *targets, None
-        with_null = torch.cat([latents, torch.zeros_like(latents[:1])])  # a source of -1 is the last row
+        with_null = torch.cat([latents, torch.zeros_like(latents[:1])])  # -1, no reference, is the last row
         return *targets, with_null[batch.source]
 
     def _of_media(self, batch: MediaTargets) -> tuple[Tensor, Tensor]:
@@ -108,27 +110,26 @@ class DenoiserStage(DecoderStage):
         return both[0], both[1]
 
     def on_train_start(self) -> None:
-        """Take feature statistics and fit the drawing, unless training is resumed."""
-        if self.config.fit_features and self.trainer.global_step == 0:
-            pairs = [self.prepare(batch) for batch in self.sample_batches()]
+        """Fit what is fitted in closed form, unless training is resumed."""
+        if self.config.fit and self.trainer.global_step == 0:
+            pairs = [self.prepare(batch)[:2] for batch in self.sample_batches()]
             if pairs:
-                features, latents = (torch.cat(side) for side in zip(*(pair[:2] for pair in pairs)))
-                self.decoder.fit_features(features)
-                self.decoder.fit_sketch(features, latents)
+                features, latents = (torch.cat(side) for side in zip(*pairs))
+                self.decoder.fit(features, latents)
 
     def training_step(self, batch: MediaTargets, batch_idx: int) -> Tensor | None:
         """Denoising error of one batch."""
         if not batch.keys:
             return self.nothing_to_learn()
-        features, latents, source = self.prepare(batch)
-        loss = self.decoder.latent_loss(features, latents, source=source).mean()
+        features, latents, reference = self.prepare(batch)
+        loss = self.decoder.latent_loss(features, latents, reference).mean()
         self.log("train/loss", loss, prog_bar=True, batch_size=len(latents))
         return loss
 
     def validation_step(self, batch: MediaTargets, batch_idx: int) -> None:
-        """Denoising error on held-out media, at noise and steps that depend on the batch's number only."""
+        """Denoising error on held-out media, at noise and times that depend on the media only."""
         if batch.keys:
-            generator = torch.Generator().manual_seed(batch_idx)
-            features, latents, source = self.prepare(batch)
-            loss = self.decoder.latent_loss(features, latents, generator, source).mean()
+            features, latents, reference = self.prepare(batch)
+            seeds = content_seeds(batch.keys[place] for place in batch.target.tolist())
+            loss = self.decoder.latent_loss(features, latents, reference, seeds).mean()
             self.log("val/loss", loss, prog_bar=True, batch_size=len(latents), sync_dist=True)

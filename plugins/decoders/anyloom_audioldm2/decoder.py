@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from anyloom.conversation.segments import Media
 from anyloom.diffusion.autoencoder import LatentAutoencoder
+from anyloom.diffusion.draws import RowDraws
 from anyloom.diffusion.latent_decoder import LatentDiffusionDecoder
-from anyloom.errors import MediaError
+from anyloom.diffusion.sound import sound_to_log_mel, to_wave
+from anyloom_audioldm2.checkpointing import checkpoint_by_name
 from anyloom_audioldm2.config import AudioLDM2Config
-from anyloom_audioldm2.sound import denormalise, log_mel, to_wave
+from anyloom_audioldm2.published import read
 from anyloom_audioldm2.vocoder import build_vocoder, load_vocoder
 
 __all__ = ["AudioLDM2Decoder"]
@@ -23,8 +26,7 @@ __all__ = ["AudioLDM2Decoder"]
 class AudioLDM2Decoder(LatentDiffusionDecoder):
     """AudioLDM2 (arXiv 2308.05734) conditioned on features alone (CoDi-2, section 3.2).
 
-    Features ``(L, D)`` take the slot of the T5 tokens, which has ImageBind's width; the slot of GPT2's tokens is
-    zero or a projection of their mean.
+    Features ``(L, D)`` take the slot of the T5 tokens, which has ImageBind's width; the slot of GPT2's tokens is zero.
     """
 
     Config = AudioLDM2Config
@@ -32,9 +34,8 @@ class AudioLDM2Decoder(LatentDiffusionDecoder):
     modality = "audio"
     vocoder: Any
     fixed_options = (*LatentDiffusionDecoder.fixed_options, "unet.", "mel.")
-    free_options = (*LatentDiffusionDecoder.free_options, "mel.frames")
-    apart = ("autoencoder.", "vocoder.")
-    lm: nn.Linear | None
+    changeable_options = (*LatentDiffusionDecoder.changeable_options, "mel.frames")
+    beside_denoiser = ("autoencoder.", "vocoder.")
 
     def __init__(self, config: AudioLDM2Config) -> None:
         super().__init__(config)
@@ -45,40 +46,37 @@ class AudioLDM2Decoder(LatentDiffusionDecoder):
             mel.frames // reduction,
             mel.num_mels // reduction,
         )
-        self.lm = nn.Linear(config.dim, config.lm_tokens * config.lm_dim) if config.lm_slot == "projection" else None
         self.unet = _build_unet(config, self.denoiser_channels)
         self.vocoder = None if config.vocoder is None else build_vocoder(Path(config.vocoder), mel)
-        self.settle()
+        self.finish_parts()
 
     def preprocess(self, media: Media) -> Tensor:
-        """Return a sound as normalised log-mel ``(1, frames, num_mels)``, cut or padded to that length.
+        """Return a sound as log-mel ``(1, frames, num_mels)``, cut or padded to that length.
 
         Raises:
             anyloom.errors.MediaError: The sample rate is unknown or not the decoder's.
         """
-        if "sample_rate" not in media.meta:
-            raise MediaError("this sound has no sample rate", where=media.path, fix='set meta["sample_rate"]')
-        return log_mel(media.tensor(), media.meta["sample_rate"], self.config.mel)
+        return sound_to_log_mel(media, self.config.mel)
 
-    def condition(self, features: Tensor, generators: Sequence[torch.Generator] | None = None) -> Tensor:
+    def example(self) -> Tensor:
+        """Silence ``(1, 1, frames, num_mels)``."""
+        mel = self.config.mel
+        return torch.full((1, 1, mel.frames, mel.num_mels), math.log(mel.floor))
+
+    def condition(self, features: Tensor, draws: RowDraws, *, sampling: bool = False) -> tuple[Tensor, ...]:
         """The features ``(B, L, D)`` themselves."""
-        return features
+        return (features,)
 
-    def null_condition(self) -> Tensor:
+    def null_condition(self) -> tuple[Tensor, ...]:
         """The trained null ``(L, D)``."""
-        return self.null
+        return (self.null,)
 
-    def denoise(self, noisy: Tensor, timesteps: Tensor, condition: Tensor) -> Tensor:
+    def denoise(self, noisy: Tensor, times: Tensor, condition: Tensor) -> Tensor:
         """Run the network on latents ``(B, Z, h, w)``; see the base class."""
-        rows, tokens, dim = len(noisy), self.config.lm_tokens, self.config.lm_dim
-        if self.lm is None:
-            slot = condition.new_zeros(rows, tokens, dim)
-        else:
-            slot = self.lm(condition.mean(1)).view(rows, tokens, dim)
         output: Tensor = self.unet(
             noisy,
-            timesteps,
-            encoder_hidden_states=slot,
+            times,
+            encoder_hidden_states=condition.new_zeros(len(noisy), self.config.lm_tokens, self.config.lm_dim),
             encoder_hidden_states_1=condition,
             return_dict=False,
         )[0]
@@ -95,14 +93,11 @@ class AudioLDM2Decoder(LatentDiffusionDecoder):
         mel = self.config.mel
         if self.vocoder is None:
             return to_wave(values, mel, seed=seed, steps=self.config.griffin_lim_steps)
-        spectrum = denormalise(values, mel).to(self.vocoder.dtype)
-        wave: Tensor = self.vocoder(spectrum).reshape(1, -1)
+        wave: Tensor = self.vocoder(values.to(self.vocoder.dtype)).reshape(1, -1)
         return wave[:, : mel.frames * mel.hop].float().clamp(-1, 1).cpu()
 
     def enable_checkpointing(self) -> None:
         """Turn on gradient checkpointing by a function that names the arguments diffusers gives by position."""
-        from anyloom_audioldm2.published import checkpoint_by_name
-
         self.unet.enable_gradient_checkpointing(checkpoint_by_name)
 
     def load_weights(self) -> None:
@@ -112,7 +107,7 @@ class AudioLDM2Decoder(LatentDiffusionDecoder):
         folder = self._vocoder_folder()
         if folder is not None:
             self.vocoder = load_vocoder(folder, self.config.mel)
-            self.settle()
+            self.finish_parts()
 
     def _vocoder_folder(self) -> Path | None:
         if self.config.vocoder is not None:
@@ -133,7 +128,7 @@ class AudioLDM2Decoder(LatentDiffusionDecoder):
         self.vocoder.save_pretrained(folder / name / "vocoder")
         return {**options, "vocoder": f"@/{name}/vocoder"}
 
-    def save(self, folder: Any) -> None:
+    def save(self, folder: str | Path) -> None:
         """Write ``model.safetensors``, ``config.json`` and, where there is one, the vocoder's folder."""
         vocoder, self.vocoder = self.vocoder, None
         try:
@@ -145,9 +140,8 @@ class AudioLDM2Decoder(LatentDiffusionDecoder):
 
     def load_published(self, source: str) -> None:
         """Load the layout of ``cvssp/audioldm2``."""
-        from anyloom_audioldm2.published import load
-
-        load(self, source)
+        published = read(self.config, source, self.unet, self.autoencoder.vae)
+        self.take_networks(published.networks)
 
 
 def _build_unet(config: AudioLDM2Config, channels: int) -> Any:

@@ -23,6 +23,7 @@ TINY: Final[dict[str, Any]] = {
     "lm_tokens": 2,
     "lm_dim": 8,
 }
+SAMPLING: Final = {"denoising_steps": 2, "guidance": 2.0}
 
 
 def decoder(folder: Path) -> DecoderCase:
@@ -30,4 +31,5 @@ def decoder(folder: Path) -> DecoderCase:
     del folder
     seconds = torch.arange(4000) / 16000
     waves = [0.3 * torch.sin(2 * math.pi * hz * seconds)[None] for hz in (300, 700)]
-    return DecoderCase("audioldm2", options=TINY, media=[Media("audio", w, meta={"sample_rate": 16000}) for w in waves])
+    sounds = [Media("audio", wave, meta={"sample_rate": 16000}) for wave in waves]
+    return DecoderCase("audioldm2", options={**TINY, "reference": True}, media=sounds, sampling=SAMPLING)

@@ -8,9 +8,9 @@ from typing import Any
 
 from safetensors import SafetensorError
 
+from anyloom.diffusion.sound import MelOptions
 from anyloom.errors import CheckpointError
 from anyloom.storage.tensors import check_report
-from anyloom_audioldm2.config import MelOptions
 
 __all__ = ["build_vocoder", "load_vocoder"]
 

@@ -9,44 +9,10 @@ from pydantic import PositiveInt, model_validator
 from anyloom.diffusion.autoencoder import AutoencoderSizes
 from anyloom.diffusion.latent_decoder import LatentDiffusionDecoder
 from anyloom.diffusion.objective import Prediction
-from anyloom.interfaces.component import ComponentConfig
+from anyloom.diffusion.unet import UNetSizes
 from anyloom.options import WrongOptionsError
 
-__all__ = ["SDConfig", "UNetSizes"]
-
-
-class UNetSizes(ComponentConfig):
-    """Sizes of ``UNet2DConditionModel``, under diffusers' names; its ``cross_attention_dim`` is the features' ``dim``.
-
-    Args:
-        block_out_channels: Width of each level.
-        layers_per_block: Residual layers per level.
-        attention_head_dim: Heads per level (diffusers' historical name for their number), one for all or each.
-        attention_levels: Which levels have attention; by default all but the last.
-        norm_num_groups: Groups of the group norms.
-        use_linear_projection: Linear instead of 1x1 convolutions around attention.
-    """
-
-    block_out_channels: tuple[PositiveInt, ...] = (320, 640, 1280, 1280)
-    layers_per_block: PositiveInt = 2
-    attention_head_dim: PositiveInt | tuple[PositiveInt, ...] = 8
-    attention_levels: tuple[bool, ...] | None = None
-    norm_num_groups: PositiveInt = 32
-    use_linear_projection: bool = False
-
-    @property
-    def attends(self) -> tuple[bool, ...]:
-        """Whether each level has attention."""
-        return self.attention_levels or (True,) * (len(self.block_out_channels) - 1) + (False,)
-
-    @model_validator(mode="after")
-    def _levels_agree(self) -> UNetSizes:
-        levels = len(self.block_out_channels)
-        lists = {"attention_head_dim": self.attention_head_dim, "attention_levels": self.attends}
-        wrong = {k: v for k, v in lists.items() if isinstance(v, tuple) and len(v) != levels}
-        if wrong:
-            raise WrongOptionsError({k: f"{len(v)} entries for {levels} levels" for k, v in wrong.items()})
-        return self
+__all__ = ["SDConfig"]
 
 
 class SDConfig(LatentDiffusionDecoder.Config):

@@ -11,9 +11,12 @@ from torch import Tensor
 
 from anyloom.conversation.segments import Media
 from anyloom.diffusion.autoencoder import LatentAutoencoder
+from anyloom.diffusion.draws import RowDraws
 from anyloom.diffusion.latent_decoder import LatentDiffusionDecoder
+from anyloom.diffusion.pictures import to_network, to_pictures
+from anyloom.diffusion.unet import build_unet
 from anyloom_sd.config import SDConfig
-from anyloom_sd.pictures import to_network, to_picture
+from anyloom_sd.published import read
 
 __all__ = ["SDDecoder"]
 
@@ -37,8 +40,14 @@ class SDDecoder(LatentDiffusionDecoder):
         side = size // config.autoencoder.reduction
         self.autoencoder = LatentAutoencoder(config.autoencoder, 3, size)
         self.latent_shape = (int(config.autoencoder.latent_channels), side, side)
-        self.unet = _build_unet(config, side, self.denoiser_channels)
-        self.settle()
+        self.unet = build_unet(
+            config.unet,
+            channels=self.denoiser_channels,
+            out_channels=self.latent_shape[0],
+            context_dim=config.dim,
+            side=side,
+        )
+        self.finish_parts()
 
     def preprocess(self, media: Media) -> Tensor:
         """Return a picture as float32 ``(3, size, size)`` in [-1, 1], resized with antialiasing.
@@ -48,49 +57,35 @@ class SDDecoder(LatentDiffusionDecoder):
         """
         return to_network(media.tensor(), self.config.picture_size, media.path)
 
-    def condition(self, features: Tensor, generators: Sequence[torch.Generator] | None = None) -> Tensor:
+    def example(self) -> Tensor:
+        """A grey picture ``(1, 3, size, size)``."""
+        return torch.zeros(1, 3, self.config.picture_size, self.config.picture_size)
+
+    def condition(self, features: Tensor, draws: RowDraws, *, sampling: bool = False) -> tuple[Tensor, ...]:
         """The features ``(B, L, D)`` themselves."""
-        return features
+        return (features,)
 
-    def null_condition(self) -> Tensor:
+    def null_condition(self) -> tuple[Tensor, ...]:
         """The trained null ``(L, D)``."""
-        return self.null
+        return (self.null,)
 
-    def denoise(self, noisy: Tensor, timesteps: Tensor, condition: Tensor) -> Tensor:
+    def denoise(self, noisy: Tensor, times: Tensor, condition: Tensor) -> Tensor:
         """Run the network on latents ``(B, Z, h, w)``; see the base class."""
-        output: Tensor = self.unet(noisy, timesteps, condition, return_dict=False)[0]
+        output: Tensor = self.unet(noisy, times, condition, return_dict=False)[0]
         return output
 
     def to_media(self, decoded: Tensor, seeds: Sequence[int], features: Tensor) -> list[Media]:
         """Make pictures, float32 ``(3, H, W)`` in [0, 1] on the CPU."""
-        pairs = zip(to_picture(decoded), features.detach().float().cpu())
-        return [Media(self.modality, data=picture, features=feature) for picture, feature in pairs]
+        return to_pictures(decoded, features, self.modality)
 
     def load_published(self, source: str) -> None:
         """Load the layout of ``stable-diffusion-v1-5/stable-diffusion-v1-5``, with or without a text encoder."""
-        from anyloom_sd.published import load
-
-        load(self, source)
+        published = read(self.config, source, self.unet, self.autoencoder.vae)
+        self.take_networks(published.networks)
+        if published.null is not None:
+            with torch.no_grad():
+                self.null.copy_(published.null)
 
     def portable_options(self, folder: Path, name: str) -> dict[str, Any]:
         """The null is among the saved tensors."""
         return {**super().portable_options(folder, name), "empty_prompt": None}
-
-
-def _build_unet(config: SDConfig, side: int, channels: int) -> Any:
-    from diffusers import UNet2DConditionModel
-
-    sizes, attends = config.unet, config.unet.attends
-    return UNet2DConditionModel(
-        sample_size=side,
-        in_channels=channels,
-        out_channels=config.autoencoder.latent_channels,
-        down_block_types=tuple("CrossAttnDownBlock2D" if a else "DownBlock2D" for a in attends),
-        up_block_types=tuple("CrossAttnUpBlock2D" if a else "UpBlock2D" for a in reversed(attends)),
-        block_out_channels=sizes.block_out_channels,
-        layers_per_block=sizes.layers_per_block,
-        cross_attention_dim=config.dim,
-        attention_head_dim=sizes.attention_head_dim,
-        norm_num_groups=sizes.norm_num_groups,
-        use_linear_projection=sizes.use_linear_projection,
-    )

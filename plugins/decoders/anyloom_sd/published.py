@@ -2,81 +2,78 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Final
 
-import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from anyloom.diffusion.weights import check_prediction, fetch, load_networks
+from anyloom.diffusion.empty_prompt import clip_empty_prompt, empty_prompt_file
+from anyloom.diffusion.published import Networks, check_prediction, read_networks
 from anyloom.errors import CheckpointError
-from anyloom.storage.tensors import read_tensors
+from anyloom.storage.repositories import fetch
+from anyloom_sd.config import SDConfig
 
-if TYPE_CHECKING:
-    from anyloom_sd.decoder import SDDecoder
+__all__ = ["Published", "read"]
 
-__all__ = ["load"]
-
-_FILES = (
+_FILES: Final = (
     "*.json",
     "scheduler/*.json",
     "unet/*.json",
     "vae/*.json",
-    "*/diffusion_pytorch_model.safetensors",
+    "*/diffusion_pytorch_model*.safetensors",
     "tokenizer/*",
     "text_encoder/config.json",
-    "text_encoder/model.safetensors",
+    "text_encoder/model*.safetensors",
 )
 
 
-@torch.no_grad()
-def load(decoder: SDDecoder, source: str) -> None:
-    """Fill a decoder from a folder, or a hub repository, in diffusers' layout.
+@dataclass(frozen=True)
+class Published:
+    """What a folder holds.
+
+    Args:
+        networks: Denoiser and autoencoder.
+        null: What the weights were trained with in place of a condition, ``(L, D)``; None stands for zeros.
+    """
+
+    networks: Networks
+    null: Tensor | None
+
+
+def read(config: SDConfig, source: str, unet: nn.Module, vae: nn.Module) -> Published:
+    """Read a folder, or a hub repository, in diffusers' layout.
 
     The null is zero for weights that were trained on features of pictures, which have no text encoder. For those
     that were trained on words it is the empty prompt, of which the first L hidden states are taken: the text encoder
     is causal, so they are those of a prompt of that length.
 
+    Args:
+        config: The decoder's options.
+        source: Folder or repository.
+        unet: Denoiser of the expected class and sizes.
+        vae: Autoencoder likewise.
+
     Raises:
-        anyloom.errors.CheckpointError: A part is missing, or does not agree with the decoder's options.
+        anyloom.errors.CheckpointError: A part is missing, or does not agree with the options.
     """
-    config = decoder.config
     folder = fetch(source, _FILES, download=config.download)
-    check_prediction(decoder, folder)
-    load_networks(decoder, folder)
-    prompt = _empty_prompt(folder, config.empty_prompt)
+    check_prediction(folder, config.prediction)
+    channels = config.autoencoder.latent_channels * 2 if config.reference else None
+    return Published(read_networks(folder, unet, vae, channels), _null(config, folder))
+
+
+def _null(config: SDConfig, folder: Path) -> Tensor | None:
+    if config.empty_prompt is not None:
+        prompt: Tensor | None = empty_prompt_file(config.empty_prompt)
+    else:
+        prompt = clip_empty_prompt(folder)
     if prompt is None:
-        return
+        return None
     if prompt.shape[0] < config.tokens or prompt.shape[1:] != (config.dim,):
         raise CheckpointError(
             f"the empty prompt is {tuple(prompt.shape)}, which is no null of {config.tokens} x {config.dim}",
             where=str(config.empty_prompt or folder / "text_encoder"),
             fix="set tokens and dim to what the weights were trained on",
         )
-    decoder.null.copy_(prompt[: config.tokens])
-
-
-def _empty_prompt(folder: Path, file: Path | None) -> Tensor | None:
-    """Hidden states ``(77, D)`` of an empty prompt; None for weights that were not trained on words."""
-    if file is not None:
-        tensors = read_tensors(file)
-        if "empty_prompt" not in tensors:
-            raise CheckpointError("there is no tensor 'empty_prompt' in the file", where=str(file))
-        return tensors["empty_prompt"]
-    if not (folder / "text_encoder").is_dir():
-        return None
-    from transformers import CLIPTextModel, CLIPTokenizer
-
-    try:
-        tokenizer = CLIPTokenizer.from_pretrained(folder / "tokenizer", local_files_only=True)
-        encoder = CLIPTextModel.from_pretrained(folder / "text_encoder", local_files_only=True, use_safetensors=True)
-    except (OSError, ValueError) as error:
-        raise CheckpointError(
-            f"the empty prompt cannot be computed ({str(error).splitlines()[0]})",
-            where=str(folder),
-            fix="give its hidden states as empty_prompt",
-        ) from error
-    length = tokenizer.model_max_length
-    ids = tokenizer("", padding="max_length", max_length=length, return_tensors="pt").input_ids
-    states: Tensor = encoder(ids).last_hidden_state[0]
-    return states
+    return prompt[: config.tokens]

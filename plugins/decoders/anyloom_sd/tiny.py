@@ -21,9 +21,11 @@ TINY: Final[dict[str, Any]] = {
     "unet": {"block_out_channels": [8, 16], "layers_per_block": 1, "attention_head_dim": 2, "norm_num_groups": 4},
     "schedule": {"timestep_spacing": "trailing"},
 }
+SAMPLING: Final = {"denoising_steps": 2, "guidance": 2.0}
 
 
 def case(folder: Path) -> DecoderCase:
     """Stable Diffusion on two pictures of other sizes than its own."""
     del folder
-    return DecoderCase("sd", options=TINY, media=[Media("image", torch.rand(3, 12 + n, 20)) for n in range(2)])
+    pictures = [Media("image", torch.rand(3, 12 + n, 20)) for n in range(2)]
+    return DecoderCase("sd", options={**TINY, "reference": True}, media=pictures, sampling=SAMPLING)

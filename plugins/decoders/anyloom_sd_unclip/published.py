@@ -2,68 +2,93 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Final
 
-import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from anyloom.diffusion.weights import check_prediction, fetch, load_networks
+from anyloom.diffusion.empty_prompt import clip_empty_prompt, empty_prompt_file
+from anyloom.diffusion.published import Networks, check_prediction, read_networks
 from anyloom.errors import CheckpointError
+from anyloom.storage.repositories import fetch
 from anyloom.storage.tensors import read_tensors
+from anyloom_sd_unclip.config import SDUnCLIPConfig
 
-if TYPE_CHECKING:
-    from anyloom_sd_unclip.decoder import SDUnCLIPDecoder
+__all__ = ["Published", "read"]
 
-__all__ = ["load"]
-
-_FILES = (
+_FILES: Final = (
     "*.json",
     "*/*.json",
     "*/*.txt",
-    "*/diffusion_pytorch_model.safetensors",
-    "text_encoder/model.safetensors",
+    "*/diffusion_pytorch_model*.safetensors",
+    "text_encoder/model*.safetensors",
 )
 
 
-def load(decoder: SDUnCLIPDecoder, source: str) -> None:
-    """Fill a decoder from a folder, or a hub repository, in diffusers' layout.
+@dataclass(frozen=True)
+class Published:
+    """What a folder holds.
+
+    Args:
+        networks: Denoiser and autoencoder.
+        mean: Of the features that the denoiser was trained on, ``(D,)``.
+        std: Their standard deviation ``(D,)``.
+        context: Hidden states of the empty prompt ``(context_tokens, cross_attention_dim)``.
+    """
+
+    networks: Networks
+    mean: Tensor
+    std: Tensor
+    context: Tensor
+
+
+def read(config: SDUnCLIPConfig, source: str, unet: nn.Module, vae: nn.Module) -> Published:
+    """Read a folder, or a hub repository, in diffusers' layout.
+
+    Args:
+        config: The decoder's options.
+        source: Folder or repository.
+        unet: Denoiser of the expected class and sizes.
+        vae: Autoencoder likewise.
 
     Raises:
-        anyloom.errors.CheckpointError: A part is missing, or does not agree with the decoder's options.
+        anyloom.errors.CheckpointError: A part is missing, or does not agree with the options.
     """
-    config = decoder.config
     folder = fetch(source, _FILES, download=config.download)
-    check_prediction(decoder, folder)
-    load_networks(decoder, folder)
-    normaliser = read_tensors(folder / "image_normalizer" / "diffusion_pytorch_model.safetensors")
-    prompt = _empty_prompt(folder, config.empty_prompt)
-    if prompt.shape != decoder.context.shape:
+    check_prediction(folder, config.prediction)
+    channels = config.autoencoder.latent_channels * 2 if config.reference else None
+    networks = read_networks(folder, unet, vae, channels)
+    mean, std = _normaliser(folder / "image_normalizer" / "diffusion_pytorch_model.safetensors", config.dim)
+    return Published(networks, mean, std, _context(config, folder))
+
+
+def _normaliser(file: Path, dim: int) -> tuple[Tensor, Tensor]:
+    tensors = read_tensors(file)
+    missing = [name for name in ("mean", "std") if name not in tensors or tensors[name].numel() != dim]
+    if missing:
         raise CheckpointError(
-            f"the empty prompt is {tuple(prompt.shape)}, expected {tuple(decoder.context.shape)}", where=source
+            f"there is no {missing[0]!r} of {dim} numbers in the file",
+            where=str(file),
+            fix="fetch the folder image_normalizer again, and set dim to the published model's",
         )
-    with torch.no_grad():
-        decoder.augmentation.mean.copy_(normaliser["mean"].flatten())
-        decoder.augmentation.std.copy_(normaliser["std"].flatten())
-        decoder.context.copy_(prompt)
+    return tensors["mean"].flatten(), tensors["std"].flatten()
 
 
-def _empty_prompt(folder: Path, file: str | None) -> Tensor:
-    """Hidden states ``(77, D)`` of an empty prompt, from a file or from the folder's text encoder."""
-    if file is not None:
-        tensors = read_tensors(Path(file))
-        if "empty_prompt" not in tensors:
-            raise CheckpointError("there is no tensor 'empty_prompt' in the file", where=file)
-        return tensors["empty_prompt"]
-    if not (folder / "text_encoder").is_dir():
+def _context(config: SDUnCLIPConfig, folder: Path) -> Tensor:
+    if config.empty_prompt is not None:
+        prompt: Tensor | None = empty_prompt_file(config.empty_prompt)
+    else:
+        prompt = clip_empty_prompt(folder)
+    if prompt is None:
         raise CheckpointError(
             "neither an empty prompt nor a text encoder to compute it", where=str(folder), fix="set empty_prompt"
         )
-    from transformers import CLIPTextModel, CLIPTokenizer
-
-    tokenizer = CLIPTokenizer.from_pretrained(folder / "tokenizer", local_files_only=True)
-    encoder = CLIPTextModel.from_pretrained(folder / "text_encoder", local_files_only=True, use_safetensors=True)
-    ids = tokenizer("", padding="max_length", max_length=tokenizer.model_max_length, return_tensors="pt").input_ids
-    with torch.no_grad():
-        states: Tensor = encoder(ids)[0][0]
-    return states
+    expected = (config.context_tokens, config.unet.cross_attention_dim)
+    if prompt.shape != expected:
+        raise CheckpointError(
+            f"the empty prompt is {tuple(prompt.shape)}, expected {expected}",
+            where=str(config.empty_prompt or folder / "text_encoder"),
+            fix="set context_tokens and unet.cross_attention_dim to what the weights were trained on",
+        )
+    return prompt

@@ -26,9 +26,11 @@ TINY: Final[dict[str, Any]] = {
         "norm_num_groups": 4,
     },
 }
+SAMPLING: Final = {"denoising_steps": 2, "guidance": 2.0}
 
 
 def decoder(folder: Path) -> DecoderCase:
     """Two pictures of other sizes than its own."""
     del folder
-    return DecoderCase("sd-unclip", options=TINY, media=[Media("image", torch.rand(3, 12 + n, 20)) for n in range(2)])
+    pictures = [Media("image", torch.rand(3, 12 + n, 20)) for n in range(2)]
+    return DecoderCase("sd-unclip", options=TINY, media=pictures, sampling=SAMPLING)

@@ -91,10 +91,6 @@ class FrameAutoencoder(LatentAutoencoder):
         output, kl = super().reconstruct(x.flatten(0, 1))
         return output.unflatten(0, x.shape[:2]), kl.unflatten(0, x.shape[:2]).mean(1)
 
-    def fit_linear(self, x: Tensor) -> None:
-        """Fit the linear path, where there is one, to clips ``(N, T, C, H, W)``."""
-        super().fit_linear(x.flatten(0, 1))
-
     def fit_latents(self, x: Tensor) -> None:
         """Take the latents' mean and standard deviation per channel from clips ``(N, T, C, H, W)``."""
         super().fit_latents(x.flatten(0, 1))

@@ -9,9 +9,11 @@ import torch
 from torch import Tensor
 
 from anyloom.conversation.segments import Media
+from anyloom.diffusion.draws import RowDraws
 from anyloom.diffusion.latent_decoder import LatentDiffusionDecoder
-from anyloom.diffusion.weights import check_prediction, fetch, load_networks
+from anyloom.diffusion.published import check_prediction, read_networks
 from anyloom.errors import MediaError
+from anyloom.storage.repositories import fetch
 from anyloom_zeroscope.checkpointing import checkpoint_blocks
 from anyloom_zeroscope.clips import FrameAutoencoder, to_clip, to_network
 from anyloom_zeroscope.config import ZeroscopeConfig
@@ -44,7 +46,7 @@ class ZeroscopeDecoder(LatentDiffusionDecoder):
             clip.width // reduction,
         )
         self.unet = _build_unet(config, self.denoiser_channels)
-        self.settle()
+        self.finish_parts()
 
     def preprocess(self, media: Media) -> Tensor:
         """Return a clip as float32 ``(frames, 3, height, width)`` in [-1, 1].
@@ -57,17 +59,22 @@ class ZeroscopeDecoder(LatentDiffusionDecoder):
             raise MediaError("this clip has no frame rate", where=media.path, fix='set meta["fps"]')
         return to_network(media.tensor(), rate, self.config.clip)
 
-    def condition(self, features: Tensor, generators: Sequence[torch.Generator] | None = None) -> Tensor:
+    def example(self) -> Tensor:
+        """A grey clip ``(1, frames, 3, height, width)``."""
+        clip = self.config.clip
+        return torch.zeros(1, clip.frames, 3, clip.height, clip.width)
+
+    def condition(self, features: Tensor, draws: RowDraws, *, sampling: bool = False) -> tuple[Tensor, ...]:
         """The features ``(B, L, D)`` themselves."""
-        return features
+        return (features,)
 
-    def null_condition(self) -> Tensor:
+    def null_condition(self) -> tuple[Tensor, ...]:
         """The trained null ``(L, D)``."""
-        return self.null
+        return (self.null,)
 
-    def denoise(self, noisy: Tensor, timesteps: Tensor, condition: Tensor) -> Tensor:
+    def denoise(self, noisy: Tensor, times: Tensor, condition: Tensor) -> Tensor:
         """Run the network on latents ``(B, Z, T, h, w)``; see the base class."""
-        output: Tensor = self.unet(noisy, timesteps, condition, return_dict=False)[0]
+        output: Tensor = self.unet(noisy, times, condition, return_dict=False)[0]
         return output
 
     def to_media(self, decoded: Tensor, seeds: Sequence[int], features: Tensor) -> list[Media]:
@@ -87,8 +94,9 @@ class ZeroscopeDecoder(LatentDiffusionDecoder):
             anyloom.errors.CheckpointError: A part is missing, or does not agree with the decoder's options.
         """
         folder = fetch(source, _FILES, download=self.config.download)
-        check_prediction(self, folder)
-        load_networks(self, folder)
+        check_prediction(folder, self.config.prediction)
+        channels = self.denoiser_channels + self.reference_channels
+        self.take_networks(read_networks(folder, self.unet, self.autoencoder.vae, channels))
 
 
 def _build_unet(config: ZeroscopeConfig, channels: int) -> Any:

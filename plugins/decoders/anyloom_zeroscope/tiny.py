@@ -23,10 +23,11 @@ TINY: Final[dict[str, Any]] = {
     "schedule": {"beta_schedule": "squaredcos_cap_v2", "timestep_spacing": "trailing"},
     "frames_at_once": 2,
 }
+SAMPLING: Final = {"denoising_steps": 2, "guidance": 2.0}
 
 
 def case(folder: Path) -> DecoderCase:
     """zeroscope on two clips of other lengths than its own."""
     del folder
     clips = [Media("video", torch.rand(2 + 4 * n, 3, 8, 12), meta={"fps": 8.0}) for n in range(2)]
-    return DecoderCase("zeroscope", options=TINY, media=clips)
+    return DecoderCase("zeroscope", options={**TINY, "reference": True}, media=clips, sampling=SAMPLING)

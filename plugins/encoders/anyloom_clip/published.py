@@ -9,8 +9,8 @@ from typing import Any
 
 import torch
 
-from anyloom.diffusion.weights import fetch
 from anyloom.errors import CheckpointError
+from anyloom.storage.repositories import fetch
 from anyloom.storage.tensors import read_tensors
 
 __all__ = ["load", "preparation_of", "sizes_of"]

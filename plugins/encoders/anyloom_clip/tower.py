@@ -14,9 +14,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from anyloom.conversation import Media
-from anyloom.diffusion.weights import is_repository
 from anyloom.errors import CheckpointError, ConfigError
 from anyloom.interfaces import ComponentConfig, Encoder, FeatureSpace
+from anyloom.storage.repositories import is_repository
 from anyloom_clip.config import TowerConfig
 from anyloom_clip.published import load, preparation_of, sizes_of
 

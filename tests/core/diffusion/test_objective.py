@@ -7,6 +7,7 @@ import torch
 from diffusers import DDIMScheduler
 from torch import Tensor
 
+from anyloom.diffusion.draws import RowDraws
 from anyloom.diffusion.objective import (
     Noised,
     add_noise,
@@ -19,10 +20,14 @@ REFERENCE = DDIMScheduler(beta_schedule="scaled_linear", beta_start=0.00085, bet
 
 
 def clean_from(output: Tensor, noisy: Tensor, alpha: Tensor, sigma: Tensor, prediction: str) -> Tensor:
+    if prediction == "sample":
+        return output
     return (noisy - sigma * output) / alpha if prediction == "epsilon" else alpha * noisy - sigma * output
 
 
 def noise_from(output: Tensor, noisy: Tensor, alpha: Tensor, sigma: Tensor, prediction: str) -> Tensor:
+    if prediction == "sample":
+        return (noisy - alpha * output) / sigma
     return output if prediction == "epsilon" else alpha * output + sigma * noisy
 
 
@@ -42,7 +47,7 @@ def test_noising_and_velocity_equal_diffusers(case: tuple[torch.Tensor, ...]) ->
     assert target(clean, noise, alpha, sigma, "epsilon") is noise
 
 
-@pytest.mark.parametrize("prediction", ["v_prediction", "epsilon"])
+@pytest.mark.parametrize("prediction", ["v_prediction", "epsilon", "sample"])
 def test_a_perfect_output_gives_back_sample_and_noise(case: tuple[torch.Tensor, ...], prediction: Any) -> None:
     clean, noise, _, alpha, sigma = case
     noisy = add_noise(clean, noise, alpha, sigma)
@@ -51,43 +56,48 @@ def test_a_perfect_output_gives_back_sample_and_noise(case: tuple[torch.Tensor, 
     torch.testing.assert_close(noise_from(output, noisy, alpha, sigma, prediction), noise, atol=1e-5, rtol=1e-4)
 
 
-def test_weight_noise_turns_velocity_errors_into_noise_errors(case: tuple[torch.Tensor, ...]) -> None:
-    clean, noise, _, alpha, sigma = case
-    noisy = add_noise(clean, noise, alpha, sigma)
-    velocity = target(clean, noise, alpha, sigma, "v_prediction")
-    wrong = velocity + torch.randn_like(velocity)
-    of_velocity = (wrong - velocity).square().flatten(1).mean(1)
-    of_noise = (noise_from(wrong, noisy, alpha, sigma, "v_prediction") - noise).square().flatten(1).mean(1)
-    weight = loss_weight(alpha.flatten() ** 2, "v_prediction", "noise")
-    torch.testing.assert_close(of_velocity * weight, of_noise, atol=1e-5, rtol=1e-4)
+@pytest.mark.parametrize("prediction", ["v_prediction", "epsilon", "sample"])
+def test_weight_noise_turns_any_error_into_the_noise_error(case: tuple[torch.Tensor, ...], prediction: Any) -> None:
+    clean, noise, times, alpha, sigma = case
+    noised = Noised(clean.double(), noise.double(), times, alpha.double(), sigma.double())
+    right = target(noised.clean, noised.noise, noised.alpha, noised.sigma, prediction)
+    wrong = right + 0.1 * torch.randn_like(right)
+    own = (wrong - right).square().flatten(1).mean(1)
+    of_noise = noise_from(wrong, noised.noisy, noised.alpha, noised.sigma, prediction) - noised.noise
+    weight = loss_weight(noised.alpha.flatten() ** 2, prediction, "noise")
+    torch.testing.assert_close(own * weight, of_noise.square().flatten(1).mean(1), atol=1e-5, rtol=1e-3)
 
 
 def test_min_snr_weights_are_those_of_the_paper() -> None:
+    """min(SNR, 5) for a prediction of x; divided by SNR for one of the noise, by SNR + 1 for one of v."""
     abar = torch.tensor([0.5, 0.9, 0.1])
     snr = abar / (1 - abar)
     capped = torch.tensor([1.0, 5.0, 1 / 9])
+    torch.testing.assert_close(loss_weight(abar, "sample", "min_snr"), capped)
     torch.testing.assert_close(loss_weight(abar, "epsilon", "min_snr"), capped / snr)
     torch.testing.assert_close(loss_weight(abar, "v_prediction", "min_snr"), capped / (snr + 1))
 
 
 def test_error_of_a_zero_output_is_the_mean_square_of_the_target() -> None:
     clean = torch.randn(2000, 2)
-    noised = Noised.draw(clean, REFERENCE.alphas_cumprod, torch.Generator().manual_seed(0))
+    noised = Noised.draw(clean, REFERENCE.alphas_cumprod, RowDraws(2000, range(2000)))
     errors = noised.errors(torch.zeros_like(clean), prediction="epsilon")
     assert errors.shape == (2000,)
     assert float(errors.mean()) == pytest.approx(1.0, abs=0.1)
 
 
-def test_a_generator_makes_noise_and_steps_repeatable() -> None:
-    def draw() -> Noised:
-        return Noised.draw(torch.ones(3, 2), REFERENCE.alphas_cumprod, torch.Generator().manual_seed(1))
+def test_seeds_make_noise_and_times_repeatable_row_by_row() -> None:
+    def draw(*seeds: int) -> Noised:
+        return Noised.draw(torch.ones(len(seeds), 2), REFERENCE.alphas_cumprod, RowDraws(len(seeds), seeds))
 
-    assert torch.equal(draw().noisy, draw().noisy)
-    assert torch.equal(draw().steps, draw().steps)
+    both, second = draw(1, 2), draw(2)
+    assert torch.equal(both.noisy[1:], second.noisy)
+    assert torch.equal(both.times[1:], second.times)
+    assert not torch.equal(both.noise[0], both.noise[1])
 
 
 def test_noise_at_given_steps_is_that_of_the_reference() -> None:
     steps = torch.tensor([0, 400, 999])
-    noised = Noised.draw(torch.randn(3, 2), REFERENCE.alphas_cumprod, steps=steps)
+    noised = Noised.draw(torch.randn(3, 2), REFERENCE.alphas_cumprod, times=steps)
     expected = REFERENCE.add_noise(noised.clean, noised.noise, steps)
     torch.testing.assert_close(noised.noisy, expected)

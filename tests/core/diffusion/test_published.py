@@ -9,7 +9,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from anyloom.diffusion.weights import load_networks
+from anyloom.diffusion.published import Networks, read_networks
 from anyloom.errors import CheckpointError
 from anyloom_sd_unclip.decoder import SDUnCLIPDecoder
 from parts import image_decoder_options
@@ -21,6 +21,11 @@ def decoder() -> SDUnCLIPDecoder:
     options = image_decoder_options()
     del options["name"]
     return SDUnCLIPDecoder.from_options(options)
+
+
+def read(folder: Path) -> Networks:
+    like = decoder()
+    return read_networks(folder, like.unet, like.autoencoder.vae)
 
 
 @pytest.fixture
@@ -37,8 +42,7 @@ def changed(tensors: dict[str, torch.Tensor], **changes: torch.Tensor | None) ->
 
 
 def test_a_good_folder_loads(folder: Path) -> None:
-    loaded = decoder()
-    load_networks(loaded, folder)
+    loaded = read(folder)
     stored = load_file(folder / "unet" / FILE)
     assert all(torch.equal(tensor, stored[key]) for key, tensor in loaded.unet.state_dict().items())
 
@@ -58,7 +62,7 @@ def test_other_tensors_are_refused_in_one_line(
 ) -> None:
     save_file(change(load_file(folder / part / FILE)), folder / part / FILE)
     with pytest.raises(CheckpointError, match=rf"{part}: .*{says}") as caught:
-        load_networks(decoder(), folder)
+        read(folder)
     assert "\n" not in str(caught.value)
 
 
@@ -67,11 +71,11 @@ def test_truncated_and_absent_files_are_refused_in_one_line(folder: Path, part: 
     file = folder / part / FILE
     file.write_bytes(file.read_bytes()[:-50])
     with pytest.raises(CheckpointError, match=rf"{part}: cannot read \w+ \(Unable to load weights") as caught:
-        load_networks(decoder(), folder)
+        read(folder)
     assert "\n" not in str(caught.value)
     file.unlink()
     with pytest.raises(CheckpointError, match=rf"{part}: cannot read \w+ \(Error no file named"):
-        load_networks(decoder(), folder)
+        read(folder)
 
 
 def test_names_of_attention_layers_in_old_folders_are_understood(folder: Path) -> None:
@@ -82,4 +86,27 @@ def test_names_of_attention_layers_in_old_folders_are_understood(folder: Path) -
         tensors = {k.replace(f".{new}.", f".{name}."): v for k, v in tensors.items()}
     assert any(".query." in k for k in tensors)
     save_file(tensors, file)
-    load_networks(decoder(), folder)
+    read(folder)
+
+
+def test_a_variant_is_read_where_nothing_else_is_there(folder: Path) -> None:
+    for part in ("unet", "vae"):
+        tensors = load_file(folder / part / FILE)
+        save_file({k: v.half() for k, v in tensors.items()}, folder / part / FILE.replace(".safe", ".fp16.safe"))
+        (folder / part / FILE).unlink()
+    loaded = read(folder)
+    stored = load_file(folder / "unet" / FILE.replace(".safe", ".fp16.safe"))
+    assert loaded.unet.dtype == torch.float32
+    assert all(torch.equal(tensor, stored[key].float()) for key, tensor in loaded.unet.state_dict().items())
+
+
+def test_pickled_weights_name_the_command_that_converts_them(folder: Path) -> None:
+    from anyloom.cli.to_safetensors import convert_folder
+
+    file = folder / "vae" / FILE
+    torch.save(load_file(file), file.with_suffix(".bin"))
+    file.unlink()
+    with pytest.raises(CheckpointError, match=r"vae: the weights are pickled \(diffusion_pytorch_model.bin\).*to-safe"):
+        read(folder)
+    convert_folder(folder)
+    read(folder)

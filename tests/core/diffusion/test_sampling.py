@@ -7,11 +7,9 @@ import torch
 from torch import Tensor
 
 from anyloom.diffusion.objective import add_noise, coefficients, target
-from anyloom.diffusion.sampling import Trajectory, row_generators, row_noise
+from anyloom.diffusion.sampling import Trajectory
 from anyloom.diffusion.schedule import Schedule, build_scheduler
 from anyloom.errors import ConfigError
-
-NOTHING = torch.zeros(2, 1)
 
 
 @pytest.mark.parametrize("prediction", ["v_prediction", "epsilon"])
@@ -27,7 +25,7 @@ def test_ddim_with_the_true_noise_recovers_the_sample(prediction: Any, spacing: 
     probe.set_timesteps(10)
     first = probe.timesteps[:1].expand(2)
     start = add_noise(clean, noise, *coefficients(scheduler.alphas_cumprod, first, 4))
-    found = Trajectory(scheduler, noise=start, steps=10).run(oracle)
+    found = Trajectory(scheduler, noise=start, denoising_steps=10).run(oracle)
     torch.testing.assert_close(found, clean, atol=1e-3, rtol=0)
 
 
@@ -35,14 +33,8 @@ def test_ddim_with_the_true_noise_recovers_the_sample(prediction: Any, spacing: 
 def test_the_scheduler_is_left_as_it_was() -> None:
     scheduler = build_scheduler(Schedule(scheduler="DPMSolverMultistepScheduler"), "epsilon")
     before = scheduler.timesteps.clone()
-    Trajectory(scheduler, noise=torch.randn(2, 3, 3), steps=3).run(lambda noisy, steps: 0.1 * noisy)
+    Trajectory(scheduler, noise=torch.randn(2, 3, 3), denoising_steps=3).run(lambda noisy, steps: 0.1 * noisy)
     assert torch.equal(scheduler.timesteps, before)
-
-
-def test_row_noise_depends_on_the_row_alone() -> None:
-    both = row_noise((4,), row_generators([1, 2]), NOTHING)
-    assert torch.equal(both[1], row_noise((4,), row_generators([2]), NOTHING)[0])
-    assert not torch.equal(both[0], both[1])
 
 
 def test_an_unknown_scheduler_is_named() -> None:

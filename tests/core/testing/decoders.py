@@ -9,6 +9,7 @@ from typing import Any
 from torch import Tensor
 
 from anyloom.conversation import Media
+from anyloom.interfaces import Condition
 from anyloom_sd_unclip.decoder import SDUnCLIPDecoder
 
 __all__ = ["BROKEN"]
@@ -26,25 +27,34 @@ class ReadsWeights(SDUnCLIPDecoder):
 class MeanLoss(SDUnCLIPDecoder):
     """Averages over the batch."""
 
-    def loss(self, *args: Any, **more: Any) -> Tensor:
+    def forward(self, *args: Any, **more: Any) -> Tensor:
         """One number."""
-        return super().loss(*args, **more).mean()
+        return super().forward(*args, **more).mean()
 
 
-class FlatNull(SDUnCLIPDecoder):
-    """Gives a null of another shape."""
+class IgnoresLossSeeds(SDUnCLIPDecoder):
+    """Draws the noise of its loss from the global state."""
 
-    def null_features(self) -> Tensor:
-        """The null, ``(L * D,)``."""
-        return self.null.flatten()
+    def forward(self, condition: Condition, targets: Tensor, seeds: Sequence[int] | None = None) -> Tensor:
+        """Losses ``(B,)``."""
+        return super().forward(condition, targets)
+
+
+class OtherExample(SDUnCLIPDecoder):
+    """Gives an example without its first dimension."""
+
+    def example(self) -> Tensor:
+        """A picture ``(3, size, size)``."""
+        return super().example()[0]
 
 
 class CutsTheGradient(SDUnCLIPDecoder):
     """Gives the language model nothing to learn from."""
 
-    def loss(self, features: Tensor, *rest: Any, **more: Any) -> Tensor:
+    def forward(self, condition: Condition, targets: Tensor, seeds: Sequence[int] | None = None) -> Tensor:
         """Losses ``(B,)``."""
-        return super().loss(features.detach(), *rest, **more) + 0 * features.sum()
+        cut = replace(condition, features=condition.features.detach())
+        return super().forward(cut, targets, seeds) + 0 * condition.features.sum()
 
 
 class NeverFreezes(SDUnCLIPDecoder):
@@ -58,10 +68,10 @@ class NeverFreezes(SDUnCLIPDecoder):
 class NeverLearns(SDUnCLIPDecoder):
     """Has a loss that does not depend on its parameters."""
 
-    def loss(self, features: Tensor, *rest: Any, **more: Any) -> Tensor:
+    def forward(self, condition: Condition, targets: Tensor, seeds: Sequence[int] | None = None) -> Tensor:
         """Losses ``(B,)``."""
         untrained = 0 * self.null.sum()
-        return super().loss(features, *rest, **more).detach() + features.sum((1, 2)) + untrained
+        return super().forward(condition, targets, seeds).detach() + condition.features.sum((1, 2)) + untrained
 
 
 class TakesAnything(SDUnCLIPDecoder):
@@ -70,6 +80,14 @@ class TakesAnything(SDUnCLIPDecoder):
     def checked(self, features: Tensor) -> Tensor:
         """The first part of the features."""
         return features[..., : self.config.dim]
+
+
+class TakesAnyOptions(SDUnCLIPDecoder):
+    """Does not look at what class its sampling options are of."""
+
+    def chosen(self, sampling: Any = None) -> Any:
+        """Its own options, whatever is given."""
+        return super().chosen(sampling if isinstance(sampling, self.Sampling) else None)
 
 
 class ForgetsFeatures(SDUnCLIPDecoder):
@@ -91,20 +109,31 @@ class MakesGrey(SDUnCLIPDecoder):
 class IgnoresSeeds(SDUnCLIPDecoder):
     """Gives all rows one seed."""
 
-    def generate(self, features: Tensor, *, seeds: Sequence[int], **more: Any) -> list[Media]:
+    def generate(self, condition: Condition, *, seeds: Sequence[int], sampling: Any = None) -> list[Media]:
         """Pictures."""
-        return super().generate(features, seeds=[0] * len(seeds), **more)
+        return super().generate(condition, seeds=[0] * len(seeds), sampling=sampling)
+
+
+class ReferenceEverywhere(SDUnCLIPDecoder):
+    """Reads the reference of rows that have none as well."""
+
+    def both_latents(self, condition: Condition, targets: Tensor) -> tuple[Tensor, Tensor]:
+        """Latents ``(B, Z, ...)``."""
+        return super().both_latents(replace(condition, has_reference=None), targets)
 
 
 BROKEN: dict[type[SDUnCLIPDecoder], str] = {
     ReadsWeights: "preprocess_needs_no_weights",
     MeanLoss: "loss_has_a_value_for_each_sample",
-    FlatNull: "loss_has_a_value_for_each_sample",
+    IgnoresLossSeeds: "loss_of_a_seeded_row_does_not_depend_on_its_batch",
+    OtherExample: "example_stands_for_absent_media",
     CutsTheGradient: "frozen_decoder_passes_gradient_to_the_features",
     NeverFreezes: "freeze_fixes_the_parameters",
     NeverLearns: "learns_one_sample_by_heart",
     TakesAnything: "wrong_features_are_refused",
+    TakesAnyOptions: "sampling_options_are_declared",
     ForgetsFeatures: "generates_media",
     MakesGrey: "takes_its_own_media_back",
     IgnoresSeeds: "row_does_not_depend_on_its_batch",
+    ReferenceEverywhere: "rows_without_a_reference_are_as_without_any",
 }

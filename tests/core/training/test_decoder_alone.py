@@ -10,12 +10,13 @@ import torch
 
 from anyloom.conversation import Conversation, Message
 from anyloom.errors import FeatureSpaceError
-from anyloom.interfaces import Sample
+from anyloom.interfaces import Condition, Sample
 from anyloom.storage.tensors import read_tensors
 from anyloom.training.decoder_alone import DecoderTraining
 from anyloom.training.run import run
 from parts import image_decoder_options, picture
 from projects import sections
+from regressor import PictureRegressor
 
 
 def project(folder: Path, **decoder: Any) -> dict[str, Any]:
@@ -49,21 +50,35 @@ def module_of(options: dict[str, Any]) -> DecoderTraining:
     return DecoderTraining(DecoderTraining.Config.model_validate({k: v for k, v in options.items() if k != "name"}), {})
 
 
-@pytest.mark.parametrize("source", [False, True])
-def test_loss_is_the_decoders_own(tmp_path: Path, source: bool) -> None:
+@pytest.mark.parametrize("reference", [False, True])
+def test_loss_is_the_decoders_own(tmp_path: Path, reference: bool) -> None:
     """The step's loss is what the decoder says of the encoder's features, under the same chance."""
-    module = module_of(project(tmp_path, source=source)["module"])
+    module = module_of(project(tmp_path, reference=reference)["module"])
     for parameter in module.decoder.parameters():
         torch.nn.init.normal_(parameter, std=0.1)
     turns = [Message("user", ["make it blue", picture(1)]), Message("assistant", [picture(2)])]
     batch = module.collator()([Sample(Conversation(turns), "edit")])
-    own = batch.targets[batch.keys.index("picture-1")], batch.targets[batch.keys.index("picture-2")]
+    own = torch.stack([batch.targets[batch.keys.index(f"picture-{n}")] for n in (1, 2)])
     inputs = torch.stack([module.encoder.preprocess(picture(n)) for n in (1, 2)])
     features = module.encoder(inputs, "image")
+    condition = Condition(features)
+    if reference:
+        condition = Condition(features, torch.stack([torch.zeros_like(own[0]), own[0]]), torch.tensor([False, True]))
     torch.manual_seed(3)
-    expected = module.decoder.eval().loss(features, torch.stack(own), *([[None, own[0]]] if source else []))
+    expected = module.decoder.eval()(condition, own)
     torch.manual_seed(3)
     assert torch.allclose(module._loss(batch), expected.mean())
+
+
+def test_a_decoder_without_diffusion_is_trained_like_any_other(tmp_path: Path) -> None:
+    config = project(tmp_path)
+    config["module"]["decoder"] = {"class_path": "regressor.PictureRegressor", "space": "patch-image", "dim": 8}
+    first = run("fit", config)
+    written = read_tensors(tmp_path / "result")
+    assert written.keys() == first.model.decoder.state_dict().keys()
+    fresh = PictureRegressor.from_options(space="patch-image", dim=8, weights=tmp_path / "result")
+    fresh.load_weights()
+    assert torch.equal(fresh.layers[0].weight, written["layers.0.weight"])
 
 
 def test_features_that_do_not_fit_are_refused(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from anyloom.conversation import Conversation, Media, Message
 from anyloom.data.loader import ResumableLoader
 from anyloom.errors import ConfigError, FeatureSpaceError
 from anyloom.features.cache import FeatureCache
-from anyloom.interfaces import Encoder, FeatureSpace, Sample
+from anyloom.interfaces import Condition, Encoder, FeatureSpace, Sample
 from anyloom.sequence.media_targets import TargetCollator
 from anyloom.training.averaging import AveragedWeights
 from anyloom.training.decoder_stages import AutoencoderStage, DecoderStage
@@ -98,7 +98,7 @@ ENCODER = {"name": "colour_encoder.ColourEncoder"}
 
 
 def test_both_stages_give_a_decoder_that_loads(tmp_path: Path) -> None:
-    first = stage("latent-autoencoder", average=0.5, channels_last=True)
+    first = stage("latent-autoencoder", average=0.5)
     logged = fit(first, 4, tmp_path).callback_metrics
     first.save_result(tmp_path / "autoencoder")
     assert {"train/loss", "train/l1", "train/kl", "val/loss", "val/l2"} <= logged.keys()
@@ -121,7 +121,7 @@ def test_both_stages_give_a_decoder_that_loads(tmp_path: Path) -> None:
     decoder = build_named("decoder", options, where="decoder")
     decoder.load_weights()
     assert not any(p.requires_grad for p in decoder.parameters())
-    decoder.generate(torch.zeros(1, 1, 8), seeds=[0], steps=1)
+    decoder.generate(Condition(torch.zeros(1, 1, 8)), seeds=[0])
 
 
 def test_features_and_latents_are_computed_once(tmp_path: Path) -> None:
@@ -204,13 +204,27 @@ def test_gradients_are_clipped_under_bfloat16(tmp_path: Path) -> None:
 
 
 def test_both_stages_train_with_everything_in_bfloat16(tmp_path: Path) -> None:
-    sketched = {**DECODER, "sketch": True, "autoencoder": {**DECODER["autoencoder"], "linear": True}}
-    second = stage("feature-decoder", encoder=ENCODER, decoder=sketched, average=0.5)
+    second = stage("feature-decoder", encoder=ENCODER, average=0.5)
     for module in (stage("latent-autoencoder", average=0.5), second):
         logged = fit(module, 3, tmp_path, precision="bf16-true").callback_metrics
         assert logged["train/loss"].isfinite()
         assert logged["val/loss"].isfinite()
         assert module.decoder.unet.dtype == torch.bfloat16
+
+
+def test_validation_loss_does_not_depend_on_how_batches_are_cut() -> None:
+    module = stage("feature-decoder", encoder=ENCODER, cache=False).eval()
+    assert isinstance(module, DenoiserStage)
+    logged: list[tuple[Tensor, int]] = []
+    module.log = lambda name, value, *, batch_size, **_: logged.append((value, batch_size))  # type: ignore[method-assign, assignment]
+    given = [Sample(Conversation([s.conversation.messages[-1]]), task="t") for s in samples(6)]
+    losses = []
+    for size in (1, 2, 6):
+        logged.clear()
+        for number, start in enumerate(range(0, 6, size)):
+            module.validation_step(module.collator()(given[start : start + size]), number)
+        losses.append(sum(float(value.detach()) * count for value, count in logged) / 6)
+    assert losses == pytest.approx([losses[0]] * 3, rel=1e-5)
 
 
 def test_an_encoder_of_another_space_is_one_clear_error() -> None:

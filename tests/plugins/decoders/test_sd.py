@@ -11,16 +11,17 @@ import torch
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
 from anyloom.conversation import Media
+from anyloom.diffusion.pictures import to_network, to_picture
 from anyloom.errors import CheckpointError, ConfigError, MediaError
+from anyloom.interfaces import Condition
 from anyloom.storage.tensors import write_tensors
 from anyloom.testing import DecoderCase, DecoderChecks
 from anyloom_sd.decoder import SDDecoder
-from anyloom_sd.pictures import to_network, to_picture
 from anyloom_sd.tiny import TINY, case
-from latent_source_contract import LatentSourceContract
+from latent_reference_contract import LatentReferenceContract
 
 
-class TestSD(LatentSourceContract):
+class TestSD(LatentReferenceContract):
     decoder_class = SDDecoder
     options = TINY
 
@@ -38,10 +39,12 @@ class TestConformance(DecoderChecks):
 def test_every_token_of_the_condition_gets_gradient_and_matters() -> None:
     decoder = SDDecoder.from_options(TINY)
     features = torch.randn(2, 3, 8, requires_grad=True)
-    decoder.loss(features, torch.rand(2, 3, 16, 16)).sum().backward()
+    decoder(Condition(features), torch.rand(2, 3, 16, 16)).sum().backward()
     assert features.grad is not None
     assert bool((features.grad.abs().sum(2) > 0).all())
-    made = decoder.generate_latents(features.detach(), seeds=[0, 0], steps=2)
+    made = decoder.generate_latents(
+        Condition(features.detach()), seeds=[0, 0], sampling=decoder.Sampling(denoising_steps=2)
+    )
     assert not torch.allclose(made[0], made[1])
 
 
@@ -80,7 +83,8 @@ def test_samples_are_those_of_diffusers_own_pipeline(prediction: str, guidance: 
         guidance_scale=guidance,
         output_type="pt",
     ).images
-    ours = decoder.generate(features, seeds=[seed], steps=4, guidance=guidance)[0].tensor()
+    sampling = decoder.Sampling(denoising_steps=4, guidance=guidance)
+    ours = decoder.generate(Condition(features), seeds=[seed], sampling=sampling)[0].tensor()
     torch.testing.assert_close(ours[None], theirs, atol=1e-4, rtol=1e-4)
 
 
@@ -142,17 +146,17 @@ def publish(folder: Path, *, words: bool = False) -> SDDecoder:
     return decoder
 
 
-@pytest.mark.parametrize("source", [False, True])
-def test_reads_a_published_folder_of_feature_conditions(tmp_path: Path, source: bool) -> None:
+@pytest.mark.parametrize("reference", [False, True])
+def test_reads_a_published_folder_of_feature_conditions(tmp_path: Path, reference: bool) -> None:
     written = publish(tmp_path)
-    decoder = SDDecoder.from_options(TINY, weights=str(tmp_path), source=source)
+    decoder = SDDecoder.from_options(TINY, weights=str(tmp_path), reference=reference)
     torch.nn.init.normal_(decoder.null)
     decoder.load_weights()
     assert torch.equal(decoder.null, torch.zeros(3, 8))
-    features = torch.randn(1, 3, 8)
-    ours, theirs = (d.generate_latents(features, seeds=[1], steps=2, guidance=2.0) for d in (decoder, written))
+    condition, sampling = Condition(torch.randn(1, 3, 8)), decoder.Sampling(denoising_steps=2, guidance=2.0)
+    ours, theirs = (d.generate_latents(condition, seeds=[1], sampling=sampling) for d in (decoder, written))
     torch.testing.assert_close(ours, theirs)
-    assert decoder.unet.conv_in.in_channels == (8 if source else 4)
+    assert decoder.unet.conv_in.in_channels == (8 if reference else 4)
     assert not any(p.requires_grad for p in decoder.parameters())
 
 

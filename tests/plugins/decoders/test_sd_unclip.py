@@ -8,17 +8,19 @@ import pytest
 import torch
 
 from anyloom.conversation import Media
+from anyloom.diffusion.draws import RowDraws
+from anyloom.diffusion.pictures import to_network, to_picture
 from anyloom.errors import CheckpointError, ConfigError, MediaError
+from anyloom.interfaces import Condition
 from anyloom.storage.tensors import write_tensors
 from anyloom_sd_unclip.decoder import SDUnCLIPDecoder
-from anyloom_sd_unclip.pictures import OPPONENT, to_network, to_picture
-from latent_source_contract import LatentSourceContract
+from latent_reference_contract import LatentReferenceContract
 
 TINY: dict[str, Any] = {
     "space": "tiny",
     "dim": 8,
     "picture_size": 16,
-    "autoencoder": {"block_out_channels": [8, 8], "layers_per_block": 1, "norm_num_groups": 4, "patch": 2},
+    "autoencoder": {"block_out_channels": [8, 8], "layers_per_block": 1, "norm_num_groups": 4},
     "unet": {
         "block_out_channels": [8, 16],
         "layers_per_block": 1,
@@ -31,7 +33,7 @@ TINY: dict[str, Any] = {
 }
 
 
-class TestSDUnCLIP(LatentSourceContract):
+class TestSDUnCLIP(LatentReferenceContract):
     decoder_class = SDUnCLIPDecoder
     options = TINY
 
@@ -41,7 +43,8 @@ class TestSDUnCLIP(LatentSourceContract):
 
 
 def test_generates_pictures() -> None:
-    picture = SDUnCLIPDecoder.from_options(TINY).generate(torch.randn(1, 1, 8), seeds=[0], steps=1)[0].tensor()
+    decoder = SDUnCLIPDecoder.from_options(TINY, denoising_steps=1)
+    picture = decoder.generate(Condition(torch.randn(1, 1, 8)), seeds=[0])[0].tensor()
     assert picture.shape == (3, 16, 16)
     assert picture.dtype == torch.float32
     assert picture.min() >= 0
@@ -66,27 +69,14 @@ def test_a_tensor_that_is_no_picture_is_refused() -> None:
         SDUnCLIPDecoder.from_options(TINY).preprocess(Media("image", torch.zeros(1, 4, 4)))
 
 
-def test_opponent_axes_are_orthonormal() -> None:
-    axes = torch.tensor(OPPONENT)
-    torch.testing.assert_close(axes @ axes.T, torch.eye(3))
-
-
-def test_colour_errors_weigh_more_than_lightness_errors() -> None:
-    decoder = SDUnCLIPDecoder.from_options(TINY, colour_weight=1.5)
-    target = torch.zeros(1, 3, 4, 4)
-    axes = torch.tensor(OPPONENT)[:, None, :, None, None].expand(-1, 1, -1, 4, 4)
-    l2 = [float(decoder.reconstruction_terms(axis, target)["l2"]) for axis in axes]
-    assert l2 == pytest.approx([1 / 3, 1.5 / 3, 1.5 / 3])
-
-
 def test_condition_is_the_noised_feature_and_its_level() -> None:
     from diffusers import DDPMScheduler
     from diffusers.models.embeddings import get_timestep_embedding
 
     decoder = SDUnCLIPDecoder.from_options(TINY, noise={"sampling": 300})
-    decoder.fit_features(torch.randn(50, 1, 8) * 3 + 1)
+    decoder.fit(torch.randn(50, 1, 8) * 3 + 1, torch.zeros(50, *decoder.latent_shape))
     features = torch.randn(2, 1, 8)
-    labels = decoder.condition(features, [torch.Generator().manual_seed(s) for s in (3, 4)])
+    (labels,) = decoder.condition(features, RowDraws(2, [3, 4]), sampling=True)
 
     noise = torch.stack([torch.randn(8, generator=torch.Generator().manual_seed(s)) for s in (3, 4)])
     mean, std = decoder.augmentation.mean, decoder.augmentation.std
@@ -109,7 +99,7 @@ def test_full_size_on_the_meta_device_is_the_published_model() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"picture_size": 18}, "multiple of 4"),
+        ({"picture_size": 17}, "multiple of 2"),
         ({"noise": {"train": [5, 2]}}, "low before high"),
         ({"unet": {**TINY["unet"], "attention_head_dim": [2, 2, 2]}}, "3 entries for 2 levels"),
         ({"unet": {**TINY["unet"], "block_out_chanels": [8]}}, "block_out_channels"),
@@ -121,8 +111,8 @@ def test_wrong_options_are_named(options: dict[str, Any], message: str) -> None:
 
 
 def _publish(folder: Path) -> SDUnCLIPDecoder:
-    """Write a folder in the published layout, from a tiny decoder without patches."""
-    decoder = SDUnCLIPDecoder.from_options(PUBLISHED)
+    """Write a folder in the published layout, from a tiny decoder."""
+    decoder = SDUnCLIPDecoder.from_options(TINY)
     decoder.unet.save_pretrained(folder / "unet")
     decoder.autoencoder.vae.save_pretrained(folder / "vae")
     write_tensors(
@@ -135,13 +125,10 @@ def _publish(folder: Path) -> SDUnCLIPDecoder:
     return decoder
 
 
-PUBLISHED = {**TINY, "autoencoder": {**TINY["autoencoder"], "patch": 1}}
-
-
 def test_reads_the_published_layout(tmp_path: Path) -> None:
     written = _publish(tmp_path)
     decoder = SDUnCLIPDecoder.from_options(
-        PUBLISHED, weights=str(tmp_path), empty_prompt=str(tmp_path / "prompt.safetensors")
+        TINY, weights=str(tmp_path), empty_prompt=str(tmp_path / "prompt.safetensors")
     )
     decoder.load_weights()
     for name, tensor in written.unet.state_dict().items():
@@ -153,16 +140,18 @@ def test_reads_the_published_layout(tmp_path: Path) -> None:
     assert not any(p.requires_grad for p in decoder.parameters())
 
 
-def test_published_weights_load_into_a_decoder_with_a_source_and_do_what_they_did(tmp_path: Path) -> None:
+def test_published_weights_load_into_a_decoder_with_a_reference_and_do_what_they_did(tmp_path: Path) -> None:
     _publish(tmp_path)
     prompt = {"weights": str(tmp_path), "empty_prompt": str(tmp_path / "prompt.safetensors")}
-    plain, widened = (SDUnCLIPDecoder.from_options(PUBLISHED, source=source, **prompt) for source in (False, True))
-    source = [torch.randn(3, 16, 16)]
+    plain, widened = (
+        SDUnCLIPDecoder.from_options(TINY, reference=reference, denoising_steps=2, **prompt)
+        for reference in (False, True)
+    )
     latents = []
     for decoder in (plain, widened):
         decoder.load_weights()
-        given = {"source": source} if decoder.uses_source else {}
-        latents.append(decoder.generate_latents(torch.ones(1, 1, 8), seeds=[0], steps=2, **given))
+        reference = torch.randn(1, 3, 16, 16) if decoder.uses_reference else None
+        latents.append(decoder.generate_latents(Condition(torch.ones(1, 1, 8), reference), seeds=[0]))
     assert widened.unet.config.in_channels == 8
     assert not widened.unet.conv_in.weight[:, 4:].any()
     torch.testing.assert_close(*latents, atol=1e-5, rtol=1e-4)
@@ -180,7 +169,7 @@ def test_published_weights_that_do_not_fit_are_refused(options: dict[str, Any], 
     _publish(tmp_path)
     prompt = {"weights": str(tmp_path), "empty_prompt": str(tmp_path / "prompt.safetensors")}
     with pytest.raises(CheckpointError, match=message):
-        SDUnCLIPDecoder.from_options({**PUBLISHED, **prompt, **options}).load_weights()
+        SDUnCLIPDecoder.from_options({**TINY, **prompt, **options}).load_weights()
 
 
 def test_a_repository_that_is_not_on_disk_is_not_fetched() -> None:

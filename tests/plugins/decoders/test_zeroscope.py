@@ -11,15 +11,14 @@ from torch import Tensor
 
 from anyloom.conversation import Media
 from anyloom.errors import CheckpointError, ConfigError, MediaError
-from anyloom.options import validate
+from anyloom.interfaces import Condition
 from anyloom.testing import DecoderCase, DecoderChecks
-from anyloom.training.decoder_stages import AutoencoderStage
 from anyloom_media.video import VideoIO
 from anyloom_zeroscope.clips import FrameAutoencoder, frame_indices, to_clip, to_network
 from anyloom_zeroscope.config import ClipOptions
 from anyloom_zeroscope.decoder import ZeroscopeDecoder
 from anyloom_zeroscope.tiny import TINY, case
-from latent_source_contract import LatentSourceContract
+from latent_reference_contract import LatentReferenceContract
 
 
 def clip(number: int, frames: int = 3) -> Tensor:
@@ -30,7 +29,7 @@ def clip(number: int, frames: int = 3) -> Tensor:
     return pixels
 
 
-class TestZeroscope(LatentSourceContract):
+class TestZeroscope(LatentReferenceContract):
     decoder_class = ZeroscopeDecoder
     options = TINY
 
@@ -47,7 +46,9 @@ class TestConformance(DecoderChecks):
 def test_sampled_clips_are_mp4_files_that_open_again(tmp_path: Path) -> None:
     decoder = ZeroscopeDecoder.from_options(TINY)
     features = torch.randn(2, 2, 8)
-    clips = decoder.generate(features, seeds=[0, 1], steps=2, guidance=2.0)
+    clips = decoder.generate(
+        Condition(features), seeds=[0, 1], sampling=decoder.Sampling(denoising_steps=2, guidance=2.0)
+    )
     for number, media in enumerate(clips):
         assert media.tensor().shape == (3, 3, 8, 12)
         assert media.tensor().dtype == torch.float32
@@ -151,21 +152,13 @@ def test_checkpointing_keeps_less_and_changes_neither_loss_nor_names() -> None:
         torch.manual_seed(2)
         features = torch.randn(1, 2, 8, requires_grad=True)
         with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
-            loss = decoder.loss(features, torch.zeros(1, 3, 3, 8, 12))
+            loss = decoder(Condition(features), torch.zeros(1, 3, 3, 8, 12))
         return loss, sum(kept.values()), list(decoder.state_dict())
 
     plain, with_it = run(), run(gradient_checkpointing=True)
     torch.testing.assert_close(plain[0], with_it[0])
     assert with_it[1] < 0.7 * plain[1]
     assert plain[2] == with_it[2]
-
-
-def test_a_stage_may_keep_its_weights_in_channels_last_order() -> None:
-    options = {"decoder": {"name": "zeroscope", **TINY}, "channels_last": True}
-    stage = AutoencoderStage(validate(AutoencoderStage.Config, options, where="module"), {})
-    weight = stage.decoder.unet.conv_in.weight
-    assert weight.is_contiguous(memory_format=torch.channels_last)
-    assert not weight.is_contiguous()
 
 
 def test_full_size_on_the_meta_device_is_the_published_model() -> None:
@@ -214,9 +207,9 @@ def test_reads_the_published_layout(tmp_path: Path) -> None:
     assert "forward" in vars(decoder.unet.mid_block.resnets[0])
 
 
-def test_published_weights_load_into_a_decoder_with_a_source(tmp_path: Path) -> None:
+def test_published_weights_load_into_a_decoder_with_a_reference(tmp_path: Path) -> None:
     written = _publish(tmp_path)
-    decoder = ZeroscopeDecoder.from_options(PUBLISHED, weights=str(tmp_path), source=True)
+    decoder = ZeroscopeDecoder.from_options(PUBLISHED, weights=str(tmp_path), reference=True)
     decoder.load_weights()
     features, noisy = torch.randn(1, 2, 8), torch.randn(1, *decoder.latent_shape)
     beside = torch.cat([noisy, torch.randn_like(noisy)], 1)

@@ -1,17 +1,16 @@
-"""Conditions of a decoder: noise augmentation with a level embedding, and dropping them for guidance."""
+"""Noise augmentation of a feature with an embedding of its level, as unCLIP has it."""
 
 from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 
 from anyloom.diffusion.objective import add_noise, coefficients
 
-__all__ = ["NoiseAugmentation", "cosine_alphas_cumprod", "drop_condition", "sinusoids"]
+__all__ = ["NoiseAugmentation", "cosine_alphas_cumprod", "sinusoids"]
 
 
 @functools.lru_cache(maxsize=8)
@@ -37,24 +36,6 @@ def sinusoids(levels: Tensor, dim: int) -> Tensor:
     frequencies = torch.exp(-math.log(10000.0) * torch.arange(half, device=levels.device).float() / max(half, 1))
     angles = levels.float()[:, None] * frequencies
     return nn.functional.pad(torch.cat([angles.cos(), angles.sin()], dim=1), (0, dim - 2 * half))
-
-
-def drop_condition(
-    parts: Sequence[Tensor], nulls: Sequence[Tensor], share: float, generator: torch.Generator | None = None
-) -> Sequence[Tensor]:
-    """Put nulls ``(...)`` in place of a random share of the rows of a condition, the same rows of all its parts.
-
-    Args:
-        parts: What the condition is made of, ``(B, ...)`` each.
-        nulls: One per part, of one row's shape.
-        share: Probability of each row; at 0 nothing is drawn.
-        generator: CPU generator; None takes the global state.
-    """
-    if share <= 0:
-        return parts
-    rows, device = len(parts[0]), parts[0].device if generator is None else torch.device("cpu")
-    drop = torch.rand(rows, generator=generator, device=device).to(parts[0].device) < share
-    return [torch.where(drop.view(-1, *[1] * (part.ndim - 1)), null.to(part), part) for part, null in zip(parts, nulls)]
 
 
 class NoiseAugmentation(nn.Module):

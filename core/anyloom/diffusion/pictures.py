@@ -6,9 +6,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from anyloom.conversation.segments import Media
 from anyloom.errors import MediaError
 
-__all__ = ["to_network", "to_picture"]
+__all__ = ["to_network", "to_picture", "to_pictures"]
 
 
 def to_network(picture: Tensor, size: int, where: str = "") -> Tensor:
@@ -35,3 +36,9 @@ def to_network(picture: Tensor, size: int, where: str = "") -> Tensor:
 def to_picture(output: Tensor) -> Tensor:
     """Return values in about [-1, 1] as a float32 picture in [0, 1] on the CPU, any leading dimensions."""
     return (output.float() / 2 + 0.5).clamp(0, 1).cpu()
+
+
+def to_pictures(decoded: Tensor, features: Tensor, modality: str) -> list[Media]:
+    """Make media of network output ``(B, 3, H, W)``, each with the features ``(L, D)`` it was made from."""
+    pairs = zip(to_picture(decoded), features.detach().float().cpu(), strict=True)
+    return [Media(modality, data=picture, features=feature) for picture, feature in pairs]

@@ -4,7 +4,7 @@ import torch
 from diffusers import DDPMScheduler
 from diffusers.models.embeddings import get_timestep_embedding
 
-from anyloom.diffusion.condition import NoiseAugmentation, cosine_alphas_cumprod, drop_condition, sinusoids
+from anyloom.diffusion.augmentation import NoiseAugmentation, cosine_alphas_cumprod, sinusoids
 
 
 def test_cosine_schedule_equals_diffusers() -> None:
@@ -34,18 +34,3 @@ def test_the_highest_level_leaves_noise_of_the_features_own_statistics() -> None
     out = augmentation(torch.zeros(4000, 6), torch.full((4000,), 999), torch.randn(4000, 6))[:, :6]
     torch.testing.assert_close(out.mean(0), augmentation.mean, atol=0.4, rtol=0)
     torch.testing.assert_close(out.std(0), augmentation.std, atol=0.4, rtol=0)
-
-
-def test_share_of_dropped_rows_and_gradient_to_the_null() -> None:
-    condition, null = torch.ones(4000, 2, 3), torch.zeros(2, 3, requires_grad=True)
-    level = torch.arange(4000.0)
-    parts, nulls = [condition, level], [null, torch.tensor(-1.0)]
-    out, levels = drop_condition(parts, nulls, 0.25, torch.Generator().manual_seed(0))
-    dropped = (out == 0).flatten(1)
-    assert bool((dropped.all(1) == dropped.any(1)).all())
-    assert abs(float(dropped.all(1).float().mean()) - 0.25) < 0.03
-    out.sum().backward()
-    assert null.grad is not None
-    assert null.grad.eq(dropped.all(1).sum()).all()
-    assert torch.equal(levels, torch.where(dropped.all(1), -1.0, level))
-    assert drop_condition(parts, nulls, 0.0) is parts

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from anyloom.diffusion.weights import fetch
 from anyloom.errors import CheckpointError
+from anyloom.storage.repositories import fetch
 
 
 def test_a_folder_is_taken_as_it_is(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The feature-decoder stage on edits: it learns from sources, and a resumed run equals the uninterrupted one."""
+"""The feature-decoder stage on edits: it learns from references, and a resumed run equals the uninterrupted one."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from anyloom.building import build_named
+from anyloom.interfaces import Condition
 from anyloom.media import write_media
 from anyloom.storage.tensors import read_tensors
 from anyloom.training.run import run
@@ -41,7 +42,7 @@ def project(folder: Path, **decoder: Any) -> dict[str, Any]:
         "module": {
             "name": "feature-decoder",
             "encoder": {"class_path": "parts.PatchEncoder"},
-            "decoder": image_decoder_options(picture_size=8, source_dropout=0.3, **decoder),
+            "decoder": image_decoder_options(picture_size=8, reference_dropout=0.3, **decoder),
             "optimizer": {"lr": 0.01},
             "average": 0.5,
         },
@@ -63,12 +64,12 @@ def project(folder: Path, **decoder: Any) -> dict[str, Any]:
 @pytest.mark.filterwarnings("ignore:.*does not have many workers.*")
 def test_the_stage_trains_the_new_weights_and_a_resumed_run_is_exact(tmp_path: Path) -> None:
     torch.manual_seed(0)
-    whole = project(tmp_path / "whole", source=True)
+    whole = project(tmp_path / "whole", reference=True)
     run("fit", whole)
     expected = read_tensors(tmp_path / "whole" / "result")
     assert bool(expected["unet.conv_in.weight"][:, 4:].abs().sum((0, 2, 3)).gt(0).all())
 
-    config = project(tmp_path / "cut", source=True)
+    config = project(tmp_path / "cut", reference=True)
     cut = copy.deepcopy(config)
     cut["trainer"]["callbacks"].append({"class_path": "projects.PowerCut", "init_args": {"step": 2}})
     with pytest.raises(RuntimeError, match="power cut"):
@@ -80,6 +81,6 @@ def test_the_stage_trains_the_new_weights_and_a_resumed_run_is_exact(tmp_path: P
     options = {**whole["module"]["decoder"], "weights": str(tmp_path / "whole" / "result")}
     decoder = build_named("decoder", options, where="decoder")
     decoder.load_weights()
-    source = [torch.rand(3, 8, 8), torch.rand(3, 8, 8)]
-    first, second = decoder.generate(torch.zeros(2, 1, 8), seeds=[0, 0], steps=2, source=source)
+    condition = Condition(torch.zeros(2, 1, 8), torch.rand(2, 3, 8, 8))
+    first, second = decoder.generate(condition, seeds=[0, 0])
     assert not torch.equal(first.tensor(), second.tensor())
