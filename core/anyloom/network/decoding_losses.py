@@ -33,8 +33,8 @@ def decoder_losses(
     *,
     seeded: bool,
     idle: Idle | None = None,
-) -> dict[str, Tensor]:
-    """Loss ``(K,)`` of every modality that has decoder targets.
+) -> dict[str, tuple[Tensor, int]]:
+    """Summed loss ``()`` and number of targets of every modality that has decoder targets.
 
     Args:
         config: Says which decoders are coupled.
@@ -46,6 +46,7 @@ def decoder_losses(
     """
     waiting = {n: list(range(len(m.decoder.place))) for n, m in media.items() if m.decoder is not None}
     found: dict[str, list[Tensor]] = {name: [] for name in waiting}
+    summed: dict[str, tuple[Tensor, int]] = {}
     for key, couple in config.couple.items():
         pairs = _pairs(couple.pair, media, waiting)
         if not pairs:
@@ -69,7 +70,11 @@ def decoder_losses(
             found[name].append(decoder(side.condition, side.targets, side.seeds if seeded else None))
         elif idle is not None and options.decoder is not None and options.diffusion_weight and not found.get(name):
             idle.decoder(options.decoder)
-    return {name: torch.cat(losses) for name, losses in found.items() if losses}
+        # Summed here and not at the end, so that gradients come to the decoders in the order they were called.
+        if found.get(name):
+            each = torch.cat(found[name])
+            summed[name] = each.sum(), len(each)
+    return summed
 
 
 def _pairs(

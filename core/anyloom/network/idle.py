@@ -14,7 +14,7 @@ from torch import Tensor
 from anyloom.interfaces.component import NeuralComponent
 from anyloom.interfaces.decoder import Condition
 from anyloom.interfaces.representation import Before
-from anyloom.network.config import ModalityConfig
+from anyloom.network.config import ModalityConfig, ModelConfig
 from anyloom.network.parts import Parts
 from anyloom.network.spaces import Spaces
 from anyloom.sequence.batch import MediaBatch
@@ -27,6 +27,7 @@ class Idle:
     """Collects zeros ``()`` that depend on what was run.
 
     Args:
+        config: Of the model.
         parts: The components.
         spaces: Feature spaces by modality.
         tags: Tags by modality.
@@ -34,9 +35,14 @@ class Idle:
     """
 
     def __init__(
-        self, parts: Parts, spaces: Mapping[str, Spaces], tags: Mapping[str, Tags], device: torch.device
+        self,
+        config: ModelConfig,
+        parts: Parts,
+        spaces: Mapping[str, Spaces],
+        tags: Mapping[str, Tags],
+        device: torch.device,
     ) -> None:
-        self.parts, self.spaces, self.tags, self.device = parts, spaces, tags, device
+        self.config, self.parts, self.spaces, self.tags, self.device = config, parts, spaces, tags, device
         self._zeros: list[Tensor] = []
 
     def _add(self, result: Tensor) -> None:
@@ -56,17 +62,18 @@ class Idle:
                 with torch.set_grad_enabled(torch.is_grad_enabled() and not encoder.frozen):
                     self._add(encoder(encoder.example(name).to(self.device), name))
 
-    def embed(self, name: str) -> None:
-        """A modality of which nothing is read."""
+    def embed(self, name: str) -> Tensor:
+        """Embeddings of a modality of which nothing is read."""
         given = self.spaces[name].given
-        if given is not None:
-            representation = self.parts.representation(name)
-            self._add(representation.embed(self._blank(given.tokens, given.dim), self._before(name)))
+        assert given is not None
+        blank = self._blank(given.tokens, given.dim, self.config.modalities[name].encoder)
+        return self.parts.representation(name).embed(blank, self._before(name))
 
-    def embed_target(self, name: str) -> None:
-        """A modality of which nothing is to be produced."""
+    def embed_target(self, name: str) -> Tensor:
+        """Embeddings of a modality of which nothing is to be produced."""
         space, representation = self.spaces[name].predicted, self.parts.representation(name)
-        self._add(representation.embed_target(self._blank(space.tokens, space.dim), self._before(name)))
+        blank = self._blank(space.tokens, space.dim, self.config.modalities[name].predicted)
+        return representation.embed_target(blank, self._before(name))
 
     def predict(self, name: str, hidden: Tensor, *, reads: bool) -> None:
         """The loss of a modality of which nothing is to be produced, and its predictions where they are wanted."""
@@ -93,14 +100,17 @@ class Idle:
                 self._zeros += list(touched)
         return torch.stack(self._zeros).sum() if self._zeros else torch.zeros((), device=self.device)
 
-    def _blank(self, tokens: int, dim: int) -> Tensor:
-        return torch.zeros(1, tokens, dim, device=self.device)
+    def _blank(self, tokens: int, dim: int, encoder: str | None = None) -> Tensor:
+        """Features of nothing. They ask for gradients where an encoder's would: sharded parts look at that."""
+        trained = encoder is not None and not self.parts.encoder(encoder).frozen
+        return torch.zeros(1, tokens, dim, device=self.device, requires_grad=trained)
 
     def _before(self, name: str) -> Before | None:
         if not self.parts.representation(name).uses_before:
             return None
         space = self.spaces[name].predicted
-        return Before(self._blank(space.tokens, space.dim), torch.zeros(1, dtype=torch.bool, device=self.device))
+        blank = self._blank(space.tokens, space.dim, self.config.modalities[name].encoder)
+        return Before(blank, torch.zeros(1, dtype=torch.bool, device=self.device))
 
     def _states(self, name: str, hidden: Tensor) -> Tensor:
         """Hidden states ``(1, n + 1, H)`` that depend on the language model, so that its gradient is asked for."""

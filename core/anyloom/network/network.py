@@ -51,17 +51,38 @@ class Encoded:
 
 @dataclass
 class Placed:
-    """Embeddings of media and where they stand in a batch.
+    """Embeddings of media and where they stand in a batch, in pieces.
 
     Args:
-        rows: Rows ``(M,)`` of each piece.
-        positions: Positions ``(M,)``.
-        vectors: Embeddings ``(M, H)``.
+        rows: Rows of each piece ``(M,)``.
+        positions: Positions of each piece ``(M,)``.
+        vectors: Embeddings of each piece ``(M, H)``; pieces that stand nowhere have no rows and positions.
     """
 
     rows: list[Tensor] = field(default_factory=list)
     positions: list[Tensor] = field(default_factory=list)
     vectors: list[Tensor] = field(default_factory=list)
+
+    def add_idle(self, embedded: Tensor) -> None:
+        """Add embeddings ``(1, n, H)`` that stand nowhere.
+
+        All pieces are joined before those are left out: so gradients come to every piece at one moment and in one
+        order, whichever of them stand somewhere, and processes that gather parameters for them keep step.
+        """
+        nowhere = torch.empty(0, dtype=torch.long, device=embedded.device)
+        self.rows.append(nowhere)
+        self.positions.append(nowhere)
+        self.vectors.append(embedded.flatten(0, 1))
+
+    def joined(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Rows ``(M,)``, positions ``(M,)`` and embeddings ``(M, H)`` of what stands somewhere."""
+        vectors = torch.cat([v.to(self.vectors[0].dtype) for v in self.vectors])
+        kept = [len(r) == len(v) for r, v in zip(self.rows, self.vectors)]
+        if not all(kept):
+            counts = [len(v) for v in self.vectors]
+            real = torch.cat([torch.full((n,), k, device=vectors.device) for n, k in zip(counts, kept)])
+            vectors = vectors[real.nonzero()[:, 0]]
+        return torch.cat(self.rows), torch.cat(self.positions), vectors
 
     def add(self, row: Tensor, start: Tensor, embedded: Tensor) -> None:
         """Add media at rows ``(N,)`` from positions ``(N,)`` on, with embeddings ``(N, n, H)``."""
@@ -185,10 +206,12 @@ class Network(nn.Module):
         if media.given is not None:
             key = str(options.encoder)
             given = encode(self.parts.encoder(key), modality, media.given, self.cache, f"{key}/{modality}")
-        if media.wanted is not None:
+        if media.wanted is None:
+            return Encoded(given, given)
+        if media.wanted.keys:
             key = str(options.target_encoder)
             wanted = encode(self.parts.encoder(key), modality, media.wanted, self.cache, f"{key}/{modality}")
-        return Encoded(given, given if media.wanted is None else wanted)
+        return Encoded(given, wanted)
 
     def before(self, modality: str, media: MediaBatch, encoded: Encoded, places: Tensor) -> Before | None:
         """What stands before some places ``(P,)``, for representations that look at it."""
@@ -215,14 +238,14 @@ class Network(nn.Module):
                 before = self.before(name, media, encoded[name], media.read)
                 embedded = representation.embed(features[media.read], before)
                 placed.add(media.row[media.read], media.start[media.read], embedded)
-            elif idle is not None:
-                idle.embed(name)
+            elif idle is not None and self.spaces[name].given is not None:
+                placed.add_idle(idle.embed(name))
             if media is not None and len(media.made):
                 before = self.before(name, media, encoded[name], media.made)
                 embedded = representation.embed_target(self.targets(name, media, encoded[name]), before)
                 placed.add(media.row[media.made], media.start[media.made], embedded)
             elif idle is not None:
-                idle.embed_target(name)
+                placed.add_idle(idle.embed_target(name))
         return placed
 
     def targets(self, modality: str, media: MediaBatch, encoded: Encoded) -> Tensor:
@@ -236,8 +259,7 @@ class Network(nn.Module):
         """What the language model reads of a batch."""
         inputs = LLMInputs(batch.ids, batch.position_ids, batch.segments, logits_at=batch.label_at)
         if placed.vectors:
-            inputs.rows, inputs.positions = torch.cat(placed.rows), torch.cat(placed.positions)
-            inputs.vectors = torch.cat([vectors.to(placed.vectors[0].dtype) for vectors in placed.vectors])
+            inputs.rows, inputs.positions, inputs.vectors = placed.joined()
         return inputs
 
     def forward(self, batch: Batch) -> Losses:
@@ -246,7 +268,7 @@ class Network(nn.Module):
         Modalities are gone through in one order, whether the batch has them or not: processes that share parameters
         meet at each component, and one that came in another order would wait for ever.
         """
-        idle = Idle(self.parts, self.spaces, self.tags, self.device) if self.idle else None
+        idle = Idle(self.config, self.parts, self.spaces, self.tags, self.device) if self.idle else None
         encoded: dict[str, Encoded] = {}
         for name, options in sorted(self.config.modalities.items()):
             media = batch.media.get(name)
@@ -268,8 +290,8 @@ class Network(nn.Module):
             elif idle is not None:
                 idle.predict(name, output.hidden, reads=self._reads(name))
         decoded = decoder_losses(self.config, self.parts, batch.media, predicted, seeded=not self.training, idle=idle)
-        for name, each in decoded.items():
-            losses.add(f"diffusion/{name}", each.sum(), len(each), self.config.modalities[name].diffusion_weight)
+        for name, (total, count) in decoded.items():
+            losses.add(f"diffusion/{name}", total, count, self.config.modalities[name].diffusion_weight)
         for key, own in self.config.losses.items():
             total, count = self.parts.losses[key](Seen(output.hidden, seen))
             losses.add(f"loss/{key}", total, float(count), float(own.get("weight", 1.0)))
