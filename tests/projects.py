@@ -8,9 +8,9 @@ from typing import Any
 
 import lightning
 import yaml
-from anyloom.representation.projector import MLPProjector
 
 from anyloom.media import write_media
+from anyloom.representation.projector import MLPProjector
 from anyloom.storage.tensors import load_into, read_tensors
 from parts import PatchEncoder, model_options, picture, save_tokenizer, sound
 
