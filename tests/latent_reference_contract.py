@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from anyloom.diffusion.draws import RowDraws
+from anyloom.diffusion.guidance import Shown
 from anyloom.diffusion.latent_decoder import LatentDiffusionDecoder
 from anyloom.diffusion.sampling import Trajectory
 from anyloom.errors import CheckpointError, ConfigError
@@ -85,14 +86,14 @@ class LatentReferenceContract(LatentDecoderContract):
         features, targets = self.features(2), self.targets(decoder, 2)
         draws = RowDraws(2, [4, 5])
         noise = draws.normal(decoder.latent_shape)
-        own = decoder.condition(features, draws, sampling=True)[0]
-        null = decoder.null_condition()[0].expand_as(own)
+        own = decoder.condition(features, draws, sampling=True)
+        null = tuple(part.expand_as(shown) for part, shown in zip(decoder.null_condition(), own))
         reference = decoder.latents(targets)
         nothing = torch.zeros_like(reference)
 
         def predict(noisy: Tensor, times: Tensor) -> Tensor:
             neither, first, both = (
-                decoder.denoise(torch.cat([noisy, latents], 1), times, condition).float()
+                decoder.predict(noisy, times, Shown(condition, latents)).float()
                 for latents, condition in ((nothing, null), (reference, null), (reference, own))
             )
             return neither + 1.5 * (first - neither) + 4.0 * (both - first)

@@ -41,7 +41,7 @@ class PatchEncoder(Encoder):
         return nn.functional.adaptive_avg_pool1d(x.flatten()[None, None], 48)[0, 0]
 
     def forward(self, inputs: Tensor, modality: str) -> Tensor:
-        return self.linear(inputs).unflatten(-1, (self.config.tokens, DIM))
+        return self.linear(inputs.to(self.linear.weight.dtype)).unflatten(-1, (self.config.tokens, DIM))
 
     def example(self, modality: str) -> Tensor:
         return torch.zeros(1, 48)

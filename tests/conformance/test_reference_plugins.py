@@ -13,6 +13,7 @@ from anyloom.conversation import Media
 from anyloom.discovery import ComponentSpec, get_registry
 from anyloom.interfaces import Evaluated, Sample
 from anyloom.testing import Case, MetricCase, ModuleCase, check_component, tiny_case
+from anyloom_mini.tiny import PICTURE
 from parts import DIM, image_decoder_options, model_options, picture
 
 OURS = [s for s in get_registry().components() if s.package == "anyloom"]
@@ -21,6 +22,8 @@ WITHOUT_TINY = {
     ("module", "latent-autoencoder"): "it needs a decoder, and the core does not know one",
     ("module", "feature-decoder"): "it needs a decoder, and the core does not know one",
     ("module", "decoder"): "it needs a decoder, and the core does not know one",
+    ("module", "mini-autoencoder"): "it is tried below, with the other stages of decoders",
+    ("module", "mini-decoder"): "it is tried below, with the other stages of decoders",
     ("coupler", "condition-coupler"): "it needs two decoders; tests/core/diffusion/test_couplers.py tries it",
     ("metric", "retrieval"): "it needs a model to measure, and plugins do not know each other",
     ("metric", "feature-error"): "it needs a model to measure, and plugins do not know each other",
@@ -54,10 +57,15 @@ def test_the_module_of_the_assembled_model_conforms(tokenizer_folder: Path) -> N
     assert failures(ModuleCase("any-to-any", samples=CAPTIONS, model=model)) == []
 
 
-@pytest.mark.parametrize("name", ["latent-autoencoder", "feature-decoder", "decoder"])
+STAGES = ["latent-autoencoder", "feature-decoder", "decoder", "mini-autoencoder", "mini-decoder"]
+
+
+@pytest.mark.parametrize("name", STAGES)
 def test_a_stage_of_a_decoder_conforms(name: str) -> None:
     options: dict[str, Any] = {"decoder": image_decoder_options()}
-    if name != "latent-autoencoder":
+    if name.startswith("mini"):
+        options["decoder"] = {"name": "mini-picture", **PICTURE, "space": "patch-image"}
+    if not name.endswith("autoencoder"):
         options["encoder"] = {"class_path": "parts.PatchEncoder"}
     assert failures(ModuleCase(name, options=options, samples=CAPTIONS)) == []
 

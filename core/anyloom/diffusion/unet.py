@@ -46,20 +46,30 @@ class UNetSizes(ComponentConfig):
         return self
 
 
-def build_unet(sizes: UNetSizes, *, channels: int, out_channels: int, context_dim: int, side: int, **more: Any) -> Any:
-    """Return a diffusers ``UNet2DConditionModel``.
+def build_unet(
+    sizes: UNetSizes,
+    *,
+    channels: int,
+    out_channels: int,
+    context_dim: Any,
+    side: int,
+    network: str = "UNet2DConditionModel",
+    **more: Any,
+) -> Any:
+    """Return a denoiser of diffusers.
 
     Args:
         sizes: Its sizes.
         channels: Input channels.
         out_channels: Output channels.
-        context_dim: Width of the tokens that cross-attention reads.
+        context_dim: Width of the tokens that cross-attention reads, or what ``network`` wants in its place.
         side: Rows of latents; kept for the record only.
+        network: Class name in diffusers.
         more: Further options of the class.
     """
-    from diffusers import UNet2DConditionModel
+    import diffusers
 
-    return UNet2DConditionModel(
+    return getattr(diffusers, network)(
         sample_size=side,
         in_channels=channels,
         out_channels=out_channels,

@@ -12,10 +12,11 @@ from torch import Tensor
 
 from anyloom.conversation.segments import Media
 from anyloom.diffusion.autoencoder import LatentAutoencoder
+from anyloom.diffusion.checkpointing import checkpoint_by_name
 from anyloom.diffusion.draws import RowDraws
 from anyloom.diffusion.latent_decoder import LatentDiffusionDecoder
 from anyloom.diffusion.sound import sound_to_log_mel, to_wave
-from anyloom_audioldm2.checkpointing import checkpoint_by_name
+from anyloom.diffusion.unet import build_unet
 from anyloom_audioldm2.config import AudioLDM2Config
 from anyloom_audioldm2.published import read
 from anyloom_audioldm2.vocoder import build_vocoder, load_vocoder
@@ -46,7 +47,14 @@ class AudioLDM2Decoder(LatentDiffusionDecoder):
             mel.frames // reduction,
             mel.num_mels // reduction,
         )
-        self.unet = _build_unet(config, self.denoiser_channels)
+        self.unet = build_unet(
+            config.unet,
+            channels=self.denoiser_channels,
+            out_channels=self.latent_shape[0],
+            context_dim=tuple([None, config.lm_dim, config.dim] for _ in config.unet.attends),
+            side=self.latent_shape[1],
+            network="AudioLDM2UNet2DConditionModel",
+        )
         self.vocoder = None if config.vocoder is None else build_vocoder(Path(config.vocoder), mel)
         self.finish_parts()
 
@@ -142,20 +150,3 @@ class AudioLDM2Decoder(LatentDiffusionDecoder):
         """Load the layout of ``cvssp/audioldm2``."""
         published = read(self.config, source, self.unet, self.autoencoder.vae)
         self.take_networks(published.networks)
-
-
-def _build_unet(config: AudioLDM2Config, channels: int) -> Any:
-    from diffusers import AudioLDM2UNet2DConditionModel
-
-    sizes, attends = config.unet, config.unet.attends
-    return AudioLDM2UNet2DConditionModel(
-        in_channels=channels,
-        out_channels=config.autoencoder.latent_channels,
-        down_block_types=tuple("CrossAttnDownBlock2D" if a else "DownBlock2D" for a in attends),
-        up_block_types=tuple("CrossAttnUpBlock2D" if a else "UpBlock2D" for a in reversed(attends)),
-        block_out_channels=sizes.block_out_channels,
-        layers_per_block=sizes.layers_per_block,
-        cross_attention_dim=tuple([None, config.lm_dim, config.dim] for _ in attends),
-        attention_head_dim=sizes.attention_head_dim,
-        norm_num_groups=sizes.norm_num_groups,
-    )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from diffusers import Transformer2DModel
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
@@ -26,6 +25,8 @@ def checkpoint_by_name(module: nn.Module, *args: Any) -> Any:
     diffusers 0.42 calls them with seven positional arguments in another order than their ``forward`` has, so that
     masks land in wrong places.
     """
+    from diffusers import Transformer2DModel
+
     if not isinstance(module, Transformer2DModel):
         return checkpoint(module, *args, use_reentrant=False)
     named = dict(zip(_ATTENTION_ARGUMENTS, args[1:]))
