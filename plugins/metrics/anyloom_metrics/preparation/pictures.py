@@ -105,13 +105,13 @@ def _interpolated(picture: Tensor, *, dim: int) -> Tensor:
     return first + (second - first) * share
 
 
-def directional_square(pictures: Tensor) -> Tensor:
-    """Resize ``(N, 3, H, W)`` in 0..1 to CLIP's input ``(N, 3, 224, 224)`` as InstructPix2Pix's metric does.
+def directional_square(pictures: Tensor, *, size: int = 224) -> Tensor:
+    """Resize ``(N, 3, H, W)`` in 0..1 to CLIP's input ``(N, 3, size, size)`` as InstructPix2Pix's metric does.
 
     Torch's bicubic filter without smoothing, proportions not kept, nothing clamped. It differs from CLIP's own
     preparation by several steps of 255; it is there for numbers that are compared with that code's.
     """
-    resized = F.interpolate(pictures.float(), size=(224, 224), mode="bicubic", align_corners=False)
+    resized = F.interpolate(pictures.float(), size=(size, size), mode="bicubic", align_corners=False)
     mean, std = (torch.tensor(x, device=pictures.device)[:, None, None] for x in (CLIP_MEAN, CLIP_STD))
     return (resized - mean) / std
 
