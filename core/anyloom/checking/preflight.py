@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from pydantic import BaseModel
 
-from anyloom.building import build_named, component_class
+from anyloom.building import build_named, component_class, registered_names_only
 from anyloom.checking.cache_rules import frozen_problems, worker_problems
 from anyloom.checking.inspection import ModelInspection, NeededFile, files_of, inspect_model
 from anyloom.checking.plugin_checks import plugin_problems
@@ -70,13 +70,24 @@ class Findings:
         return next((entry for entry in self.sources.values() if path.is_relative_to(entry.path)), None)
 
 
-def look_over(sources: Sequence[str | Path | Mapping[str, Any]], overrides: Sequence[str] = ()) -> Findings:
-    """Check every section of a config, and every stage in it."""
+def look_over(
+    sources: Sequence[str | Path | Mapping[str, Any]],
+    overrides: Sequence[str] = (),
+    *,
+    safe: bool = False,
+    trust: bool = False,
+) -> Findings:
+    """Check every section of a config, and every stage in it; see :func:`anyloom.config.compose.compose`."""
+    with registered_names_only(safe):
+        return _look_over(partial(compose, sources, overrides, safe=safe, trust=trust, strict=True))
+
+
+def _look_over(composing: Callable[..., dict[str, Any]]) -> Findings:
     findings = Findings()
     composed: dict[str, dict[str, Any]] = {}
 
     def add(stage: str | None) -> None:
-        composed[stage or ""] = compose(sources, overrides, stage=stage)
+        composed[stage or ""] = composing(stage=stage)
 
     findings.problems += _attempt(partial(add, None))
     stages = composed.get("", {}).get("stages") or {}

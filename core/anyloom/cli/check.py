@@ -44,11 +44,11 @@ def main(arguments: Sequence[str]) -> int:
     add_config_arguments(parser)
     parser.add_argument("--json", action="store_true", help="print JSON")
     options = parser.parse_intermixed_args(list(arguments))
-    configs, overrides = split_sources(options)
+    sources = split_sources(options)
 
     from anyloom.checking.preflight import look_over
 
-    findings = look_over(configs, overrides)
+    findings = look_over(sources.configs, sources.overrides, safe=sources.safe, trust=sources.trust)
     print(json.dumps(_as_json(findings), indent=2) if options.json else "\n".join(_as_text(findings)))
     return 0 if findings.ok else _USER_ERROR
 

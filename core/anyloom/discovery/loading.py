@@ -36,6 +36,7 @@ class Plugin:
         cause: One line why it is not ``ok``.
         detail: The full traceback, where there is one.
         seconds: How long it took to load.
+        module: Module behind the entry point.
     """
 
     name: str
@@ -45,6 +46,7 @@ class Plugin:
     cause: str = ""
     detail: str = ""
     seconds: float = 0.0
+    module: str = ""
 
     def __str__(self) -> str:
         return f"{self.name} ({self.package} {self.version})"
@@ -120,7 +122,8 @@ def _cause(error: BaseException, plugin: Plugin) -> str:
 
 def describe(point: importlib.metadata.EntryPoint) -> Plugin:
     """Return the name, distribution and version of an entry point."""
-    return Plugin(point.name, point.dist.name if point.dist else "unknown", point.dist.version if point.dist else "?")
+    package, version = (point.dist.name, point.dist.version) if point.dist else ("unknown", "?")
+    return Plugin(point.name, package, version, module=point.module)
 
 
 def _records(module: Any, plugin: Plugin, manager: pluggy.PluginManager) -> Records:

@@ -54,6 +54,12 @@ class Registry:
                 self._components.setdefault((spec.kind, spec.name), []).append(spec)
 
     @property
+    def packages(self) -> list[str]:
+        """Top-level packages of all installed plugins, those that do not load included."""
+        modules = [p.module for p in self.plugins] + [r.package for r in self.recipes.values()]
+        return sorted({module.partition(".")[0] for module in modules})
+
+    @property
     def hook(self) -> Any:
         """The pluggy hook relay, for hooks that all plugins answer together (``anyloom_checks``)."""
         return self._manager.hook

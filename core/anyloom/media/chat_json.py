@@ -111,6 +111,8 @@ def _file_of(media: Media, folder: Path | None, names: Iterator[str]) -> str:
     elif folder is None:
         raise ConversationError(f"a {media.modality} has no file", fix="give a folder to write media into")
     else:
-        path = write_media(media, folder / next(names))
+        suffix = io_for(media.modality).suffixes[0]
+        free = (folder / f"{name}{suffix}" for name in names)
+        path = write_media(media, next(path for path in free if not path.exists()))  # answers of before stay
     inside = folder is not None and path.is_relative_to(folder)
     return path.relative_to(folder).as_posix() if inside and folder is not None else path.resolve().as_posix()

@@ -16,7 +16,7 @@ from jsonschema import Draft202012Validator
 
 from anyloom.checking.preflight import look_over
 from anyloom.cli.schema import main
-from anyloom.config.compose import recipe_path
+from anyloom.config.packages import recipe_path
 from anyloom.discovery import get_registry
 from anyloom.errors import ConfigError
 from anyloom.json_schema import config_schema

@@ -78,7 +78,7 @@ def test_a_resumed_run_equals_the_uninterrupted_one_bit_for_bit(
 
 def test_the_result_loads_and_gives_equal_outputs(tmp_path: Path) -> None:
     trained = run("fit", project(tmp_path / "run")).model.model.eval()
-    loaded = AnyToAnyModel.from_pretrained(tmp_path / "run" / "result")
+    loaded = AnyToAnyModel.from_pretrained(tmp_path / "run" / "result", trust=True)
     sample = Sample(Conversation([Message("user", ["hello", picture(1)]), Message("assistant", [picture(2)])]), "t")
     for term, value in trained(trained.collator()([sample])).terms.items():
         assert torch.equal(value, loaded(loaded.collator()([sample])).terms[term]), term

@@ -178,7 +178,7 @@ def test_a_saved_model_brings_weights_and_vocabulary_along(tokenizer_folder: Pat
     options = model_options(tokenizer_folder, encoders=encoder_options())
     model = AnyToAnyModel.from_config({"model": options})
     model.save_pretrained(tmp_path)
-    loaded = AnyToAnyModel.from_pretrained(tmp_path).encoder("image")
+    loaded = AnyToAnyModel.from_pretrained(tmp_path, trust=True).encoder("image")
     assert isinstance(loaded, ImageBindEncoder)
     assert str(tmp_path) in str(loaded.config.vocabulary)
     ids = loaded.tokenize("a photo of a dog")
