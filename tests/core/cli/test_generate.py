@@ -45,8 +45,9 @@ def test_media_in_media_out(folder: Path, tmp_path: Path, capsys: pytest.Capture
     asked, answered = value["messages"]  # type: ignore[misc]
     assert [part["type"] for part in asked["content"]] == ["text", "image", "text", "audio", "text"]
     assert [part.get("text") or part["path"] for part in asked["content"]] == [
-        "turn", picture_file, "and", sound_file, "upside down"
+        "turn", "given.png", "and", "given.wav", "upside down"
     ]  # fmt: skip
+    assert (tmp_path / "given.png").read_bytes() == Path(picture_file).read_bytes(), "the folder can be moved"
     assert answered["content"][0] == {"type": "image", "path": "answer-000.png"}
     assert read_media(tmp_path / "answer-000.png").tensor().shape == (3, 16, 16)
     out = capsys.readouterr().out

@@ -1,0 +1,86 @@
+"""Sounds through libsndfile: block by block up to their true end, channels averaged on the way."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Iterator
+from typing import Any, BinaryIO, Final
+
+import soundfile
+
+from anyloom_media.integrity import missing_part
+from anyloom_media.mp3 import read_frames, to_be_read_whole
+
+__all__ = ["READ_FORMATS", "blocks", "sample_rate"]
+
+READ_FORMATS: Final = ("WAV", "WAVEX", "RF64", "FLAC", "OGG", "MP3", "AIFF")
+_BLOCK: Final = 1 << 16
+_NO_LENGTH: Final = 1 << 62
+
+
+class _Stream(soundfile.SoundFile):  # type: ignore[misc]
+    """Read from start to end, without the seeks and the cut at the header's length of the base class."""
+
+    def seekable(self) -> bool:
+        return False
+
+
+def sample_rate(file: BinaryIO) -> int:
+    """Return the rate in Hz from the header."""
+    with _Stream(file) as stream:
+        return int(stream.samplerate)
+
+
+def blocks(file: BinaryIO, check: Callable[[int, int], None]) -> Iterator[Any]:
+    """Yield float32 samples ``(T, channels)``, block by block.
+
+    Args:
+        file: Open for reading.
+        check: Called with rate and channels before anything is decoded; may raise.
+
+    Raises:
+        ValueError: The sound is truncated.
+    """
+    source, expected = _whole(file)
+    with _Stream(source) as stream:
+        if stream.format not in READ_FORMATS:
+            raise ValueError(f"its content is {stream.format}, none of {', '.join(READ_FORMATS)}")
+        check(int(stream.samplerate), int(stream.channels))
+        if expected is None and 0 < stream.frames < _NO_LENGTH:
+            expected = int(stream.frames)
+        got = 0
+        while len(block := stream.read(_BLOCK, dtype="float32", always_2d=True)):
+            block = block if expected is None else block[: expected - got]
+            got += len(block)
+            yield block
+            if got == expected:
+                break
+    if expected is not None and got < expected:
+        raise ValueError(f"{got} of {expected} samples are there")
+
+
+def _whole(file: BinaryIO) -> tuple[Any, int | None]:
+    """What libsndfile is to read, and the samples that are the sound; None if libsndfile knows that itself.
+
+    Raises:
+        ValueError: The file is truncated.
+    """
+    if lack := missing_part(file):
+        raise ValueError(lack)
+    start = file.read(12)
+    file.seek(0)
+    if start[:3] != b"ID3" and start[:1] != b"\xff":
+        return file, None
+    content = file.read()
+    file.seek(0)
+    found = read_frames(content)
+    if found is None:
+        return file, None
+    if found.declared is not None and found.frames < found.declared:
+        raise ValueError(f"{found.frames} of {found.declared} frames are there")
+    if found.cut:
+        raise ValueError("the last frame is cut")
+    if found.frames == found.declared:  # then libsndfile also cuts what the encoder added, which it alone knows
+        return file, None
+    whole, samples = to_be_read_whole(content, found)
+    return io.BytesIO(whole), samples
