@@ -17,5 +17,6 @@ def anyloom_components() -> list[ComponentSpec]:
             modalities=("text-feature",),
             licence="Apache-2.0",
             summary="A piece of text that stands in a conversation as features of the text encoder",
+            suffixes=(".txt",),
         )
     ]
