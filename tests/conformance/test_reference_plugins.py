@@ -21,6 +21,7 @@ WITHOUT_TINY = {
     ("module", "latent-autoencoder"): "it needs a decoder, and the core does not know one",
     ("module", "feature-decoder"): "it needs a decoder, and the core does not know one",
     ("module", "decoder"): "it needs a decoder, and the core does not know one",
+    ("dataset", "hf"): "it gives a stream of the hub, which has no samples by index",
     ("metric", "retrieval"): "it needs a model to measure, and plugins do not know each other",
     ("metric", "feature-error"): "it needs a model to measure, and plugins do not know each other",
 }

@@ -1,7 +1,8 @@
 """Instructed, exemplar and multi-round editing of pictures.
 
 Fields: ``before``, ``after`` and ``edit``, the instruction between them. Records of one group (:class:`RelatedSource`)
-share their edit: the seeds of one InstructPix2Pix prompt, or rows with the same instruction.
+share their edit: the seeds of one InstructPix2Pix prompt, or rows with the same instruction. A record may also bring
+``pairs`` of its own edit.
 """
 
 from __future__ import annotations
@@ -40,10 +41,10 @@ def exemplar_picture(view: View, shots: tuple[int, ...] = (1, 2, 4)) -> Sample:
 
     If the group is smaller than the number of pairs drawn, all of it is shown; one pair at least.
     """
-    examples = view.related(1, view.choose(shots))
+    examples = _examples(view, view.choose(shots))
     user: list[str | Media] = []
-    for example in examples:
-        user += [_PAIR[0], example.media("before"), _PAIR[1], example.media("after")]
+    for first, second in examples:
+        user += [_PAIR[0], first, _PAIR[1], second]
     before = view.media("before")
     user += [view.choose(_GIVEN), before]
     edit = str(view.record.get("edit") or "")
@@ -61,6 +62,14 @@ def picture_rounds(view: View) -> Sample:
     second = view.choose(_PIXELS[name][0])
     first: tuple[Parts, Parts] = ([before, _sentence(view.text("edit"))], [after])
     return view.dialogue([first, ([second], [result])], reference=after.key, operation=name)
+
+
+def _examples(view: View, count: int) -> list[tuple[Media, Media]]:
+    """Return pairs with the record's edit: its own (``pairs``), else those of its group."""
+    own = list(view.record.get("pairs") or ())
+    if own:
+        return view.rng.sample(own, min(count, len(own)))
+    return [(other.media("before"), other.media("after")) for other in view.related(1, count)]
 
 
 @dataclass(frozen=True)
