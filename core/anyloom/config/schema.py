@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveInt
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
-__all__ = ["DataConfig", "FileSource", "OptimizerConfig", "ProjectConfig"]
+__all__ = ["DataConfig", "FaultConfig", "FileSource", "OptimizerConfig", "ProjectConfig"]
 
 
 class _Section(BaseModel):
@@ -53,6 +53,27 @@ class DataConfig(_Section):
     seed: int = 0
 
 
+class FaultConfig(_Section):
+    """What a run does when something goes wrong in the midst of it.
+
+    Args:
+        non_finite: Where a loss or gradient is NaN or infinite: ``stop`` before the optimizer uses it, ``skip`` that
+            step, or ``roll-back`` to the last checkpoint and leave the step out from there (one process only).
+        budget: How many steps may be skipped, or how often rolled back, before the run stops.
+        out_of_memory: Where a batch does not fit: ``split`` it once and go on (one process only), or ``stop``.
+        disk_full: Where a checkpoint cannot be written: ``stop`` with the one before kept, or ``wait`` for room.
+        patience: Seconds to wait for room.
+        timeout: Seconds after which the other processes give up on one that does not answer.
+    """
+
+    non_finite: Literal["stop", "skip", "roll-back"] = "stop"
+    budget: NonNegativeInt = 10
+    out_of_memory: Literal["split", "stop"] = "split"
+    disk_full: Literal["stop", "wait"] = "stop"
+    patience: NonNegativeFloat = 600.0
+    timeout: PositiveFloat = 600.0
+
+
 class FileSource(_Section):
     """A file or folder that comes from elsewhere.
 
@@ -74,6 +95,7 @@ class ProjectConfig(_Section):
         model: Section of :class:`anyloom.network.config.ModelConfig`.
         module: The training module component; trains the assembled model by default.
         data: Section of :class:`DataConfig`.
+        faults: Section of :class:`FaultConfig`.
         trainer: Options of ``lightning.Trainer``; ``callbacks``, ``logger`` and ``strategy`` as in LightningCLI.
         ckpt_path: Checkpoint to resume from; ``last`` continues where the last run stopped, if a ModelCheckpoint
             with a ``dirpath`` and ``save_last`` was among the callbacks.
@@ -90,6 +112,7 @@ class ProjectConfig(_Section):
     model: dict[str, Any] = Field(default_factory=dict)
     module: dict[str, Any] = Field(default_factory=lambda: {"name": "any-to-any"})
     data: DataConfig = DataConfig()
+    faults: FaultConfig = FaultConfig()
     trainer: dict[str, Any] = Field(default_factory=dict)
     ckpt_path: str | None = None
     result: str | None = None

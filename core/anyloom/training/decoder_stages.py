@@ -115,7 +115,9 @@ class DecoderStage(TrainingModule):
             self.average.swap()
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Leave a frozen encoder out, keep the average."""
+        """Leave a frozen encoder out, keep the average; in the midst of a validation, the live weights."""
+        if self.average is not None and self.trainer.validating:
+            self.average.swap()  # the tensors of the state dict are the parameters' own, and follow
         state = checkpoint["state_dict"]
         checkpoint["state_dict"] = {k: v for k, v in state.items() if not k.startswith("encoder.")}
         if self.average is not None:
