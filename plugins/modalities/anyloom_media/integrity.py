@@ -12,7 +12,9 @@ from typing import BinaryIO, Final, Literal
 
 __all__ = ["missing_part"]
 
-_UNKNOWN_SIZES: Final = (0, 0xFFFFFFFF, 0x7FFFFFFF)
+_UNKNOWN: Final = 0x7FFFF000
+"""Streams say a size from here on, or 0, because it was not known when the header was written."""
+
 _OGG_PAGE_LIMIT: Final = 65307
 _OGG_FLAGS: Final = 5
 _LAST_PAGE: Final = 4
@@ -61,7 +63,7 @@ def _riff(file: BinaryIO, size: int, order: Literal["little", "big"]) -> Iterato
         file.seek(position)
         start = file.read(8)
         length = int.from_bytes(start[4:], order)
-        if start[:4] not in (b"RIFF", b"FORM") or length in _UNKNOWN_SIZES:
+        if start[:4] not in (b"RIFF", b"FORM") or not 0 < length < _UNKNOWN:
             return
         position += 8 + length
         yield position - 1  # one padding byte is often left out
@@ -73,7 +75,7 @@ def _chunks(file: BinaryIO, size: int, order: Literal["little", "big"]) -> Itera
     for _ in range(_MOST_PARTS):
         file.seek(position)
         length = int.from_bytes(file.read(8)[4:], order)
-        if position + 8 > size or length in _UNKNOWN_SIZES:
+        if position + 8 > size or not 0 < length < _UNKNOWN:
             return
         yield position + 8 + length
         position += 8 + length + length % 2

@@ -42,15 +42,13 @@ class Mp3:
 
     Args:
         first: Place of the first frame.
-        last: Place of the last whole frame.
-        end: Where that ends.
+        end: Where the last whole frame ends.
         frames: Whole frames of sound.
         declared: Frames that the file says it has, None if it does not say.
         cut: Whether the last frame is incomplete.
     """
 
     first: int
-    last: int
     end: int
     frames: int
     declared: int | None
@@ -62,38 +60,42 @@ def read_frames(content: bytes) -> Mp3 | None:
 
     >>> frame = bytes([0xFF, 0xFB, 0x90, 0x00]) + bytes(413)  # 128 kbit/s at 44.1 kHz: 417 bytes
     >>> read_frames(frame * 3)
-    Mp3(first=0, last=834, end=1251, frames=3, declared=None, cut=False)
+    Mp3(first=0, end=1251, frames=3, declared=None, cut=False)
     """
     position = _next(content, _after_tags(content), 1 << 20)
     if position is None:
         return None
-    first, last, end, frames, cut = position, position, position, 0, False
+    first, end, frames, cut = position, position, 0, False
     declared, is_information = _declared(content, first)
     while position is not None and (header := _header(content, position)):
         cut = position + header.length > len(content)
         if not cut:
-            last, end, frames = position, position + header.length, frames + 1
+            end, frames = position + header.length, frames + 1
         position += header.length
         if position < len(content) and not _header(content, position):
             position = _next(content, position, _SEARCH)
-    return Mp3(first, last, end, frames - is_information, declared, cut)
+    return Mp3(first, end, frames - is_information, declared, cut)
 
 
-def to_be_read_whole(content: bytes, found: Mp3) -> tuple[bytes, int]:
-    """Return the stream in a form that libsndfile reads to its end, and how many samples of it are the sound.
+def to_be_read_whole(content: bytes, found: Mp3) -> tuple[bytes, int, int]:
+    """Return the stream in a form that libsndfile reads to its end, the samples to skip, and those that follow.
 
-    Without a frame that tells the length, libsndfile guesses it from the size of the file and of the first frame, and
-    reads no further. So the last frame is repeated until the guess is too long; what comes after the sound is noise.
+    Without a frame that tells the length, libsndfile guesses it from the sizes of the file and of the first frame,
+    and reads no further. So a silent frame of the lowest bit rate goes first: no frame is smaller, and the guess is
+    never too short.
     """
-    head = _header(content, found.first)
-    assert head is not None, "there is a frame where read_frames found one"
+    first = _header(content, found.first)
+    assert first is not None, "there is a frame where read_frames found one"
     _, is_information = _declared(content, found.first)
-    sound = content[found.first + (head.length if is_information else 0) : found.end]
-    first = _header(sound, 0) or head
-    wanted = 2 * (found.frames + 1) * first.length - len(sound)
-    repeated = content[found.last : found.end]
-    more = max(2, -(-wanted // len(repeated)))
-    return sound + repeated * more, found.frames * (1152 if head.version == 3 else 576)
+    start = found.first + (first.length if is_information else 0)
+    head = bytearray(content[start : start + 4])
+    head[1] |= 1  # no checksum
+    head[2] = 1 << 4 | head[2] & 0b1100  # the lowest bit rate, the same sample rate, no padding
+    lowest = _header(bytes(head), 0)
+    assert lowest is not None, "the lowest bit rate is a valid one"
+    silence = bytes(head).ljust(lowest.length, b"\0")
+    samples = 1152 if first.version == 3 else 576
+    return silence + content[start : found.end], samples, found.frames * samples
 
 
 def _after_tags(content: bytes) -> int:

@@ -57,10 +57,11 @@ def timeline(times: Sequence[Fraction], last: Fraction, declared: Fraction | Non
     """
     ordered = sorted(times)
     starts = tuple(time - ordered[0] for time in ordered)
-    if declared and declared > 0 and _agrees(starts, declared):
-        return Timeline(starts, declared)
-    if not last and len(starts) > 1:
-        last = starts[-1] / (len(starts) - 1)
+    even = (len(starts) - 1) / starts[-1] if starts[-1] else None
+    for rate in (declared, even):
+        if rate and rate > 0 and _agrees(starts, rate):
+            return Timeline(starts, rate)
+    last = last or (1 / even if even else Fraction(0))
     duration = starts[-1] + last
     return Timeline(starts, len(starts) / duration) if duration > 0 else None
 
