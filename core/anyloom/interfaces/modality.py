@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from anyloom.conversation.segments import Media
+from anyloom.errors import MediaError
 from anyloom.interfaces.component import Component
 
 __all__ = ["ModalityIO"]
@@ -71,6 +72,26 @@ class ModalityIO(Component):
         del side
         data = self.read(path).tensor()
         return data if steps is None else data[torch.as_tensor(steps, dtype=torch.long)]
+
+    def from_text(self, text: str) -> Media:
+        """Return what a part ``{"type": <modality>, "text": ...}`` of a conversation's JSON stands for.
+
+        Only for modalities whose media are short texts themselves; the default refuses.
+
+        Raises:
+            anyloom.errors.MediaError: The modality's media are files, or the text is none of its media.
+        """
+        del text
+        raise MediaError(f"a {self.modality} is a file", where=self.modality, fix='give {"type": ..., "path": ...}')
+
+    def to_text(self, media: Media) -> str | None:
+        """Return the text that :meth:`from_text` makes the same media of, None where media need a file (the default).
+
+        Raises:
+            anyloom.errors.MediaError: The media are none of this modality.
+        """
+        del media
+        return None
 
     @abstractmethod
     def write(self, media: Media, path: Path) -> Path:

@@ -7,8 +7,9 @@
                                      {"type": "scan", "path": "hand.scan"}]},
         {"role": "assistant", "content": "Here it is."}]}
 
-``type`` is ``text`` or the name of any installed modality. Paths are relative to the file they stand in, and stay in
-its folder: a conversation is data, so it names registered modalities and files below its root, and nothing else.
+``type`` is ``text`` or the name of any installed modality; one whose media are short texts takes ``text`` in place of
+``path``. Paths are relative to the file they stand in, and stay in its folder: a conversation is data,
+so it names registered modalities and files below its root, and nothing else.
 """
 
 from __future__ import annotations
@@ -100,7 +101,8 @@ def _part(value: Any, reading: _Reading, where: str) -> Segment:
     kind = value.get("type") if isinstance(value, Mapping) else None
     if kind == "text" and isinstance(value.get("text"), str):
         return _text(value["text"], where)
-    if not isinstance(kind, str) or kind == "text" or not isinstance(value.get("path"), str):
+    inline = isinstance(kind, str) and isinstance(value.get("text"), str) and "path" not in value
+    if not isinstance(kind, str) or kind == "text" or not (inline or isinstance(value.get("path"), str)):
         raise ConversationError(
             f"not a part: {value!r:.200}",
             where=where,
@@ -108,9 +110,14 @@ def _part(value: Any, reading: _Reading, where: str) -> Segment:
         )
     options = reading.options.get(kind, {})
     try:
-        io_for(kind, options)
+        io = io_for(kind, options)
     except UnknownNameError as error:
         raise UnknownNameError(error.what, where=f"{where}.type", fix=error.fix) from error
+    if inline:
+        try:
+            return io.from_text(value["text"])
+        except MediaError as error:
+            raise ConversationError(error.what, where=where, fix=error.fix) from error
     return read_media(_place(value["path"], reading, where), kind, lazy=True, options=options)
 
 
@@ -167,6 +174,9 @@ class _Writing:
 def _to_part(segment: Segment, writing: _Writing) -> dict[str, str]:
     if isinstance(segment, Text):
         return {"type": "text", "text": segment.text}
+    inline = io_for(segment.modality).to_text(segment)
+    if inline is not None:
+        return {"type": segment.modality, "text": inline}
     return {"type": segment.modality, "path": _file_of(segment, writing)}
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Final
@@ -136,8 +136,22 @@ class _Guarded:
     where: str
 
     def __call__(self) -> Tensor:
+        return self._checked(self.media.tensor)
+
+    def length(self) -> int:
+        """Steps of the first axis, such as frames."""
         try:
-            data = self.media.tensor()
+            return self.media.length()
+        except MediaError as error:
+            raise _bad(error, self.where) from error
+
+    def sample(self, steps: Sequence[int] | None, side: int | None) -> Tensor:
+        """A part of the tensor, such as some frames."""
+        return self._checked(lambda: self.media.sample(steps, side=side))
+
+    def _checked(self, load: Callable[[], Tensor]) -> Tensor:
+        try:
+            data = load()
         except MediaError as error:
             raise _bad(error, self.where) from error
         if data.is_floating_point() and not bool(torch.isfinite(data).all()):

@@ -79,6 +79,22 @@ class TextFeatureIO(ModalityIO):
             raise MediaError(f"no UTF-8 text ({error})", where=str(path)) from error
         return Media("text-feature", media.tensor(), path=str(path), key=media.key)
 
+    def from_text(self, text: str) -> Media:
+        """Return a text, its bytes ``(T,)``, uint8.
+
+        Raises:
+            anyloom.errors.MediaError: It is empty.
+        """
+        return text_feature(text)
+
+    def to_text(self, media: Media) -> str:
+        """Return the text, which needs no file.
+
+        Raises:
+            anyloom.errors.MediaError: The tensor holds no text.
+        """
+        return text_of(media)
+
     def write(self, media: Media, path: Path) -> Path:
         """Write the text as UTF-8.
 
