@@ -112,7 +112,7 @@ def _few(names: Sequence[str], most: int = 2) -> str:
 def _row(cells: Sequence[str], widths: Sequence[int], width: int) -> str:
     """Pad all cells but the last, which is wrapped below itself."""
     start = "".join(f"{cell:{w}}  " for cell, w in zip(cells, widths))
-    rest = max(width - len(start), 20)
+    rest = max(width - len(start), 12)
     return (start + f"\n{' ' * len(start)}".join(textwrap.wrap(cells[-1], rest))).rstrip()
 
 
