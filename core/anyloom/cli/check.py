@@ -14,9 +14,9 @@
                  "memory": {"inference", "training", "weights", "gradients", "optimizer"}}, ...],
      "files": [{"key", "path", "licence", "get", "present"}, ...]}
 
-``stages`` are those that train components of their own. ``models`` has one entry, with an empty ``stage``, unless stages
-change the ``model:`` section. Sizes are in bytes, without activations. ``made_files`` are not there yet, but a stage of the
-config writes them. ``files`` are those the config's own ``files:`` section says how to get.
+``stages`` are those that train components of their own. ``models`` has one entry, with an empty ``stage``, unless
+stages change the ``model:`` section. Sizes are in bytes, without activations. ``made_files`` are not there yet, but a
+stage of the config writes them. ``files`` are those the config's own ``files:`` section says how to get.
 """
 
 from __future__ import annotations
