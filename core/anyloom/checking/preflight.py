@@ -28,6 +28,7 @@ from anyloom.checking.weights import begin_problems, weight_problems
 from anyloom.config.compose import compose
 from anyloom.config.files import used_files
 from anyloom.config.schema import FileSource, ProjectConfig
+from anyloom.data.mixing import without_mixing
 from anyloom.errors import AnyloomError, ConfigError
 from anyloom.interfaces.component import NeuralComponent
 from anyloom.interfaces.decoder import Decoder
@@ -198,7 +199,7 @@ class _Check:
         datasets = section.get("datasets") if isinstance(section, Mapping) else None
         if not datasets:
             raise ConfigError("no dataset is named", where="data.datasets", fix="add one, see 'anyloom plugins'")
-        self._components({"datasets": datasets}, "data")
+        self._components({"datasets": without_mixing(datasets)}, "data")
 
     def _sources(self) -> None:
         used = used_files(self.sections)

@@ -6,7 +6,6 @@ write a folder that the decoder's ``weights`` reads.
 
 from __future__ import annotations
 
-import copy
 import itertools
 from collections.abc import Iterator
 from pathlib import Path
@@ -138,9 +137,9 @@ class DecoderStage(TrainingModule):
 
     def sample_batches(self) -> Iterator[MediaTargets]:
         """A few training batches on the module's device, without moving the loader on."""
-        loader: Any = copy.copy(self.trainer.train_dataloader)
+        loader: Any = self.trainer.train_dataloader
         if isinstance(loader, ResumableLoader):
-            loader.load_state_dict({"epoch": 0, "done": 0})
+            loader = loader.from_start()
         for batch in itertools.islice(iter(loader), self.config.statistics):
             if batch.keys:
                 yield self.transfer_batch_to_device(batch, self.device, 0)
