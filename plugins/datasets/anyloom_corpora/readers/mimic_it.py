@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Final, Protocol
 
+from pydantic import Field
+
 from anyloom.conversation import Media
 from anyloom.data.sources import JsonFile, ParquetRows
 from anyloom.errors import BadRecord, ConfigError
@@ -18,7 +20,7 @@ from anyloom_corpora.tables import cell, parquet_columns, parquet_texts
 __all__ = ["MimicIt", "MimicItSource"]
 
 _ID_COLUMNS: Final = ("image_id", "__index_level_0__", "id", "key")
-_MOST_PICTURES: Final = 64
+_MOST_NAMES: Final = 4096
 
 
 class Pictures(Protocol):
@@ -70,13 +72,19 @@ class MimicItSource(RecordSource):
         folder: Limits.
         pictures: Where pictures are found; None for a set of texts.
         examples: Instruction -> ids of its in-context set, where the set gives them apart.
+        frames: Most pictures of an instruction.
     """
 
     def __init__(
-        self, rows: JsonFile, folder: MediaFolder, pictures: Pictures | None, examples: JsonFile | None
+        self,
+        rows: JsonFile,
+        folder: MediaFolder,
+        pictures: Pictures | None,
+        examples: JsonFile | None,
+        frames: int = 8,
     ) -> None:
         super().__init__(rows, folder)
-        self.pictures, self.examples = pictures, examples
+        self.pictures, self.examples, self.frames = pictures, examples, frames
         self._ids = Lookup(len(rows), rows.name, [rows.path])
         self._example_ids = None if examples is None else Lookup(len(examples), examples.name, [examples.path])
 
@@ -87,8 +95,8 @@ class MimicItSource(RecordSource):
             anyloom.errors.BadRecord: A picture is missing or no base64, or a field is missing.
         """
         names = row.get("image_ids") or []
-        if not isinstance(names, list) or len(names) > _MOST_PICTURES:
-            raise BadRecord("bad row", where, f"image_ids must be a list of at most {_MOST_PICTURES}")
+        if not isinstance(names, list) or len(names) > _MOST_NAMES:
+            raise BadRecord("bad row", where, f"image_ids must be a list of at most {_MOST_NAMES}")
         answer = row.get("answer")
         if not isinstance(answer, str) or not answer.strip():
             raise BadRecord("no target", where, "there is no answer")
@@ -97,7 +105,7 @@ class MimicItSource(RecordSource):
             "instruction": cell(row, "instruction", where),
             "input": "",
             "output": answer.strip(),
-            "images": [self._picture(str(name), where) for name in names],
+            "images": [self._picture(str(name), where) for name in _spread(names, self.frames)],
         }
 
     def related(self, index: int) -> Sequence[int]:
@@ -133,6 +141,7 @@ class MimicIt(Reader):
             images: Pictures: json, parquet or a folder of parquet; by default ``<subset>.parquet`` or, if that is not
                 there, ``<subset>.json``. Of a set of texts, ``none``.
             examples: In-context sets ``{id: [ids]}``; by default ``<subset>_train.json`` if that is there.
+            frames: Most pictures of an instruction: a clip of more frames gives so many, evenly spread (choice).
             shares: Of train, val and test, by order.
         """
 
@@ -140,6 +149,7 @@ class MimicIt(Reader):
         instructions: str | None = None
         images: str | None = None
         examples: str | None = None
+        frames: int = Field(8, ge=1)
         shares: tuple[Share, Share, Share] = (1.0, 0.0, 0.0)
 
     config: Config
@@ -153,7 +163,7 @@ class MimicIt(Reader):
         c = self.config
         rows = JsonFile(self.file(c.instructions or f"{c.subset}_instructions.json"), key="data")
         stretch = split_by_order(len(rows), c.shares, split, "mimic-it")
-        return Part(MimicItSource(rows, self.folder, self._pictures(), self._examples()), stretch)
+        return Part(MimicItSource(rows, self.folder, self._pictures(), self._examples(), c.frames), stretch)
 
     def _pictures(self) -> Pictures | None:
         c = self.config
@@ -176,6 +186,17 @@ class MimicIt(Reader):
         if self.config.examples is None and not (self.config.root / name).is_file():
             return None
         return JsonFile(self.file(name))
+
+
+def _spread(names: Sequence[Any], most: int) -> list[Any]:
+    """Return at most so many of some names, evenly spread, first and last among them where there are two.
+
+    >>> _spread("abcdefg", 3)
+    ['a', 'd', 'g']
+    """
+    if len(names) <= most:
+        return list(names)
+    return [names[round(n * (len(names) - 1) / max(1, most - 1))] for n in range(most)]
 
 
 def _parquet(parts: Sequence[Path]) -> _ParquetPictures:

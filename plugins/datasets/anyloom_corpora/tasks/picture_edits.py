@@ -26,7 +26,6 @@ _GIVEN: Final = (
     "Given the transformation between each first and second picture, apply the same editing to this one:",
     "Find out what was changed from the first picture to the second. Change this picture likewise:",
 )
-_PAIR: Final = ("From", "to")
 
 
 def edit_picture(view: View) -> Sample:
@@ -44,9 +43,9 @@ def exemplar_picture(view: View, shots: tuple[int, ...] = (1, 2, 4)) -> Sample:
     examples = _examples(view, view.choose(shots))
     user: list[str | Media] = []
     for first, second in examples:
-        user += [_PAIR[0], first, _PAIR[1], second]
+        user += ["From ", first, " to ", second, ". "]
     before = view.media("before")
-    user += [view.choose(_GIVEN), before]
+    user += [f"{view.choose(_GIVEN)} ", before]
     edit = str(view.record.get("edit") or "")
     return view.sample(user, [view.media("after")], reference=before.key, operation=edit, shots=len(examples))
 

@@ -145,7 +145,7 @@ def test_mimic_it(tmp_path):
     assert mimic_reason(tmp_path, {**whole, "answer": ""}, {"P": base64_text(1)}) == "no target"
     assert mimic_reason(tmp_path, {**whole, "instruction": None}, {"P": base64_text(1)}) == "bad row"
     assert mimic_reason(tmp_path, {**whole, "image_ids": "P"}, {"P": base64_text(1)}) == "bad row"
-    assert mimic_reason(tmp_path, {**whole, "image_ids": ["P"] * 1000}, {"P": base64_text(1)}) == "bad row"
+    assert mimic_reason(tmp_path, {**whole, "image_ids": ["P"] * 5000}, {"P": base64_text(1)}) == "bad row"
     unpadded = base64_text(1).rstrip("=")
     assert mimic(tmp_path, whole, {"P": f"{unpadded[:40]}\n{unpadded[40:]}"})[0]["images"][0].tensor().shape == (
         3,

@@ -304,6 +304,11 @@ def test_mimic_it_reads_both_alphabets_and_both_forms_of_pictures(layouts, layou
     assert any(set("-_") & set(text) for text in urlsafe.values())
 
 
+def test_mimic_it_spreads_the_frames_of_long_clips(layouts):
+    first = source("mimic-it", layouts("mimic-it"), subset="DC", frames=1)[2]
+    assert [same_picture(m, picture_bytes(4)) for m in first["images"]] == [True]
+
+
 def test_mimic_it_questions_come_after_their_in_context_set(layouts):
     builder = build("dataset", "mimic-it", {"root": str(layouts("mimic-it-parquet")), "subset": "DC"})
     sample = builder.build("train")[4]
