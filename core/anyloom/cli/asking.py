@@ -112,10 +112,7 @@ def chat_value(file: Path) -> Any:
 
 def _media(word: str) -> Media:
     """The medium of ``FILE`` or ``MODALITY:FILE``; a file that is there wins."""
-    from anyloom.discovery import get_registry
-    from anyloom.media import read_media
+    from anyloom.media import read_media, split_modality
 
-    kind, colon, path = word.partition(":")
-    if colon and not exists(word) and get_registry().provides("modality", kind):
-        return read_media(path, kind)
-    return read_media(word)
+    kind, path = split_modality(word)
+    return read_media(path, kind)

@@ -111,8 +111,8 @@ def read_media(
     io = io_for(modality, options)
     try:
         found, folder = path.is_file(), path.is_dir()
-    except (OSError, ValueError) as error:  # a name that is too long, or holds a zero byte
-        raise MediaError(f"this cannot be the path of a file ({error})", where=repr(str(path))[:200]) from error
+    except OSError as error:  # such as a name that is too long
+        raise MediaError(f"this cannot be the path of a file ({error.strerror})", where=str(path)[:200]) from error
     if not found:
         what = "this is a folder, not a file" if folder else "there is no such file"
         raise MediaError(what, where=str(path), fix="check the path")
@@ -138,10 +138,10 @@ def write_media(media: Media, path: str | Path) -> Path:
     if not isinstance(media, Media):
         raise MediaError(f"expected media, got {type(media).__name__}", fix="give an anyloom.Media")
     io, path = io_for(media.modality), _checked_path(path)
-    if not path.name or path.is_dir():
-        raise MediaError("this is a folder, not a file", where=str(path), fix="add the name of a file")
-    path = path if path.suffix else path.with_name(path.name + io.suffixes[0])
     try:
+        if not path.name or path.is_dir():
+            raise MediaError("this is a folder, not a file", where=str(path), fix="add the name of a file")
+        path = path if path.suffix else path.with_name(path.name + io.suffixes[0])
         path.parent.mkdir(parents=True, exist_ok=True)
         _write_whole(io, media, path)
     except OSError as error:
@@ -152,7 +152,7 @@ def write_media(media: Media, path: str | Path) -> Path:
 
 def _write_whole(io: ModalityIO, media: Media, path: Path) -> None:
     """Write beside the file, then take its place."""
-    partial = path.with_name(f".{path.stem}.{os.getpid()}.partial{path.suffix}")
+    partial = path.with_name(f".{path.stem[:100]}.{os.getpid()}.partial{path.suffix}")
     try:
         io.write(media, partial)
         partial.replace(path)
@@ -164,6 +164,6 @@ def _write_whole(io: ModalityIO, media: Media, path: Path) -> None:
 
 
 def _checked_path(path: str | Path) -> Path:
-    if not isinstance(path, str | Path) or not str(path):
+    if not isinstance(path, str | Path) or not str(path) or "\0" in str(path):
         raise MediaError(f"expected the path of a file, got {path!r}"[:200])
     return Path(path)

@@ -52,8 +52,8 @@ def resized(pixels: Tensor, size: tuple[int, int], *, fit: Fit = "cover", fill: 
         raise ConfigError(f"no size {size} or no way to fit {fit!r}", fix="fit is one of cover, pad, squeeze")
     flat = pixels.flatten(0, -4) if pixels.ndim > 3 else pixels[None]
     flat = _middle(flat, size) if fit == "cover" else flat
-    sizing = {"cover": covering_size, "pad": inner_size}.get(fit, lambda *_: size)
-    scaled = sizing(flat.shape[-2], flat.shape[-1], size)
+    sizes = {"cover": covering_size, "pad": inner_size}
+    scaled = sizes[fit](flat.shape[-2], flat.shape[-1], size) if fit in sizes else size
     flat = _scaled(flat, scaled)
     if fit == "cover":
         top, left = (scaled[0] - size[0]) // 2, (scaled[1] - size[1]) // 2

@@ -57,18 +57,17 @@ class Preparation:
         Raises:
             anyloom.errors.MediaError: The data are of another form.
         """
+        video = media.modality == "video"
         method = getattr(self, f"_{media.modality.replace('-', '_')}", None)
-        if method is None or media.modality not in self.config.modalities:
+        if not (video or method) or media.modality not in self.config.modalities:
             raise MediaError(f"this encoder does not prepare {media.modality!r}", where=media.path)
+        if video:  # never whole: of a long clip a few frames are looked at
+            return clip_inputs(media, self.config.video_clips, self.config.video_crops)
         prepared: Tensor = method(media, media.tensor().detach().cpu())
         return prepared
 
     def _image(self, media: Media, data: Tensor) -> Tensor:
         return picture_input(data, media.path)
-
-    def _video(self, media: Media, data: Tensor) -> Tensor:
-        clips, squares = self.config.video_clips, self.config.video_crops
-        return clip_inputs(data, media.meta.get("fps", 0), clips, squares, media.path)
 
     def _audio(self, media: Media, data: Tensor) -> Tensor:
         return sound_inputs(data, media.meta.get("sample_rate", 0), self.config.audio_clips, media.path)
