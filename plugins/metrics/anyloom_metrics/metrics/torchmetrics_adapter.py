@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import inspect
+import re
 import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
@@ -11,7 +13,7 @@ import torch
 from pydantic import Field, PositiveInt
 from torch import Tensor, nn
 from torchmetrics import Metric as TorchMetric
-from torchmetrics.utilities import dim_zero_cat, dim_zero_max, dim_zero_min, dim_zero_sum
+from torchmetrics.utilities import dim_zero_cat, dim_zero_max, dim_zero_mean, dim_zero_min, dim_zero_sum
 
 from anyloom.conversation import Media
 from anyloom.discovery.targets import import_object, is_class_path
@@ -35,6 +37,8 @@ from anyloom_metrics.preparation.pictures import picture_bytes, unit_picture
 __all__ = ["TorchMetrics"]
 
 _GROUP = "all"
+_LISTS_OF_TEXTS = re.compile(r"(Sequence|list)\[.*(Sequence|list)\[str")
+_REFUSALS = (ValueError, RuntimeError, TypeError, KeyError, IndexError, AttributeError)
 _JOINED = {dim_zero_sum: torch.add, dim_zero_max: torch.maximum, dim_zero_min: torch.minimum}
 
 
@@ -105,8 +109,13 @@ class TorchMetrics(RowMetric):
     def merge_state(self, incoming_state: Any) -> None:
         """Take over what another of these metrics has seen."""
         super().merge_state(incoming_state)
-        for mine, theirs in zip(self.blocks, incoming_state.blocks):
-            _take_over(mine, theirs)
+        for number, theirs in enumerate(incoming_state.blocks):
+            if not theirs.update_called:
+                continue
+            if self.blocks[number].update_called:
+                _join(self.blocks[number], theirs)
+            else:
+                self.blocks[number] = copy.deepcopy(theirs)
 
     def wants(self, sample: Sample) -> bool:
         """Samples whose target is of the modality, or has text."""
@@ -134,8 +143,8 @@ class TorchMetrics(RowMetric):
             try:
                 for arguments, options in self._calls(one):
                     block.update(*arguments, **options)
-            except (ValueError, RuntimeError, TypeError) as error:
-                first = str(error).strip().splitlines()[0]
+            except _REFUSALS as error:
+                first = (str(error).strip() or type(error).__name__).splitlines()[0]
                 raise MediaError(
                     f"{type(block).__name__} cannot take this sample ({first})",
                     where=one.sample.key or one.sample.task,
@@ -167,9 +176,10 @@ class TorchMetrics(RowMetric):
 
     def _values(self, blocks: Sequence[int]) -> dict[str, Tensor]:
         """Values of some blocks joined, over all processes."""
-        whole = copy.deepcopy(self.blocks[blocks[0]])
-        for block in blocks[1:]:
-            _take_over(whole, self.blocks[block])
+        filled = [self.blocks[b] for b in blocks if self.blocks[b].update_called]
+        whole = copy.deepcopy(filled[0] if filled else self.blocks[blocks[0]])
+        for block in filled[1:]:
+            _join(whole, block)
         with warnings.catch_warnings():  # this process may have seen no sample of these blocks
             warnings.filterwarnings("ignore", message=".*was called before the ``update`` method")
             return _named(whole.compute())
@@ -188,10 +198,8 @@ class TorchMetrics(RowMetric):
         """Arguments of each call of ``update`` that the sample asks for."""
         inputs = self.config.inputs
         if self.config.modality == "text":
-            references = references_of(evaluated)
-            target = references if len(references) == 1 else [references]
             text = [evaluated.answer.text]
-            return [((text, target) if inputs == "pair" else (text,), {})]
+            return [((text, self._references(evaluated)) if inputs == "pair" else (text,), {})]
         answer = media_of(answered(evaluated, self.config.modality))
         if inputs == "answers":
             return [((self._tensor(answer),), {})]
@@ -202,6 +210,26 @@ class TorchMetrics(RowMetric):
             pair_at_one_rate(answer, target_media)
         made, real = self._tensor(answer), self._tensor(target_media)
         return [((made, real), {})] if inputs == "pair" else [((real,), {"real": True}), ((made,), {"real": False})]
+
+    def _references(self, evaluated: Evaluated) -> list[Any]:
+        """References of one text in the form that the metric's ``update`` declares.
+
+        Some metrics would take a plain text for a list of letters, and give a number that is wrong.
+
+        Raises:
+            anyloom.errors.MediaError: There are several, and the metric takes one.
+        """
+        references = references_of(evaluated)
+        parameters = list(inspect.signature(type(self.blocks[0]).update).parameters.values())
+        form = re.sub(r"[a-z_]+\.", "", str(parameters[2].annotation)) if len(parameters) > 2 else ""
+        if _LISTS_OF_TEXTS.search(form):
+            return [references]
+        if len(references) > 1:
+            raise MediaError(
+                f"{len(references)} references, where {type(self.blocks[0]).__name__} takes one",
+                where=evaluated.sample.key or evaluated.sample.task,
+            )
+        return references
 
     def _tensor(self, media: Media) -> Tensor:
         """A media item as a batch of one, on the metric's device."""
@@ -241,32 +269,31 @@ def _metric(options: Mapping[str, Any], *, where: str) -> Any:
 
 
 def _can_be_joined(metric: TorchMetric) -> bool:
-    """Whether every state is a sum, a list, a largest or a smallest value, and no state hides in a nested metric."""
+    """Whether every state is a sum, mean, list, largest or smallest value, and none hides in a nested metric."""
     nested = any(isinstance(m, TorchMetric) for m in metric.modules() if m is not metric)
-    return not nested and all(fx in _JOINED or fx is dim_zero_cat for fx in metric._reductions.values())
+    known = (*_JOINED, dim_zero_cat, dim_zero_mean)
+    return not nested and all(fx in known for fx in metric._reductions.values())
 
 
-def _take_over(mine: Any, theirs: Any) -> None:
-    """Join the states of two copies of a metric.
+def _join(mine: Any, theirs: Any) -> None:
+    """Add the states of another copy of a metric; both have seen something.
 
     Raises:
         anyloom.errors.ConfigError: They cannot be joined.
     """
-    if not theirs.update_called:
-        return
-    if not mine.update_called:
-        mine.__dict__.update(copy.deepcopy(theirs).__dict__)
-        return
     if not _can_be_joined(mine):
         raise ConfigError(f"states of {type(mine).__name__} cannot be joined", where="metric.class_path")
+    total = mine.update_count + theirs.update_count
     for name, reduce in mine._reductions.items():
         first, second = getattr(mine, name), getattr(theirs, name)
         if reduce is dim_zero_cat:
             both = [x for state in (first, second) for x in (state if isinstance(state, list) else [state])]
             setattr(mine, name, both)
+        elif reduce is dim_zero_mean:
+            setattr(mine, name, first + (second - first) * (theirs.update_count / total))
         else:
             setattr(mine, name, _JOINED[reduce](first, second))
-    mine._computed = None
+    mine._update_count, mine._computed = total, None
 
 
 def _named(value: Any) -> dict[str, Tensor]:
