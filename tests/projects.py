@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -78,6 +80,28 @@ class PowerCut(lightning.Callback):
     def on_train_batch_start(self, trainer: Any, *_: Any) -> None:
         if trainer.global_step == self.step:
             raise RuntimeError("power cut")
+
+
+class Stop(lightning.Callback):
+    """Ends the process's work at a place: hard (an exception), or by a signal to itself."""
+
+    def __init__(self, batch: int, how: str = "hard", hook: str = "train") -> None:
+        self.batch, self.how, self.hook, self.seen = batch, how, hook, 0
+
+    def _count(self) -> None:
+        self.seen += 1
+        if self.seen == self.batch + 1:
+            if self.how == "hard":
+                raise RuntimeError("power cut")
+            os.kill(os.getpid(), getattr(signal, self.how))
+
+    def on_train_batch_start(self, *_: Any) -> None:
+        if self.hook == "train":
+            self._count()
+
+    def on_validation_batch_start(self, trainer: Any, *_: Any) -> None:
+        if self.hook == "validation" and not trainer.sanity_checking:
+            self._count()
 
 
 class SampleRecorder(lightning.Callback):

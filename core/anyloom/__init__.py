@@ -17,8 +17,16 @@ from anyloom.errors import AnyloomError
 
 if TYPE_CHECKING:
     from anyloom.building import build
-    from anyloom.conversation import Conversation, Media, Message, Text
-    from anyloom.media import read_media
+    from anyloom.media import (
+        Conversation,
+        Media,
+        Message,
+        Text,
+        conversation_from_json,
+        read_media,
+        sample,
+        write_media,
+    )
     from anyloom.model.model import AnyToAnyModel
 
 __version__ = "0.1.0"
@@ -33,24 +41,34 @@ __all__ = [
     "Text",
     "build",
     "components",
+    "conversation_from_json",
     "hookimpl",
     "read_media",
+    "sample",
+    "write_media",
 ]
 
 _HOMES = {
     "AnyToAnyModel": "anyloom.model.model",
-    "Conversation": "anyloom.conversation",
-    "Media": "anyloom.conversation",
-    "Message": "anyloom.conversation",
-    "Text": "anyloom.conversation",
+    "Conversation": "anyloom.media",
+    "Media": "anyloom.media",
+    "Message": "anyloom.media",
+    "Text": "anyloom.media",
     "build": "anyloom.building",
+    "conversation_from_json": "anyloom.media",
     "read_media": "anyloom.media",
+    "sample": "anyloom.media",
+    "write_media": "anyloom.media",
 }
 
 
 def components(kind: str | None = None) -> list[ComponentSpec]:
     """Return the records of all installed components, or of one kind."""
     return get_registry().components(kind)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
 
 
 def __getattr__(name: str) -> Any:

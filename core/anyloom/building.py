@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterator, Mapping
+from contextvars import ContextVar
+from typing import Any, Final
 
 from anyloom.discovery import Registry, get_registry
 from anyloom.discovery.targets import import_object, is_class_path
@@ -12,7 +14,28 @@ from anyloom.errors import PluginError
 from anyloom.interfaces import ComponentConfig, interface
 from anyloom.options import split_name, validate
 
-__all__ = ["build", "build_named", "component_class", "import_class"]
+__all__ = ["build", "build_named", "component_class", "import_class", "registered_names_only"]
+
+_ONLY_NAMES: Final = ContextVar("only_names", default=False)
+
+
+@contextlib.contextmanager
+def registered_names_only(only: bool = True) -> Iterator[None]:
+    """Import nothing but what plugins have registered, for what comes from a stranger.
+
+    Args:
+        only: False changes nothing.
+
+    >>> with registered_names_only():
+    ...     component_class("encoder", "os.path.Thing")
+    Traceback (most recent call last):
+    anyloom.errors.PluginError: 'os.path.Thing' names code, and only registered names are allowed here. To fix: ...
+    """
+    token = _ONLY_NAMES.set(only or _ONLY_NAMES.get())
+    try:
+        yield
+    finally:
+        _ONLY_NAMES.reset(token)
 
 
 def component_class(kind: str, name: str, *, where: str = "", registry: Registry | None = None) -> type[Any]:
@@ -20,7 +43,8 @@ def component_class(kind: str, name: str, *, where: str = "", registry: Registry
 
     Args:
         kind: Kind of component, one of :data:`anyloom.discovery.KINDS`.
-        name: Registered name, or a dotted class path (``package.module.Class``) that no plugin has registered.
+        name: Registered name, or a dotted class path (``package.module.Class``) that no plugin has registered. The name
+            of a modality is always a registered one: it also stands in conversations, which are data.
         where: YAML key for error messages.
         registry: Who knows the names; by default this process's.
 
@@ -32,7 +56,10 @@ def component_class(kind: str, name: str, *, where: str = "", registry: Registry
     'MLPProjector'
     """
     registry = registry or get_registry()
-    if is_class_path(name) and not registry.provides(kind, name):
+    if kind != "modality" and is_class_path(name) and not registry.provides(kind, name):
+        if _ONLY_NAMES.get():
+            fix = "load it with trust=True, or without --safe, if you trust its code"
+            raise PluginError(f"{name!r} names code, and only registered names are allowed here", where=where, fix=fix)
         module, _, attribute = name.rpartition(".")
         return import_class(f"{module}:{attribute}", kind, label="class path in the config", where=where)
     spec = registry.find(kind, name, where=where)

@@ -14,7 +14,7 @@ from option_tables import option_tables
 
 from anyloom.cli.plugins import _SUBCOMMANDS
 from anyloom.cli.recipes import recipe_rows
-from anyloom.config.compose import recipe_path
+from anyloom.config.packages import recipe_path
 from anyloom.config.schema import ProjectConfig
 from anyloom.discovery import KINDS, ComponentSpec, get_registry
 from anyloom.evaluation.suite import Suite

@@ -25,6 +25,7 @@ WITHOUT_TINY = {
     ("module", "mini-autoencoder"): "it is tried below, with the other stages of decoders",
     ("module", "mini-decoder"): "it is tried below, with the other stages of decoders",
     ("coupler", "condition-coupler"): "it needs two decoders; tests/core/diffusion/test_couplers.py tries it",
+    ("dataset", "hf"): "it gives a stream of the hub, which has no samples by index",
     ("metric", "retrieval"): "it needs a model to measure, and plugins do not know each other",
     ("metric", "feature-error"): "it needs a model to measure, and plugins do not know each other",
 }

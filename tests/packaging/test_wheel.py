@@ -89,7 +89,7 @@ def test_command_from_the_wheel_explains_itself(installed: Path, elsewhere: dict
 
 @pytest.mark.parametrize("name", sorted(get_registry().recipes))
 def test_recipe_is_found_in_the_wheel(installed: Path, elsewhere: dict[str, Any], name: str) -> None:
-    code = f"from anyloom.config.compose import recipe_path; print(recipe_path({name!r}))"
+    code = f"from anyloom.config.packages import recipe_path; print(recipe_path({name!r}))"
     result = subprocess.run([sys.executable, "-c", code], **elsewhere)
     path = Path(result.stdout.strip())
     assert path.is_relative_to(installed)

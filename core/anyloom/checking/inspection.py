@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from anyloom.checking.weights import weight_problems
 from anyloom.discovery import get_registry
 from anyloom.errors import AnyloomError
 from anyloom.interfaces.component import NeuralComponent
@@ -20,7 +21,7 @@ from anyloom.network.parts import Part
 from anyloom.network.spaces import feature_spaces
 from anyloom.options import split_name
 
-__all__ = ["MemoryEstimate", "ModelInspection", "NeededFile", "PartRecord", "files_of", "inspect_model"]
+__all__ = ["MemoryEstimate", "ModelInspection", "NeededFile", "PartRecord", "files_of", "inspect_model", "stage_memory"]
 
 _ADAM_STATES = 2
 
@@ -99,6 +100,19 @@ class MemoryEstimate:
         return self.weights + self.gradients + self.optimizer
 
 
+def stage_memory(built: Mapping[str, object]) -> MemoryEstimate:
+    """Memory of a stage that trains components of its own: all but the encoder that gives a decoder its conditions.
+
+    Args:
+        built: The components on the meta device, by YAML key.
+    """
+    neural = {key: part for key, part in built.items() if isinstance(part, NeuralComponent)}
+    beside = any(key.endswith(".decoder") for key in neural)
+    trained = [part for key, part in neural.items() if not (beside and key.endswith(".encoder"))]
+    size = sum(p.numel() * p.element_size() for part in trained for p in part.parameters())
+    return MemoryEstimate(sum(part.stored_bytes() for part in neural.values()), size, _ADAM_STATES * size)
+
+
 @dataclass
 class ModelInspection:
     """What was found.
@@ -135,6 +149,7 @@ def inspect_model(config: ModelConfig) -> ModelInspection:
     for part in parts.components():
         found.parts.append(_record(part, _options(config, part.key)))
         found.files += files_of(part.component, part.key)
+        found.problems += weight_problems(part.component, part.key)
     return found
 
 

@@ -18,17 +18,16 @@ def plugin_problems(model: Any, config: Mapping[str, Any]) -> list[AnyloomError]
         model: The model on the meta device.
         config: The resolved configuration.
     """
-    given = {"model": model, "config": config}
     problems: list[AnyloomError] = []
-    for hook in get_registry().hook.anyloom_checks.get_hookimpls():
+    for plugin, caller in get_registry().callers("anyloom_checks"):
         try:
-            answer = hook.function(*(given[name] for name in hook.argnames))
-            problems += [ConfigError(line, where="model") for line in _lines(answer)]
+            answers = caller(model=model, config=config)
+            problems += [ConfigError(line, where="model") for answer in answers for line in _lines(answer)]
         except AnyloomError as error:
             problems += error.parts
         except Exception as error:  # a plugin's own
             text = " ".join(f"{type(error).__name__}: {error}".split())
-            problems.append(PluginError(f"its anyloom_checks failed ({text})", where=f"plugin {hook.plugin_name}"))
+            problems.append(PluginError(f"its anyloom_checks failed ({text})", where=f"plugin {plugin}"))
     return problems
 
 

@@ -12,15 +12,25 @@ from typing import Any
 import torch
 from pydantic import BaseModel
 
-from anyloom.building import build_named, component_class
+from anyloom.building import build_named, component_class, registered_names_only
 from anyloom.checking.cache_rules import frozen_problems, worker_problems
-from anyloom.checking.inspection import ModelInspection, NeededFile, files_of, inspect_model
+from anyloom.checking.inspection import (
+    MemoryEstimate,
+    ModelInspection,
+    NeededFile,
+    files_of,
+    inspect_model,
+    stage_memory,
+)
 from anyloom.checking.plugin_checks import plugin_problems
 from anyloom.checking.trainer_options import trainer_problems
+from anyloom.checking.weights import begin_problems, weight_problems
 from anyloom.config.compose import compose
 from anyloom.config.files import used_files
 from anyloom.config.schema import FileSource, ProjectConfig
+from anyloom.data.mixing import without_mixing
 from anyloom.errors import AnyloomError, ConfigError
+from anyloom.interfaces.component import NeuralComponent
 from anyloom.interfaces.decoder import Decoder
 from anyloom.interfaces.encoder import Encoder
 from anyloom.network.assembly import keyed
@@ -53,6 +63,7 @@ class Findings:
         made: Files that a stage will write, with its name.
         models: The models, by stage; ``""`` without one. Equal ``model:`` sections are listed once.
         sources: The used entries of ``files:``, by their keys.
+        stages: Memory of each stage that trains components of its own, before activations.
     """
 
     problems: list[AnyloomError] = field(default_factory=list)
@@ -60,6 +71,7 @@ class Findings:
     made: list[tuple[NeededFile, str]] = field(default_factory=list)
     models: dict[str, ModelInspection] = field(default_factory=dict)
     sources: dict[str, FileSource] = field(default_factory=dict)
+    stages: dict[str, MemoryEstimate] = field(default_factory=dict)
 
     @property
     def ok(self) -> bool:
@@ -71,13 +83,24 @@ class Findings:
         return next((entry for entry in self.sources.values() if path.is_relative_to(entry.path)), None)
 
 
-def look_over(sources: Sequence[str | Path | Mapping[str, Any]], overrides: Sequence[str] = ()) -> Findings:
-    """Check every section of a config, and every stage in it."""
+def look_over(
+    sources: Sequence[str | Path | Mapping[str, Any]],
+    overrides: Sequence[str] = (),
+    *,
+    safe: bool = False,
+    trust: bool = False,
+) -> Findings:
+    """Check every section of a config, and every stage in it; see :func:`anyloom.config.compose.compose`."""
+    with registered_names_only(safe):
+        return _look_over(partial(compose, sources, overrides, safe=safe, trust=trust, strict=True))
+
+
+def _look_over(composing: Callable[..., dict[str, Any]]) -> Findings:
     findings = Findings()
     composed: dict[str, dict[str, Any]] = {}
 
     def add(stage: str | None) -> None:
-        composed[stage or ""] = compose(sources, overrides, stage=stage)
+        composed[stage or ""] = composing(stage=stage)
 
     findings.problems += _attempt(partial(add, None))
     stages = composed.get("", {}).get("stages") or {}
@@ -120,16 +143,24 @@ class _Check:
         if not section and name != _DEFAULT_MODULE:
             return
         config = validate(ModelConfig, section, where="model")
-        if any(config == seen.config for seen in self.findings.models.values()):
-            return
+        inspection = next((seen for seen in self.findings.models.values() if seen.config == config), None)
+        if inspection is None:
+            inspection = self._inspected(config)
+        if inspection.model is not None and name == _DEFAULT_MODULE:
+            if options.get("cache_features"):
+                self.findings.problems += frozen_problems(inspection.model.parts)
+            if isinstance(begin := options.get("start_from"), str):
+                self.findings.problems += begin_problems(inspection.model.parts, Path(begin), "module.start_from")
+
+    def _inspected(self, config: ModelConfig) -> ModelInspection:
+        """Build a model section that no stage before had, and ask the plugins about it."""
         inspection = inspect_model(config)
         self.findings.models[self.stage] = inspection
         self.findings.problems += inspection.problems
         self._files(inspection.files)
         if inspection.model is not None:
             self.findings.problems += plugin_problems(inspection.model, self.sections)
-            if name == _DEFAULT_MODULE and options.get("cache_features"):
-                self.findings.problems += frozen_problems(inspection.model.parts)
+        return inspection
 
     def _module(self) -> None:
         name, options = split_name(self.sections.get("module", _DEFAULT_MODULE), where="module")
@@ -139,6 +170,10 @@ class _Check:
         if isinstance(encoder, Encoder) and isinstance(decoder, Decoder):
             error = space_error(encoder, decoder, where="module.decoder")
             self.findings.problems += [] if error is None else [error]
+        if isinstance(decoder, Decoder) and isinstance(begin := options.get("start_from"), str):
+            self.findings.problems += begin_problems(decoder, Path(begin), "module.start_from")
+        if any(isinstance(component, NeuralComponent) for component in built.values()):
+            self.findings.stages[self.stage] = stage_memory(built)
 
     def _module_options(self, name: str, options: Mapping[str, Any]) -> None:
         cls = component_class("module", name, where="module")
@@ -157,6 +192,7 @@ class _Check:
         for key, component in built.items():
             if not key.endswith(".decoder"):  # a stage that trains a decoder does not read its weights
                 self._files(files_of(component, key))
+                self.findings.problems += weight_problems(component, key)
         return built
 
     def _data(self) -> None:
@@ -164,7 +200,7 @@ class _Check:
         datasets = section.get("datasets") if isinstance(section, Mapping) else None
         if not datasets:
             raise ConfigError("no dataset is named", where="data.datasets", fix="add one, see 'anyloom plugins'")
-        self._components({"datasets": datasets}, "data")
+        self._components({"datasets": without_mixing(datasets)}, "data")
 
     def _sources(self) -> None:
         used = used_files(self.sections)

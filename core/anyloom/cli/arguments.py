@@ -1,22 +1,125 @@
-"""Arguments that several commands share."""
+"""Arguments that several commands share, and how the words of a command line are told apart."""
 
 from __future__ import annotations
 
 import argparse
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
 
-__all__ = ["add_config_arguments", "split_sources"]
+from anyloom.errors import ConfigError
+
+__all__ = [
+    "Sources",
+    "add_config_arguments",
+    "add_device_arguments",
+    "add_trust_arguments",
+    "exists",
+    "require_sections",
+    "split_sources",
+]
+
+_KEY: Final = re.compile(r"[^\s=/\\.~-][^\s=/\\.]*(\.[^\s=/\\.]+)*")
+_DTYPES: Final = ("float32", "bfloat16", "float16")
+
+
+@dataclass(frozen=True)
+class Sources:
+    """What a command line names.
+
+    Args:
+        configs: Files, folders and recipes, in order.
+        overrides: ``key=value``, in order.
+        safe: Whether the config is a stranger's: no class paths, no environment.
+        trust: Whether saved models may name classes to import.
+    """
+
+    configs: list[str]
+    overrides: list[str]
+    safe: bool = False
+    trust: bool = False
+
+    def compose(self, stage: str | None = None) -> dict[str, Any]:
+        """Compose the configs; see :func:`anyloom.config.compose.compose`. Overrides must change something."""
+        from anyloom.config.compose import compose
+
+        return compose(self.configs, self.overrides, stage, safe=self.safe, trust=self.trust, strict=True)
+
+    def single(self, use: str) -> str | None:
+        """The only config, or None if there is none.
+
+        Raises:
+            anyloom.errors.ConfigError: Several are named.
+        """
+        if len(self.configs) > 1:
+            named = " ".join(self.configs)
+            raise ConfigError(f"{len(self.configs)} models are named, one can {use}", where=named, fix="name one")
+        return self.configs[0] if self.configs else None
 
 
 def add_config_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add ``CONFIG...`` and ``key=value`` positionals; what contains '=' is an override."""
+    """Add ``CONFIG...`` and ``key=value`` positionals, and whom to trust."""
     parser.add_argument(
         "sources",
         nargs="+",
         metavar="CONFIG|KEY=VALUE",
         help="YAML files or recipe names, merged in order, and dotted overrides such as data.batch_size=4",
     )
+    add_trust_arguments(parser)
 
 
-def split_sources(options: argparse.Namespace) -> tuple[list[str], list[str]]:
-    """Return the configs and the overrides among parsed ``sources``."""
-    return [s for s in options.sources if "=" not in s], [s for s in options.sources if "=" in s]
+def add_trust_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add ``--safe`` and ``--trust``."""
+    parser.add_argument(
+        "--safe", action="store_true", help="for a stranger's config: registered names only, no environment variables"
+    )
+    parser.add_argument("--trust", action="store_true", help="import the classes that a saved model names by path")
+
+
+def add_device_arguments(parser: argparse._ActionsContainer) -> None:
+    """Add ``--device`` and ``--dtype``."""
+    parser.add_argument("--device", default="cpu", help="where the model runs: cpu, cuda, auto; default: cpu")
+    parser.add_argument("--dtype", choices=_DTYPES, help="precision of the model; default: as it was saved")
+
+
+def split_sources(options: argparse.Namespace) -> Sources:
+    """Tell configs from overrides among parsed ``sources``. What exists on disk is a path, whatever it is called.
+
+    Raises:
+        anyloom.errors.ConfigError: A word with ``=`` is neither a path that exists nor an override.
+    """
+    configs: list[str] = []
+    overrides: list[str] = []
+    for word in options.sources:
+        key, equals, _ = word.partition("=")
+        if not equals or exists(word):
+            configs.append(word)
+        elif _KEY.fullmatch(key):
+            overrides.append(word)
+        else:
+            what = "there is no such file or folder, and an override is written key=value"
+            raise ConfigError(what, where=word, fix="check the path, or write for example data.batch_size=4")
+    return Sources(configs, overrides, getattr(options, "safe", False), getattr(options, "trust", False))
+
+
+def exists(word: str) -> bool:
+    """Whether a word is the path of something, also where it cannot be a path at all."""
+    try:
+        return Path(word).exists()
+    except (OSError, ValueError):  # too long, or with a zero byte
+        return False
+
+
+def require_sections(overrides: Sequence[str], allowed: Sequence[str], command: str) -> None:
+    """Refuse overrides of sections that a command does not read; they would change nothing.
+
+    Raises:
+        anyloom.errors.ConfigError: Names the first of them.
+    """
+    for override in overrides:
+        section = override.partition("=")[0].partition(".")[0]
+        if section not in allowed:
+            fix = f"'anyloom {command}' reads {', '.join(allowed)}"
+            raise ConfigError(f"{section!r} changes nothing here", where=override, fix=fix)

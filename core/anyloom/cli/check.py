@@ -6,6 +6,7 @@
      "problems": [{"key", "what", "fix"}, ...],
      "missing_files": [{"key", "path"}, ...],
      "made_files": [{"key", "path", "stage"}, ...],
+     "stages": [{"stage", "memory": as below}, ...],
      "models": [{"stage",
                  "parts": [{"key", "component", "package", "licence", "parameters", "trainable", "bytes",
                             "networks": {name: parameters}}, ...],
@@ -13,9 +14,9 @@
                  "memory": {"inference", "training", "weights", "gradients", "optimizer"}}, ...],
      "files": [{"key", "path", "licence", "get", "present"}, ...]}
 
-``models`` has one entry, with an empty ``stage``, unless stages change the ``model:`` section. Sizes are in bytes,
-without activations. ``made_files`` are not there yet, but a stage of the config writes them. ``files`` are those the
-config's own ``files:`` section says how to get.
+``stages`` are those that train components of their own. ``models`` has one entry, with an empty ``stage``, unless
+stages change the ``model:`` section. Sizes are in bytes, without activations. ``made_files`` are not there yet, but a
+stage of the config writes them. ``files`` are those the config's own ``files:`` section says how to get.
 """
 
 from __future__ import annotations
@@ -44,11 +45,11 @@ def main(arguments: Sequence[str]) -> int:
     add_config_arguments(parser)
     parser.add_argument("--json", action="store_true", help="print JSON")
     options = parser.parse_intermixed_args(list(arguments))
-    configs, overrides = split_sources(options)
+    sources = split_sources(options)
 
     from anyloom.checking.preflight import look_over
 
-    findings = look_over(configs, overrides)
+    findings = look_over(sources.configs, sources.overrides, safe=sources.safe, trust=sources.trust)
     print(json.dumps(_as_json(findings), indent=2) if options.json else "\n".join(_as_text(findings)))
     return 0 if findings.ok else _USER_ERROR
 
@@ -59,6 +60,7 @@ def _as_json(findings: Findings) -> dict[str, Any]:
         "problems": [{"key": p.where, "what": p.what, "fix": p.fix} for p in findings.problems],
         "missing_files": [{"key": f.key, "path": str(f.path)} for f in findings.missing],
         "made_files": [{"key": f.key, "path": str(f.path), "stage": stage} for f, stage in findings.made],
+        "stages": [{"stage": stage, "memory": _memory_json(memory)} for stage, memory in findings.stages.items()],
         "models": [_model_json(stage, model) for stage, model in findings.models.items()],
         "files": [
             {"key": key, "path": str(f.path), "licence": f.licence, "get": f.get, "present": f.path.exists()}
@@ -76,13 +78,17 @@ def _model_json(stage: str, model: ModelInspection) -> dict[str, Any]:
             {**{k: getattr(p, k) for k in keys}, "bytes": p.size, "networks": dict(p.networks)} for p in model.parts
         ],
         "feature_spaces": {name: space.model_dump(mode="json") for name, space in model.spaces.items()},
-        "memory": {
-            "inference": memory.weights,
-            "training": memory.training,
-            "weights": memory.weights,
-            "gradients": memory.gradients,
-            "optimizer": memory.optimizer,
-        },
+        "memory": _memory_json(memory),
+    }
+
+
+def _memory_json(memory: MemoryEstimate) -> dict[str, int]:
+    return {
+        "inference": memory.weights,
+        "training": memory.training,
+        "weights": memory.weights,
+        "gradients": memory.gradients,
+        "optimizer": memory.optimizer,
     }
 
 
@@ -100,6 +106,10 @@ def _as_text(findings: Findings) -> list[str]:
         lines += [title, *_parts(model.parts), ""] if model.parts else []
         if model.model is not None:
             lines += _spaces(model) + _memory_lines(model)
+    lines += [
+        f"Memory of the stage {stage!r} in training: at most {_size(memory.training)} before activations"
+        for stage, memory in findings.stages.items()
+    ]
     lines += _sources(findings)
     made: dict[str, list[str]] = {}
     for file, stage in findings.made:

@@ -12,8 +12,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from anyloom.cli.arguments import split_sources
-from anyloom.cli.model_argument import HELP, NamedModel, load_named_model, placed
+from anyloom.cli.arguments import (
+    Sources,
+    add_device_arguments,
+    add_trust_arguments,
+    require_sections,
+    split_sources,
+)
+from anyloom.cli.asking import seed_number
+from anyloom.cli.model_argument import HELP, UNTRAINED_HELP, NamedModel, load_named_model, placed
+from anyloom.cli.outputs import free_folder, ready_folder
 from anyloom.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -26,15 +34,16 @@ __all__ = ["main"]
 def main(arguments: Sequence[str]) -> int:
     """Run ``anyloom evaluate`` with the words after it."""
     options = _parser().parse_intermixed_args(list(arguments))
-    sources, overrides = split_sources(options)
-    if len(sources) > 1:
-        raise ConfigError(f"{len(sources)} models are named, one can be evaluated", where=" ".join(sources))
-    suite = _suite(options.suite, options.queries, overrides)
-    named = load_named_model(sources[0] if sources else None)
-    placed(named.model, options.device)
-    results = _run(named, suite, options.seed, options.output, shlex.join(["anyloom", "evaluate", *arguments]))
+    sources = split_sources(options)
+    require_sections(sources.overrides, ("variables",), "evaluate")
+    suite = _suite(options.suite, options.queries, sources)
+    folder = ready_folder(free_folder(options.output, "results.json"))
+    model_sources = Sources(sources.configs, [], sources.safe, sources.trust)
+    named = load_named_model(model_sources, untrained=options.untrained)
+    placed(named.model, options.device, options.dtype)
+    results = _run(named, suite, options.seed, folder, shlex.join(["anyloom", "evaluate", *arguments]))
     _print(suite, results)
-    print(f"\nresults: {options.output / 'results.json'}\nreport: {options.output / 'report.html'}")
+    print(f"\nresults: {folder / 'results.json'}\nreport: {folder / 'report.html'}")
     return 0
 
 
@@ -43,13 +52,21 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("sources", nargs="*", metavar="MODEL|KEY=VALUE", help=f"{HELP}; overrides for the suite")
     parser.add_argument("--suite", help="recipe or YAML file with a suite; by default the only one that is installed")
     parser.add_argument("--queries", type=int, metavar="N", help="samples per task, at most; default: the suite's")
-    parser.add_argument("--seed", type=int, default=0, help="of samples and answers; default: 0")
-    parser.add_argument("--device", default="cpu", help="where the model runs, such as cuda; default: cpu")
-    parser.add_argument("--output", type=Path, default=Path("evaluation"), metavar="FOLDER", help="default: evaluation")
+    parser.add_argument("--seed", type=seed_number, default=0, help="of samples and answers; default: 0")
+    parser.add_argument("--untrained", action="store_true", help=UNTRAINED_HELP)
+    add_device_arguments(parser)
+    parser.add_argument(
+        "--output",
+        type=Path,
+        default=Path("evaluation"),
+        metavar="FOLDER",
+        help="where it has results, the next free number; default: evaluation",
+    )
+    add_trust_arguments(parser)
     return parser
 
 
-def _suite(name: str | None, queries: int | None, overrides: Sequence[str]) -> Suite:
+def _suite(name: str | None, queries: int | None, sources: Sources) -> Suite:
     from anyloom.evaluation.suite import read_suite, suites
 
     if name is None:
@@ -58,7 +75,9 @@ def _suite(name: str | None, queries: int | None, overrides: Sequence[str]) -> S
             raise ConfigError("which suite?", where="--suite", fix=f"suites: {', '.join(known) or 'none'}")
         name = known[0]
     more = [] if queries is None else [f"variables.suite.queries={queries}"]
-    return read_suite(name, [*overrides, *more])
+    # what is wrong is told here: the suite reads one section alone, and would let the others pass
+    Sources([name], [*sources.overrides, *more], sources.safe, sources.trust).compose()
+    return read_suite(name, [*sources.overrides, *more])
 
 
 def _run(named: NamedModel, suite: Suite, seed: int, output: Path, command: str) -> Results:

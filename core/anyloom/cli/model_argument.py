@@ -1,24 +1,24 @@
-"""The model that a command is about: a saved folder, a recipe, or what ships with one."""
+"""The model that a command is about: a saved folder, what a config has trained, or what ships with a recipe."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
-from anyloom.config.compose import compose, package_folder
+from anyloom.cli.arguments import Sources, require_sections
+from anyloom.config.packages import shipped_weights
 from anyloom.config.saved import is_saved_model
-from anyloom.discovery import get_registry
 from anyloom.errors import CheckpointError, ConfigError
 
 if TYPE_CHECKING:
     from anyloom.model.model import AnyToAnyModel
 
-__all__ = ["HELP", "NamedModel", "load_named_model", "placed", "shipped_weights"]
+__all__ = ["HELP", "UNTRAINED_HELP", "NamedModel", "load_named_model", "placed", "shipped_weights"]
 
-HELP = "folder of a saved model, or a config file or recipe; by default the model that ships with a recipe"
+HELP: Final = "folder of a saved model, or a config file or recipe; by default the model that ships with a recipe"
+UNTRAINED_HELP: Final = "answer from random weights where a config has not been trained"
 
 
 @dataclass(frozen=True)
@@ -36,53 +36,82 @@ class NamedModel:
     folder: Path | None
 
 
-def shipped_weights(recipe: str | None = None) -> Path | None:
-    """Return the folder of a saved model that ships with a recipe, or with any; None if there is none."""
-    for name, spec in get_registry().recipes.items():
-        if spec.weights and recipe in (None, name):
-            folder = package_folder(spec.package) / spec.weights
-            if is_saved_model(folder):
-                return folder
-    return None
-
-
-def load_named_model(source: str | None, overrides: Sequence[str] = ()) -> NamedModel:
-    """Load a saved folder, or what a config has trained, or what ships with it, or build what it describes.
+def load_named_model(sources: Sources, *, untrained: bool = False) -> NamedModel:
+    """Load a saved folder, or what a config has trained, or what ships with it.
 
     Args:
-        source: Folder, config file or recipe; None takes the model that ships with a recipe.
-        overrides: For a config.
+        sources: At most one folder, config file or recipe; none takes the model that ships with a recipe. Overrides
+            change the options of the trained model.
+        untrained: Build what a config describes where it has not been trained.
 
     Raises:
         anyloom.errors.ConfigError: Nothing is named and nothing ships; or the config is wrong.
-        anyloom.errors.CheckpointError: A folder holds no model, or overrides are given for one.
+        anyloom.errors.CheckpointError: A folder holds no model, or a config has not been trained.
     """
     from anyloom.model.model import AnyToAnyModel
 
-    folder = _folder_of(source, overrides)
-    if folder is not None:
-        return NamedModel(AnyToAnyModel.from_pretrained(folder), source or "the weights that ship", folder)
-    assert source is not None
-    print("note: the config names no trained model folder; parts without weights are random", file=sys.stderr)
-    return NamedModel(AnyToAnyModel.from_config(source, overrides).eval(), source, None)
-
-
-def _folder_of(source: str | None, overrides: Sequence[str]) -> Path | None:
-    """The saved model to read; None if one has to be built."""
+    source = sources.single("be used")
     if source is None:
-        shipped = shipped_weights()
-        if shipped is None:
-            raise ConfigError("no model is named, and none ships with a recipe", where="MODEL", fix="name a folder")
-        return _said(shipped)
+        return _shipped(sources)
     if Path(source).is_dir():
-        if overrides:
+        if sources.overrides:
             raise CheckpointError("a saved model takes no overrides", where=source, fix="give its config instead")
-        return Path(source)
-    sections = compose([source], overrides)
-    stages = [compose([source], overrides, stage=name) for name in sections.get("stages") or {}]
-    results = [Path(s["result"]) for s in (sections, *reversed(stages)) if s.get("result")]
+        model = AnyToAnyModel.from_pretrained(source, trust=sources.trust)
+        return NamedModel(model, source, Path(source))
+    sections = sources.compose()
+    results = [Path(s["result"]) for s in (sections, *_stages(sources, sections)) if s.get("result")]
     trained = next((r for r in results if is_saved_model(r)), None) or shipped_weights(source)
-    return None if trained is None or overrides else _said(trained)
+    if trained is not None:
+        return _trained(sources, source, trained)
+    if not untrained:
+        raise _not_trained(source, results)
+    print("note: parts without weights are random", file=sys.stderr)
+    require_sections(sources.overrides, ("model", "variables", "files"), "generate")
+    built = AnyToAnyModel.from_config(source, sources.overrides, safe=sources.safe, trust=sources.trust)
+    return NamedModel(built.eval(), source, None)
+
+
+def _shipped(sources: Sources) -> NamedModel:
+    from anyloom.model.model import AnyToAnyModel
+
+    folder = shipped_weights()
+    if folder is None:
+        raise ConfigError("no model is named, and none ships with a recipe", where="MODEL", fix="name a folder")
+    require_sections(sources.overrides, ("model",), "generate")
+    # a plugin that is installed may name its own code
+    model = AnyToAnyModel.from_pretrained(_said(folder), sources.overrides, trust=not sources.safe)
+    return NamedModel(model, "the weights that ship", folder)
+
+
+def _trained(sources: Sources, source: str, folder: Path) -> NamedModel:
+    """What a config has trained. The folder has the model section of its training; variables are resolved in it."""
+    from anyloom.model.model import AnyToAnyModel
+
+    for override in sources.overrides:
+        key, _, _ = override.partition("=")
+        if not key.startswith("model.") or key.endswith(".weights"):
+            what = f"it changes nothing in the trained model {folder}"
+            raise ConfigError(what, where=override, fix="override options of its parts, model.x.y=..., or train again")
+    # a user's own config may name code, and so may what it has trained
+    model = AnyToAnyModel.from_pretrained(_said(folder), sources.overrides, trust=sources.trust or not sources.safe)
+    return NamedModel(model, source, folder)
+
+
+def _stages(sources: Sources, sections: dict[str, object]) -> list[dict[str, object]]:
+    """The sections of the stages, last first."""
+    stages = sections.get("stages") or {}
+    return [sources.compose(stage) for stage in reversed(list(stages))]  # type: ignore[call-overload]
+
+
+def _not_trained(source: str, results: list[Path]) -> CheckpointError:
+    """A config without weights would answer with noise, which looks like an answer of a bad model."""
+    places = ", ".join(str(r) for r in results) or "it names no 'result' folder"
+    return CheckpointError(
+        f"nothing has been trained for this config yet ({places})",
+        where=source,
+        fix=f"run 'anyloom fit {source}' (with --stage all where it has stages), name the folder of a saved model, "
+        "or give --untrained for random weights",
+    )
 
 
 def _said(folder: Path) -> Path:
@@ -90,13 +119,26 @@ def _said(folder: Path) -> Path:
     return folder
 
 
-def placed(model: AnyToAnyModel, device: str) -> AnyToAnyModel:
-    """Move a model.
+def placed(model: AnyToAnyModel, device: str, dtype: str | None = None) -> AnyToAnyModel:
+    """Move a model to a device, in a precision.
+
+    Args:
+        model: The model.
+        device: As torch names it, or ``auto`` for an accelerator if there is one.
+        dtype: ``float32``, ``bfloat16`` or ``float16``; None leaves it.
 
     Raises:
         anyloom.errors.ConfigError: There is no such device.
     """
+    import torch
+
+    if device == "auto":
+        device = str(torch.accelerator.current_accelerator() or "cpu") if torch.accelerator.is_available() else "cpu"
+        print(f"device: {device}", file=sys.stderr)
     try:
-        return model.to(device)
+        if torch.device(device).type == "meta":
+            raise ConfigError("the meta device holds no numbers", where="--device", fix="use cpu, cuda or auto")
+        moved = model.to(device)
     except (RuntimeError, AssertionError) as error:  # torch names the devices it knows, or says what it lacks
-        raise ConfigError(str(error).splitlines()[0], where="--device") from error
+        raise ConfigError(str(error).splitlines()[0], where="--device", fix="use cpu, cuda or auto") from error
+    return moved if dtype is None else moved.to(getattr(torch, dtype))

@@ -10,7 +10,8 @@
      "plugins": [{"name", "package", "version", "status", "cause"}, ...]}
 
 A component's ``status`` is ``ok``, ``duplicate`` or ``needs X`` for modules that are not installed; a plugin's is
-``ok``, ``failed``, ``incompatible`` or ``disabled``, with its ``cause``. ``--kind`` narrows ``components`` only.
+``ok``, ``failed``, ``incompatible``, ``duplicate`` or ``disabled``, with its ``cause``; one that
+does something to its surroundings while it is loaded has ``notes`` about it. ``--kind`` narrows ``components`` only.
 """
 
 from __future__ import annotations
@@ -31,7 +32,13 @@ __all__ = ["main"]
 _COLUMNS = ("name", "kind", "modalities", "package", "version", "status", "licence")
 _PIPED_WIDTH = 100
 _SLOW_SECONDS = 2.0
-_SUBCOMMANDS = {"check": "anyloom.cli.check_plugin:main", "new": "anyloom.cli.new_plugin:main"}
+_SUBCOMMANDS = {
+    "bisect": "anyloom.cli.bisect_plugins:main",
+    "check": "anyloom.cli.check_plugin:main",
+    "freeze": "anyloom.cli.plugin_set:freeze",
+    "new": "anyloom.cli.new_plugin:main",
+    "restore": "anyloom.cli.plugin_set:restore",
+}
 
 
 def main(args: Sequence[str]) -> int:
@@ -42,8 +49,8 @@ def main(args: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(
         prog="anyloom plugins",
         description="List the installed components.",
-        epilog="'anyloom plugins new --help' explains how to begin a plugin of your own, "
-        "'anyloom plugins check NAME' tries an installed component.",
+        epilog="'anyloom plugins new' begins a plugin of your own, 'check NAME' tries an installed component, 'bisect' "
+        "finds the plugin that makes a command fail, 'freeze' and 'restore' keep a set of versions.",
     )
     parser.add_argument("--kind", choices=KINDS, help="only components of this kind")
     parser.add_argument("--json", action="store_true", help="print JSON with everything that is known")
@@ -53,7 +60,8 @@ def main(args: Sequence[str]) -> int:
         print(json.dumps(_as_json(registry, options.kind), indent=2))
         return 0
     width = shutil.get_terminal_size().columns if sys.stdout.isatty() else _PIPED_WIDTH
-    print("\n".join(_table(registry, options.kind, width) + _not_loaded(registry, width) + _slow(registry, width)))
+    notes = [*_not_loaded(registry, width), *_duplicates(registry, width), *_restless(registry, width)]
+    print("\n".join([*_table(registry, options.kind, width), *notes, *_slow(registry, width)]))
     return 0
 
 
@@ -73,7 +81,12 @@ def _as_json(registry: Registry, kind: str | None) -> dict[str, Any]:
         "components": [_component(registry, s) for s in registry.components(kind)],
         "recipes": rows(registry.recipes.values(), "name", "package", "path", "summary"),
         "commands": rows(registry.commands.values(), "name", "target", "summary"),
-        "plugins": rows(registry.plugins, "name", "package", "version", "status", "cause"),
+        "plugins": [
+            {**row, **({"notes": list(plugin.notes)} if plugin.notes else {})}
+            for row, plugin in zip(
+                rows(registry.plugins, "name", "package", "version", "status", "cause"), registry.plugins
+            )
+        ],
     }
 
 
@@ -99,7 +112,7 @@ def _few(names: Sequence[str], most: int = 2) -> str:
 def _row(cells: Sequence[str], widths: Sequence[int], width: int) -> str:
     """Pad all cells but the last, which is wrapped below itself."""
     start = "".join(f"{cell:{w}}  " for cell, w in zip(cells, widths))
-    rest = max(width - len(start), 20)
+    rest = max(width - len(start), 12)
     return (start + f"\n{' ' * len(start)}".join(textwrap.wrap(cells[-1], rest))).rstrip()
 
 
@@ -111,6 +124,30 @@ def _not_loaded(registry: Registry, width: int) -> list[str]:
             text = f"{plugin.status}: {plugin}: {plugin.cause}"
             lines += textwrap.wrap(text, width, subsequent_indent="  ", break_long_words=False)
     return ["", "Plugins that are not in use:", *lines] if lines else []
+
+
+def _duplicates(registry: Registry, width: int) -> list[str]:
+    """Return a paragraph per name that several plugins claim; none of them can be used."""
+    claims: dict[tuple[str, str], list[ComponentSpec]] = {}
+    for spec in registry.components():
+        if registry.status(spec) == "duplicate":
+            claims.setdefault((spec.kind, spec.name), []).append(spec)
+    lines = []
+    for (kind, name), specs in claims.items():
+        who = " and ".join(f"{s.plugin} ({s.package} {s.version})" for s in specs)
+        text = f"duplicate: {kind} {name!r} of {who}. To fix: uninstall all but one, or list one in {ALLOW_VARIABLE}"
+        lines += textwrap.wrap(text, width, subsequent_indent="  ", break_long_words=False)
+    return ["", "Names that several plugins claim:", *lines] if lines else []
+
+
+def _restless(registry: Registry, width: int) -> list[str]:
+    """Return a paragraph per thing that a plugin does to its surroundings."""
+    lines = []
+    for plugin in registry.plugins:
+        for note in plugin.notes:
+            text = f"{plugin} {note}"
+            lines += textwrap.wrap(text, width, subsequent_indent="  ", break_long_words=False)
+    return ["", "Plugins that do more than they should while they are loaded:", *lines] if lines else []
 
 
 def _slow(registry: Registry, width: int) -> list[str]:

@@ -19,7 +19,8 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
 from anyloom.cli.model_argument import shipped_weights
-from anyloom.config.compose import compose, recipe_path
+from anyloom.config.compose import compose
+from anyloom.config.packages import recipe_path
 from anyloom.discovery import RecipeSpec, get_registry
 from anyloom.errors import AnyloomError
 

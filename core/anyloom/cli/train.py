@@ -1,16 +1,17 @@
-"""``anyloom fit | validate | test | predict``: LightningCLI on composed configs."""
+"""``anyloom fit | validate | test | predict``: lightning's loops on composed configs."""
 
 from __future__ import annotations
 
 import argparse
+import shlex
 import sys
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from anyloom.cli.arguments import add_config_arguments, split_sources
-from anyloom.config.compose import compose
+from anyloom.cli.arguments import Sources, add_config_arguments, split_sources
+from anyloom.cli.outputs import free_folder, ready_folder
+from anyloom.config.files import require_stages
+from anyloom.config.yaml_text import write_yaml
 from anyloom.errors import ConfigError
 
 __all__ = ["fit", "predict", "test", "validate"]
@@ -37,47 +38,86 @@ def predict(arguments: list[str]) -> int:
 
 
 def _run(subcommand: str, arguments: list[str]) -> int:
+    options = _parser(subcommand).parse_intermixed_args(arguments)
+    sources = split_sources(options)
+    sections = sources.compose()
+    stages = {name: _stage(sources, name) for name in sections.get("stages") or {}}
+    names = [options.stage]
+    if subcommand != "fit":
+        names = [_trained_stage(sections, stages, options.stage)]
+    elif options.stage == "all":
+        if not stages:
+            raise ConfigError("the config has no stages", where="--stage", fix="leave --stage all out")
+        names = list(stages)
+    elif options.stage is not None and options.stage not in stages:
+        sources.compose(options.stage)  # names the stages that there are
+    answers = None
+    if getattr(options, "output", None) is not None and not options.print_config:
+        answers = ready_folder(free_folder(options.output, "answers.jsonl"))
+    command = shlex.join(["anyloom", subcommand, *options.sources])
+    for name in names:
+        composed = dict(stages[name] if name else sections)
+        composed.pop("stages", None)
+        if options.print_config:
+            print(write_yaml(composed))
+            continue
+        if subcommand == "fit":
+            require_stages(composed, stages, command, stage=name)
+        _run_stage(subcommand, composed, answers, safe=options.safe)
+    return 0
+
+
+def _parser(subcommand: str) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog=f"anyloom {subcommand}", description=f"{subcommand} with lightning")
     add_config_arguments(parser)
     text = "or 'all' to run each in turn" if subcommand == "fit" else "by default the last that has been trained"
     parser.add_argument("--stage", help=f"a stage of the recipe, {text}")
     if subcommand == "predict":
-        parser.add_argument("--output", type=Path, default=Path("predictions"), help="folder for answers")
+        text = "folder for answers; where it has some, the next free number"
+        parser.add_argument("--output", type=Path, default=Path("predictions"), help=text)
     parser.add_argument("--print-config", action="store_true", help="print the composed config and stop")
-    options = parser.parse_intermixed_args(arguments)
-    configs, overrides = split_sources(options)
-    sections = compose(configs, overrides)
-    names = [options.stage]
-    if subcommand != "fit":
-        names = [_trained_stage(configs, overrides, sections, options.stage)]
-    elif options.stage == "all":
-        names = list(sections.get("stages") or {})
-    for name in names:
-        composed = compose(configs, overrides, stage=name) if name else sections
-        composed.pop("stages", None)
-        if options.print_config:
-            print(yaml.safe_dump(composed, sort_keys=False))
-            continue
-        from anyloom.training.run import run
-
-        run(subcommand, composed, answers=getattr(options, "output", None))
-    return 0
+    return parser
 
 
-def _trained_stage(configs: list[str], overrides: list[str], sections: dict[str, Any], asked: str | None) -> str | None:
+def _stage(sources: Sources, name: str) -> dict[str, Any]:
+    composed = sources.compose(name)
+    composed.pop("stages", None)
+    return composed
+
+
+def _run_stage(subcommand: str, sections: dict[str, Any], answers: Path | None, *, safe: bool) -> None:
+    from anyloom.building import registered_names_only
+    from anyloom.training.run import run
+
+    result = sections.get("result")
+    before = _written(result)
+    with registered_names_only(safe):
+        run(subcommand, sections, answers=answers)
+    if subcommand == "fit" and _written(result) != before:
+        print(f"result: {result}")
+
+
+def _written(folder: object) -> list[tuple[str, int]]:
+    """The files of a result with their times, to tell whether a run has written it."""
+    files = Path(folder).rglob("*") if isinstance(folder, str) else ()
+    return sorted((str(f), f.stat().st_mtime_ns) for f in files if f.is_file())
+
+
+def _trained_stage(sections: dict[str, Any], stages: dict[str, dict[str, Any]], asked: str | None) -> str | None:
     """The stage whose weights are used; None where the sections themselves, without a stage, name some.
 
     Raises:
         anyloom.errors.ConfigError: The recipe has stages, and neither they nor it have weights.
     """
-    stages = list(sections.get("stages") or {})
+    if asked is not None and asked not in stages:
+        known = ", ".join(stages) or "none"
+        raise ConfigError(f"there is no stage {asked!r}", where="stages", fix=f"stages: {known}")
     if asked is None and (not stages or _has_weights(sections)):
         return None
     for name in [asked] if asked is not None else reversed(stages):
-        composed = compose(configs, overrides, stage=name)
-        if asked is not None and _has_weights(composed):
+        if asked is not None and _has_weights(stages[name]):
             return name
-        if _is_folder(composed.get("result")):
+        if _is_folder(stages[name].get("result")):
             print(f"stage: {name}", file=sys.stderr)
             return name
     what = "no stage has been trained yet" if asked is None else f"the stage {asked!r} has not been trained yet"

@@ -1,1 +1,1 @@
-"""Configuration: files merged by OmegaConf, validated by each component."""
+"""Configuration: files merged, expressions resolved, every size limited; each component validates its own options."""

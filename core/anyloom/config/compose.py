@@ -1,179 +1,222 @@
-"""Several YAML files, recipe names and dotted overrides -> one dictionary of plain values, by OmegaConf.
+"""Several YAML files, recipe names and dotted overrides -> one dictionary of plain values.
 
-Dictionaries merge key by key, so a later file can change one option of one component and keep the rest. Where a later
-file gives a component another ``name``, the earlier one's options are dropped: they belong to another class.
+Dictionaries merge key by key, so a later file can change one option of one component and keep the rest; see
+:mod:`anyloom.config.merging` for what is replaced instead, and :mod:`anyloom.config.interpolation` for ``${...}``.
 """
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from enum import Enum
 from pathlib import Path
 from typing import Any, Final
 
-import yaml
-from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
-
+from anyloom.config.interpolation import resolve, resolve_packages
+from anyloom.config.limits import MAX_DEPTH
+from anyloom.config.merging import merge, nested
+from anyloom.config.packages import recipe_path
 from anyloom.config.saved import is_saved_model, saved_sections
-from anyloom.discovery import get_registry
+from anyloom.config.schema import ProjectConfig
+from anyloom.config.trust import require_safe
+from anyloom.config.yaml_text import parse_yaml, read_yaml
 from anyloom.errors import ConfigError, nearest
 
-__all__ = ["compose", "recipe_path"]
+__all__ = ["compose", "overridden"]
 
-_NAME_KEYS: Final = ("name", "class_path")
+_MOST_BASES: Final = 100
 
-
-def recipe_path(name: str) -> Path:
-    """Return the file of a recipe that a plugin ships.
-
-    Raises:
-        anyloom.errors.ConfigError: No plugin ships a recipe of that name.
-    """
-    recipes = get_registry().recipes
-    if name not in recipes:
-        raise ConfigError(
-            f"neither a file nor a recipe is called {name!r}",
-            where="config",
-            fix=nearest(name, recipes) or f"recipes: {', '.join(recipes) or 'none'}",
-        )
-    return package_folder(recipes[name].package) / recipes[name].path
-
-
-def package_folder(package: str) -> Path:
-    """Folder of an importable package, found without importing it."""
-    spec = importlib.util.find_spec(package)
-    if spec is None or not spec.submodule_search_locations:
-        raise ConfigError(f"there is no package {package!r}", where="config", fix=f"pip install {package}")
-    return Path(next(iter(spec.submodule_search_locations)))
+Source = str | Path | Mapping[str, Any]
 
 
 def compose(
-    sources: Sequence[str | Path | Mapping[str, Any]], overrides: Sequence[str] = (), stage: str | None = None
+    sources: Sequence[Source],
+    overrides: Sequence[str] = (),
+    stage: str | None = None,
+    *,
+    safe: bool = False,
+    trust: bool = False,
+    strict: bool = False,
 ) -> dict[str, Any]:
     """Merge configs from left to right, then apply a stage, then overrides; interpolations resolve at the end.
 
     Args:
         sources: YAML files, names of recipes, folders of saved models (their ``model:`` section, and training that
             starts from them), or mappings.
-        overrides: ``a.b.c=value`` with YAML values.
+        overrides: ``a.b.c=value`` with YAML values; a number in the key is an item of a list.
         stage: Name in ``stages``; its sections are merged over the others.
+        safe: For a stranger's config: refuse class paths and the environment.
+        trust: Let saved models name classes to import.
+        strict: Refuse overrides of sections, variables and stages that no source has, which would change nothing.
 
     Raises:
         anyloom.errors.ConfigError: A file is missing or not YAML, an override has no ``=``, a stage does not exist,
-            an interpolation does not resolve.
+            an interpolation does not resolve, or something is too large.
+        anyloom.errors.CheckpointError: A saved model is damaged, or names code and is not trusted.
+
+    >>> compose([{"data": {"batch_size": 2, "seed": 1}}], ["data.batch_size=4"])
+    {'data': {'batch_size': 4, 'seed': 1}}
     """
+    reading = _Reading(trust)
     merged: dict[str, Any] = {}
     for source in sources:
-        merged = _add(merged, source)
+        merged = reading.add(merged, source)
     given = [_override(o) for o in overrides]
+    if strict:
+        for text, override in zip(overrides, given):
+            _require_known(merged, override, text)
     for override in given:
-        merged = _merge(merged, override)
+        merged = merge(merged, override)
+    stages = _stages(merged)
     if stage is not None:
-        stages = merged.get("stages") or {}
         if stage not in stages:
-            raise ConfigError(
-                f"there is no stage {stage!r}", where="stages", fix=f"stages: {', '.join(stages) or 'none'}"
-            )
-        merged = _merge(merged, stages[stage])
+            known = ", ".join(stages) or "none"
+            raise ConfigError(f"there is no stage {stage!r}", where="stages", fix=f"stages: {known}")
+        merged = merge(merged, stages[stage])
         for override in given:
-            merged = _merge(merged, override)
-    return _resolve(merged)
+            merged = merge(merged, override)
+    merged.pop("stages", None)
+    resolved = resolve(merged, safe=safe)
+    if safe:
+        require_safe(resolved)
+    return {**resolved, "stages": stages} if stages else resolved
 
 
-def _add(
-    merged: dict[str, Any], source: str | Path | Mapping[str, Any], within: tuple[Path, ...] = ()
-) -> dict[str, Any]:
-    """Merge one more source. A saved model is whole: it replaces the model that was described, and how it was made."""
-    if not isinstance(source, Mapping) and is_saved_model(Path(source)):
-        kept = {k: v for k, v in merged.items() if k not in ("model", "module", "stages")}
-        return kept | saved_sections(Path(source))
-    return _merge(merged, _read(source, within))
+def overridden(section: Mapping[str, Any], overrides: Sequence[str], *, key: str) -> dict[str, Any]:
+    """Return one section with overrides, ``key.a.b=value``; expressions in it stay texts.
+
+    Args:
+        section: The section, such as that of a saved model.
+        overrides: See :func:`compose`.
+        key: Its name.
+
+    Raises:
+        anyloom.errors.ConfigError: An override is wrong, or of another section.
+    """
+    merged: dict[str, Any] = {key: dict(section)}
+    for text in overrides:
+        override = _override(text)
+        if key not in override:
+            raise ConfigError(f"only {key!r} can be changed here", where=text, fix=f"begin with '{key}.'")
+        merged = merge(merged, override)
+    changed: dict[str, Any] = merged[key]
+    return changed
 
 
-def _read(source: str | Path | Mapping[str, Any], within: tuple[Path, ...] = ()) -> dict[str, Any]:
-    if isinstance(source, Mapping):
-        return OmegaConf.to_container(OmegaConf.create(dict(source)), resolve=False)  # type: ignore[return-value]
-    path = Path(source)
-    if not path.is_file():
-        if path.suffix in (".yaml", ".yml") or path.parent != Path():
-            raise ConfigError("there is no such config file", where=str(path), fix="check the path")
-        path = recipe_path(str(source))
-    if path.resolve() in within:
-        raise ConfigError("the file is among its own 'defaults'", where=str(path), fix="take it out of the list")
-    value = _load(path)
-    bases = value.pop("defaults", None) or []
-    bases = [bases] if isinstance(bases, str) else bases
+class _Reading:
+    """Reads sources with the files that they name as their ``defaults``."""
+
+    def __init__(self, trust: bool) -> None:
+        self.trust = trust
+        self.files = 0
+
+    def add(self, merged: dict[str, Any], source: Source, within: tuple[Path, ...] = ()) -> dict[str, Any]:
+        """Merge one more source. A saved model is whole: it replaces what was described, and how it was made."""
+        if not isinstance(source, Mapping) and is_saved_model(Path(source)):
+            kept = {k: v for k, v in merged.items() if k not in ("model", "module", "stages")}
+            return kept | saved_sections(Path(source), trust=self.trust)
+        return merge(merged, self.read(source, within))
+
+    def read(self, source: Source, within: tuple[Path, ...]) -> dict[str, Any]:
+        """The sections of one source, over those of its ``defaults``."""
+        if isinstance(source, Mapping):
+            return _plain(source, "")  # type: ignore[no-any-return]
+        path = Path(source)
+        if not path.is_file():
+            if path.suffix in (".yaml", ".yml") or path.parent != Path():
+                raise ConfigError("there is no such config file", where=str(path), fix="check the path")
+            path = recipe_path(str(source))
+        if path.resolve() in within:
+            raise ConfigError("the file is among its own 'defaults'", where=str(path), fix="take it out of the list")
+        self.files += 1
+        if self.files > _MOST_BASES:  # files that name each other twice would be read 2^n times
+            raise ConfigError(f"more than {_MOST_BASES} files are merged", where=str(path), fix="use fewer 'defaults'")
+        value: dict[str, Any] = _plain(read_yaml(path), str(path))
+        merged: dict[str, Any] = {}
+        for base in _bases(value.pop("defaults", None), path):
+            local = path.parent / base
+            known = local.is_file() or is_saved_model(local)
+            merged = self.add(merged, local if known else base, (*within, path.resolve()))
+        return merge(merged, value)
+
+
+def _bases(value: Any, path: Path) -> list[str]:
+    """What a file names as its ``defaults``."""
+    bases = [value] if isinstance(value, str) else value or []
     if not isinstance(bases, list) or not all(isinstance(base, str) for base in bases):
         raise ConfigError("'defaults' is a list of files or recipes", where=str(path), fix="write defaults: [a.yaml]")
-    merged: dict[str, Any] = {}
-    for base in bases:
-        local = path.parent / base
-        known = local.is_file() or is_saved_model(local)
-        merged = _add(merged, local if known else base, (*within, path.resolve()))
-    return _merge(merged, value)
-
-
-def _load(path: Path) -> dict[str, Any]:
-    """The sections of one file."""
-    try:
-        value = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except yaml.YAMLError as error:
-        raise ConfigError(f"not valid YAML: {' '.join(str(error).split())}", where=str(path)) from error
-    except (OSError, UnicodeDecodeError) as error:
-        what = "the file is not UTF-8 text" if isinstance(error, UnicodeDecodeError) else f"cannot be read ({error})"
-        raise ConfigError(what, where=str(path), fix="give a YAML file") from error
-    if not isinstance(value, dict):
-        raise ConfigError("a config file holds sections such as 'model:' and 'data:'", where=str(path))
-    return value
+    return [resolve_packages(base, where=f"{path}: defaults") for base in bases]
 
 
 def _override(text: str) -> dict[str, Any]:
     key, found, value = text.partition("=")
-    if not found or not key.strip():
+    names = key.strip().split(".")
+    if not found or not all(names):
         raise ConfigError("an override is written key=value", where=text, fix="for example data.batch_size=4")
-    try:
-        parsed = yaml.safe_load(value) if value else None
-    except yaml.YAMLError as error:
-        raise ConfigError("the value is not valid YAML", where=text) from error
-    *outer, last = key.strip().split(".")
-    nested: dict[str, Any] = {last: parsed}
-    for part in reversed(outer):
-        nested = {part: nested}
-    return nested
+    if len(names) > MAX_DEPTH:
+        raise ConfigError(f"the key has more than {MAX_DEPTH} parts", where=text[:60], fix="check the key")
+    return nested(names, _plain(parse_yaml(value, where=text), text) if value else None)
 
 
-def _merge(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
-    """Merge nested dictionaries; another component name replaces the component."""
-    merged = dict(old)
-    for key, value in new.items():
-        before = merged.get(key)
-        if isinstance(before, Mapping) and isinstance(value, Mapping) and not _replaces(before, value):
-            merged[key] = _merge(before, value)
-        else:
-            merged[key] = value
-    return merged
+def _require_known(merged: Mapping[str, Any], override: Mapping[str, Any], text: str) -> None:
+    """Refuse an override that nothing will read. Below other sections, components know their own options.
+
+    Raises:
+        anyloom.errors.ConfigError: Names the nearest key.
+    """
+    section, inner = next(iter(override.items()))
+    known: list[str] = list(ProjectConfig.model_fields)
+    if section not in known:
+        fix = nearest(section, known) or f"sections: {', '.join(known)}"
+        raise ConfigError(f"there is no section {section!r}", where=text, fix=fix)
+    table = merged.get(section)
+    if section in ("variables", "stages") and isinstance(inner, Mapping):
+        names = [str(name) for name in table] if isinstance(table, Mapping) else []
+        name = str(next(iter(inner)))
+        if name not in names:
+            fix = nearest(name, names) or f"{section}: {', '.join(names) or 'none'}"
+            raise ConfigError(f"no {section[:-1]} is called {name!r} in the config", where=text, fix=fix)
 
 
-def _replaces(old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
-    def name(component: Mapping[str, Any]) -> Any:
-        return next((component[k] for k in _NAME_KEYS if k in component), None)
+def _stages(merged: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """The stages of a config. Only one of them is used at a time, so that an unknown key in another would never show.
 
-    return name(new) is not None and name(old) is not None and name(new) != name(old)
+    Raises:
+        anyloom.errors.ConfigError: They are no mapping of sections, or one has a section that does not exist.
+    """
+    stages = merged.get("stages") or {}
+    if not isinstance(stages, Mapping):
+        raise ConfigError("expected stages by name", where="stages", fix="write stages: {name: {module: ...}}")
+    known = [name for name in ProjectConfig.model_fields if name != "stages"]
+    for stage, sections in stages.items():
+        if not isinstance(sections, Mapping | None):
+            raise ConfigError(f"expected sections, got {sections!r}", where=f"stages.{stage}", fix="give a mapping")
+        for name in sections or ():
+            if name not in known:
+                fix = nearest(str(name), known) or f"sections: {', '.join(known)}"
+                raise ConfigError(f"there is no section {name!r}", where=f"stages.{stage}.{name}", fix=fix)
+    return {str(name): dict(sections or {}) for name, sections in stages.items()}
 
 
-def _resolve(merged: dict[str, Any]) -> dict[str, Any]:
-    if not OmegaConf.has_resolver("package"):
-        OmegaConf.register_resolver("package", lambda name: str(package_folder(name)))
-    stages = merged.pop("stages", None)
-    try:
-        config = OmegaConf.create(merged)
-        assert isinstance(config, DictConfig)
-        resolved: dict[str, Any] = OmegaConf.to_container(config, resolve=True)  # type: ignore[assignment]
-    except OmegaConfBaseException as error:
-        raise ConfigError(
-            str(error).splitlines()[0], where=str(error.full_key or "config"), fix="check the ${...} expressions"
-        ) from error
-    if stages:
-        resolved["stages"] = stages
-    return resolved
+def _plain(value: Any, where: str, depth: int = 0) -> Any:
+    """A copy of plain values; keys become text, as they are in dotted keys.
+
+    Raises:
+        anyloom.errors.ConfigError: Something else is among them, or they are nested too deeply.
+    """
+    if depth > MAX_DEPTH:
+        raise ConfigError("nested too deeply", where=where or "config", fix=f"use at most {MAX_DEPTH} levels")
+    if isinstance(value, Mapping):
+        return {_key(k, where): _plain(v, where, depth + 1) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(v, where, depth + 1) for v in value]
+    if value is None or isinstance(value, str | int | float | Path | Enum | timedelta):
+        return value
+    fix = "use texts, numbers, booleans, lists and mappings"
+    raise ConfigError(f"a {type(value).__name__} cannot stand in a config", where=where or "config", fix=fix)
+
+
+def _key(key: Any, where: str) -> str | int | float | bool:
+    if isinstance(key, str | int | float):
+        return key
+    raise ConfigError(f"{key!r} cannot be a key", where=where or "config", fix="use a text")

@@ -10,7 +10,7 @@ from anyloom.config.schema import FileSource
 from anyloom.errors import CheckpointError, combine
 from anyloom.options import validate
 
-__all__ = ["require_files", "used_files"]
+__all__ = ["require_files", "require_stages", "used_files"]
 
 _SECTIONS: Final = ("model", "module", "data")
 
@@ -36,6 +36,36 @@ def require_files(sections: Mapping[str, Any]) -> None:
     missing = [entry for entry in used_files(sections).values() if not entry.path.exists()]
     if missing:
         raise combine([CheckpointError("this is not there", where=str(e.path), fix=e.get) for e in missing])
+
+
+def require_stages(
+    sections: Mapping[str, Any], stages: Mapping[str, Mapping[str, Any]], command: str, *, stage: str | None = None
+) -> None:
+    """Raise if the sections read what another stage of their config writes, and it has not been written yet.
+
+    Args:
+        sections: What is to be run.
+        stages: Composed sections of every stage, by name.
+        command: What the user runs, for the error.
+        stage: The stage that is to be run, if it is one.
+
+    Raises:
+        anyloom.errors.CheckpointError: Says which stages come first.
+    """
+    module = sections.get("module")
+    options: Mapping[str, Any] = module if isinstance(module, Mapping) else {}
+    whole = options.get("name", "any-to-any") == "any-to-any"  # other modules build single parts of the model
+    named = [Path(text) for text in _texts([options.get("start_from"), sections.get("model") if whole else None])]
+    results = {name: Path(s["result"]) for name, s in stages.items() if isinstance(s.get("result"), str)}
+    first = [
+        name
+        for name, result in results.items()
+        if name != stage and not result.exists() and any(path.is_relative_to(result) for path in named)
+    ]
+    if first:
+        what = f"this is trained in stages, and those before have not been run: {', '.join(first)}"
+        fix = f"run '{command} --stage all', or one with '--stage {first[0]}'"
+        raise CheckpointError(what, where=f"stages.{stage}" if stage else "stages", fix=fix)
 
 
 def _texts(value: Any) -> Iterator[str]:

@@ -3,6 +3,7 @@
 A saved model can stand wherever a config can: it gives its ``model:`` section and starts training from its tensors.
 Text values that begin with ``@/`` are relative to the folder. They stay inside it, but for the options of a part that
 was left out of the model because its weights are in files of their own (``references`` names those with their SHA-256).
+What is read here may come from a stranger: it names no code unless who loads it says so.
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
+from anyloom.config.limits import MAX_DEPTH
+from anyloom.config.trust import require_names
 from anyloom.errors import CheckpointError
 from anyloom.storage.folder import finish
 from anyloom.storage.hashes import inside, listed
@@ -35,24 +38,31 @@ def is_saved_model(folder: Path) -> bool:
         return False
 
 
-def read_record(folder: Path) -> dict[str, Any]:
+def read_record(folder: Path, *, trust: bool = False) -> dict[str, Any]:
     """Read ``config.json``, with paths that hold on this machine.
 
     Options that would let a part fetch files are switched off: what a model needs is in its folder.
+
+    Args:
+        folder: The saved model.
+        trust: Let its model section name classes to import.
 
     Returns:
         ``model``: the model section. ``files``: SHA-256 by name. ``paths``: files and folders that its options name.
         ``references``: by the key of a part that was left out, SHA-256 by the path of each of its files.
 
     Raises:
-        anyloom.errors.CheckpointError: It is not there, not JSON, of another format, lists no files, or names one
-            outside the folder.
+        anyloom.errors.CheckpointError: It is not there, not JSON, of another format, lists no files, names one
+            outside the folder, or names code and is not trusted.
     """
     file = folder / MANIFEST
     finish(folder)
     record = _read(file)
     if record.get("format") != FORMAT:
         raise CheckpointError(f"format {record.get('format')!r} is not {FORMAT}", where=str(file))
+    if not trust:
+        fix = "if you trust its code, say trust=True in Python or --trust on the command line"
+        require_names(record.get("model"), f"{file}: model", error=CheckpointError, fix=fix)
     files = listed(record.get("files"), where=str(file), needed=["model.safetensors"])
     references = _mapping(record.get("references") or {}, "references", file)
     paths = _Paths(folder, record.get("saved_at"), tuple(references))
@@ -65,9 +75,19 @@ def read_record(folder: Path) -> dict[str, Any]:
     return {**record, "model": model, "files": files, "paths": named, "references": located}
 
 
-def saved_sections(folder: Path) -> dict[str, Any]:
-    """The sections of a config that trains a saved model further."""
-    return {"model": read_record(folder)["model"], "module": {"name": "any-to-any", "start_from": str(folder)}}
+def saved_sections(folder: Path, *, trust: bool = False) -> dict[str, Any]:
+    """The sections of a config that trains a saved model further; see :func:`read_record`."""
+    model = _literal(read_record(folder, trust=trust)["model"])
+    return {"model": model, "module": {"name": "any-to-any", "start_from": str(folder)}}
+
+
+def _literal(value: Any) -> Any:
+    """Values whose texts stay what they are in a config: a saved model has no expressions, and may not add any."""
+    if isinstance(value, dict):
+        return {k: _literal(v) for k, v in value.items()}
+    if isinstance(value, list):
+        return [_literal(v) for v in value]
+    return value.replace("${", "\\${") if isinstance(value, str) else value
 
 
 def named_paths(options: Any, folder: Path) -> list[Path]:
@@ -142,9 +162,17 @@ def _read(file: Path) -> dict[str, Any]:
         if file.stat().st_size > _LARGEST:
             raise ValueError(f"more than {_LARGEST} bytes")
         record = json.loads(file.read_text(encoding="utf-8"))
+        _require_flat(record)
     except (OSError, ValueError, RecursionError) as error:
         raise CheckpointError(f"not JSON: {error}", where=str(file), fix="fetch the model again") from error
     return _mapping(record, "the file", file)
+
+
+def _require_flat(value: Any, depth: int = 0) -> None:
+    if depth > MAX_DEPTH:
+        raise ValueError("nested too deeply")
+    for inner in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
+        _require_flat(inner, depth + 1)
 
 
 def _mapping(value: Any, what: str, file: Path) -> dict[str, Any]:

@@ -3,11 +3,22 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveInt
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    model_validator,
+)
 
-__all__ = ["DataConfig", "FileSource", "OptimizerConfig", "ProjectConfig"]
+from anyloom.options import WrongOptionsError
+
+__all__ = ["DataConfig", "FaultConfig", "FileSource", "OptimizerConfig", "ProjectConfig"]
 
 
 class _Section(BaseModel):
@@ -38,19 +49,67 @@ class DataConfig(_Section):
     """What is read and how it is batched.
 
     Args:
-        datasets: Dataset builders by a key of the user's choice; their samples are concatenated.
-        batch_size: Samples per step and process.
+        datasets: Dataset builders by a key of the user's choice, with ``weight``, ``max_samples`` and ``epochs`` beside
+            the builder's own options; see :class:`anyloom.data.mixing.MixingOptions`.
+        temperature: Above 1 makes the shares of the sets more even: ``share ** (1 / temperature)``.
+        epoch_samples: Samples that make an epoch of training; all samples once by default.
+        batch_size: Samples per step and process; rows, if they are packed.
+        batch_tokens: Cells of a batch, padding included, in place of ``batch_size``.
+        pack: Positions of a row that is filled up with whole samples; None gives each sample a row.
+        look_ahead: Samples among which packing seeks those that fit.
+        bucket: Batches per length bucket: the samples of that many batches are sorted by length, cut into batches and
+            those shuffled. 1 switches bucketing off.
         workers: Data worker processes; 0 reads in the main process.
-        bucket: Batches per length bucket: that many batches are drawn, sorted by length and shuffled as batches.
-            1 switches bucketing off.
+        prefetch: Batches that each worker makes ahead.
+        persistent_workers: Keep the workers from epoch to epoch.
+        pin_memory: Put batches into page-locked memory, where there is a GPU.
+        max_bad: Largest share of records that may be unusable; a run with more of them stops.
+        strict: Stop at the first record that cannot be used.
         seed: Of the order.
     """
 
     datasets: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    temperature: float = Field(1.0, gt=0, allow_inf_nan=False)
+    epoch_samples: PositiveInt | None = None
     batch_size: PositiveInt = 8
+    batch_tokens: PositiveInt | None = None
+    pack: PositiveInt | None = None
+    look_ahead: PositiveInt = 512
+    bucket: PositiveInt = 32
     workers: NonNegativeInt = 0
-    bucket: PositiveInt = 1
+    prefetch: PositiveInt = 2
+    persistent_workers: bool = True
+    pin_memory: bool = False
+    max_bad: float = Field(0.005, ge=0, le=1)
+    strict: bool = False
     seed: int = 0
+
+    @model_validator(mode="after")
+    def _one_way_to_fill(self) -> DataConfig:
+        if self.pack is not None and self.batch_tokens is not None:
+            raise WrongOptionsError({"pack": "give either pack or batch_tokens"})
+        return self
+
+
+class FaultConfig(_Section):
+    """What a run does when something goes wrong in the midst of it.
+
+    Args:
+        non_finite: Where a loss or gradient is NaN or infinite: ``stop`` before the optimizer uses it, ``skip`` that
+            step, or ``roll-back`` to the last checkpoint and leave the step out from there (one process only).
+        budget: How many steps may be skipped, or how often rolled back, before the run stops.
+        out_of_memory: Where a batch does not fit: ``split`` it once and go on (one process only), or ``stop``.
+        disk_full: Where a checkpoint cannot be written: ``stop`` with the one before kept, or ``wait`` for room.
+        patience: Seconds to wait for room.
+        timeout: Seconds after which the other processes give up on one that does not answer.
+    """
+
+    non_finite: Literal["stop", "skip", "roll-back"] = "stop"
+    budget: NonNegativeInt = 10
+    out_of_memory: Literal["split", "stop"] = "split"
+    disk_full: Literal["stop", "wait"] = "stop"
+    patience: NonNegativeFloat = 600.0
+    timeout: PositiveFloat = 600.0
 
 
 class FileSource(_Section):
@@ -74,6 +133,7 @@ class ProjectConfig(_Section):
         model: Section of :class:`anyloom.network.config.ModelConfig`.
         module: The training module component; trains the assembled model by default.
         data: Section of :class:`DataConfig`.
+        faults: Section of :class:`FaultConfig`.
         trainer: Options of ``lightning.Trainer``; ``callbacks``, ``logger`` and ``strategy`` as in LightningCLI.
         ckpt_path: Checkpoint to resume from; ``last`` continues where the last run stopped, if a ModelCheckpoint
             with a ``dirpath`` and ``save_last`` was among the callbacks.
@@ -90,6 +150,7 @@ class ProjectConfig(_Section):
     model: dict[str, Any] = Field(default_factory=dict)
     module: dict[str, Any] = Field(default_factory=lambda: {"name": "any-to-any"})
     data: DataConfig = DataConfig()
+    faults: FaultConfig = FaultConfig()
     trainer: dict[str, Any] = Field(default_factory=dict)
     ckpt_path: str | None = None
     result: str | None = None

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import html
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from pathlib import Path
+from typing import Any, Literal, get_args
 
-from torch import Tensor
+from anyloom.conversation.medium import Media, provided_files
+from anyloom.errors import ConversationError
 
 __all__ = ["Conversation", "Media", "Message", "Role", "Segment", "Text"]
 
@@ -21,51 +24,23 @@ class Text:
         text: The text.
         tokens: Ids that a model made it from. That model reads them again as they are, where its tokenizer would cut
             the text in another way.
+
+    Raises:
+        anyloom.errors.ConversationError: It is no text, or cannot be written as UTF-8.
     """
 
     text: str
     tokens: tuple[int, ...] | None = field(default=None, compare=False, repr=False)
 
-
-@dataclass(frozen=True, eq=False)
-class Media:
-    """One picture, clip, sound or other media item.
-
-    Args:
-        modality: Name of its modality.
-        data: The media as a tensor, in the layout its modality declares; None if it is loaded when needed.
-        loader: Called without arguments for the tensor when ``data`` is None. Must be picklable.
-        key: Stable name of the content. Media of equal key have equal features, so features can be cached.
-        path: File it came from or went to.
-        meta: What is needed to read the tensor, such as a sample rate; numbers by name.
-        features: The features ``(L, D)`` a generated media item was decoded from. A model that made them reads them
-            again in place of the media.
-        space: Name of the space of ``features``.
-        reference: Number, among all media of the conversation, of the earlier one that this one edits or must be
-            faithful to; None if there is none or nobody says so.
-
-    >>> import torch
-    >>> Media("picture", torch.zeros(3, 2, 2)).tensor().shape
-    torch.Size([3, 2, 2])
-    """
-
-    modality: str
-    data: Tensor | None = None
-    loader: Callable[[], Tensor] | None = None
-    key: str = ""
-    path: str = ""
-    meta: Mapping[str, float] = field(default_factory=dict)
-    features: Tensor | None = None
-    space: str = ""
-    reference: int | None = None
-
-    def tensor(self) -> Tensor:
-        """Return the media as a tensor, loading it if necessary."""
-        if self.data is not None:
-            return self.data
-        if self.loader is None:
-            raise ValueError(f"this {self.modality} has neither data nor a loader")
-        return self.loader()
+    def __post_init__(self) -> None:
+        if not isinstance(self.text, str):
+            raise ConversationError(f"text must be a string, got {type(self.text).__name__}", where="Text")
+        if not self.text.isascii():
+            try:
+                self.text.encode("utf-8")
+            except UnicodeEncodeError as error:  # half of a surrogate pair: no tokenizer takes it
+                what = f"character {error.start} of the text is no character of Unicode ({error.reason})"
+                raise ConversationError(what, where="Text", fix="leave it out") from error
 
 
 Segment = Text | Media
@@ -79,6 +54,9 @@ class Message:
         role: ``system``, ``user`` or ``assistant``.
         segments: Text and media in order; plain strings are taken as text.
 
+    Raises:
+        anyloom.errors.ConversationError: There is no such role, or a segment is neither text nor media.
+
     >>> Message("user", ["hello"]).text
     'hello'
     """
@@ -87,9 +65,13 @@ class Message:
     segments: Sequence[Segment]
 
     def __init__(self, role: Role, segments: Sequence[Segment | str] | str) -> None:
-        parts = [segments] if isinstance(segments, str) else segments
+        if role not in get_args(Role):
+            raise ConversationError(
+                f"no role is called {role!r}", where="Message", fix=f"role is one of {', '.join(get_args(Role))}"
+            )
+        parts = [segments] if isinstance(segments, str) else _listed(segments, "Message", "text and media")
         object.__setattr__(self, "role", role)
-        object.__setattr__(self, "segments", tuple(Text(s) if isinstance(s, str) else s for s in parts))
+        object.__setattr__(self, "segments", tuple(_segment(part, n) for n, part in enumerate(parts)))
 
     @property
     def text(self) -> str:
@@ -101,15 +83,46 @@ class Message:
         """All media of the message, in order."""
         return [s for s in self.segments if isinstance(s, Media)]
 
+    def save(self, folder: str | Path) -> Path:
+        """Write the message as ``message.json`` with its media beside it; nothing in the folder is written over.
+
+        Args:
+            folder: Made if missing.
+
+        Returns:
+            Path of the JSON file, which :func:`anyloom.media.conversation_from_json` reads.
+
+        Raises:
+            anyloom.errors.AnyloomError: The folder cannot be written to, or a medium cannot be written.
+        """
+        return provided_files().save_answer(self, folder)
+
+    def _repr_html_(self) -> str:
+        """Show the message in a notebook, media in their places."""
+        parts = (html.escape(s.text) if isinstance(s, Text) else s._repr_html_() for s in self.segments)
+        return f"<p><b>{self.role}:</b> {' '.join(parts)}</p>"
+
 
 @dataclass(frozen=True)
 class Conversation:
-    """Messages in order."""
+    """Messages in order.
+
+    Raises:
+        anyloom.errors.ConversationError: They are no messages.
+    """
 
     messages: Sequence[Message]
 
     def __init__(self, messages: Sequence[Message]) -> None:
-        object.__setattr__(self, "messages", tuple(messages))
+        listed = _listed(messages, "Conversation", "messages")
+        for number, message in enumerate(listed):
+            if not isinstance(message, Message):
+                raise ConversationError(
+                    f"message {number} is {_kind(message)}",
+                    where="Conversation",
+                    fix='give anyloom.Message("user", ...)',
+                )
+        object.__setattr__(self, "messages", tuple(listed))
 
     @property
     def media(self) -> list[Media]:
@@ -120,3 +133,34 @@ class Conversation:
         """The conversation without the last message if that is the assistant's: what a model is asked."""
         ends_with_answer = bool(self.messages) and self.messages[-1].role == "assistant"
         return Conversation(self.messages[:-1] if ends_with_answer else self.messages)
+
+    def _repr_html_(self) -> str:
+        """Show the conversation in a notebook."""
+        return "".join(message._repr_html_() for message in self.messages)
+
+
+def _listed(value: Any, where: str, expected: str) -> list[Any]:
+    if isinstance(value, str | bytes | dict | Message | Text | Media) or not isinstance(value, Iterable):
+        raise ConversationError(
+            f"expected a list of {expected}, got {_kind(value)}", where=where, fix="put it in a list"
+        )
+    return list(value)
+
+
+def _segment(part: Any, number: int) -> Segment:
+    if isinstance(part, str):
+        return Text(part)
+    if isinstance(part, Text | Media):
+        return part
+    picture = type(part).__module__.startswith("PIL")
+    raise ConversationError(
+        f"segment {number} is {_kind(part)}, neither text nor media",
+        where="Message",
+        fix="use anyloom.Media.from_pil(picture)"
+        if picture
+        else "use anyloom.Media(modality, tensor) or read_media(path)",
+    )
+
+
+def _kind(value: Any) -> str:
+    return f"the string {value[:40]!r}" if isinstance(value, str) else f"of type {type(value).__name__}"

@@ -1,161 +1,341 @@
-"""A loader that can stop in the middle of an epoch and go on where it was.
+"""A loader whose order does not depend on processes, workers or batch size, and that goes on exactly where it was.
 
-A plain ``DataLoader`` resumed mid-epoch silently repeats batches. This one has a ``state_dict`` that Lightning saves
-with its checkpoint. Batches of similar length come from buckets: several batches' worth of samples are drawn,
-sorted by length, cut and shuffled as batches, so padding is small and order stays random.
-Nothing is drawn from the global random generators.
+Its samples come in the order of a :class:`~anyloom.data.mixture.Mixture`: position after position, epoch after epoch,
+without end. What a checkpoint keeps is the position up to which all samples have been handed out, and the few handed
+out beyond it. A pass over the loader is as many batches as the samples of an epoch fill; the next pass goes on where
+it ended, so that no sample is left out at a ragged end or by a pass that is left early.
 """
 
 from __future__ import annotations
 
-import random
+import copy
+import functools
+import warnings
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch.utils.data import DataLoader, Dataset
 
-from anyloom.errors import AnyloomError
-from anyloom.interfaces.dataset import Sample, Samples
+from anyloom.data.ledger import Bad, Ledger, together
+from anyloom.data.mixture import Mixture, Order, Part
+from anyloom.data.pinning import pinned
+from anyloom.data.plans import Plan, Planner
+from anyloom.data.positions import Handed, merged
+from anyloom.data.reading import Made, Prepared, Reader, SampleSet
+from anyloom.data.streams import StreamSet
+from anyloom.data.workers import Here, Result, Workers
+from anyloom.errors import CheckpointError, ConfigError
+from anyloom.interfaces.dataset import Samples
 
-__all__ = ["ResumableLoader"]
+__all__ = ["Batching", "ResumableLoader", "SampleOrder"]
+
+_STATE = {"position", "beyond", "batches", "of", "order", "ledger", "streams"}
+
+_MEASURED = 256
+"""Samples that are measured to know how many batches the samples of an epoch fill."""
+
+
+@dataclass(frozen=True)
+class Batching:
+    """How batches are made of samples.
+
+    Args:
+        size: Samples of a batch; rows, if they are packed.
+        bucket: Batches of a window in which samples are sorted by length; 1 leaves them as they come.
+        tokens: Cells of a batch, padding included, in place of a number of samples.
+        pack: Positions of a row that is filled up with samples; None for a row for each sample.
+        look_ahead: Samples among which packing seeks those that fit.
+    """
+
+    size: int
+    bucket: int = 1
+    tokens: int | None = None
+    pack: int | None = None
+    look_ahead: int = 512
+
+
+@dataclass(frozen=True)
+class SampleOrder:
+    """Sets of samples, and the order they are drawn in.
+
+    Args:
+        sets: The sets.
+        order: The order; its draws name a set by number.
+        seed: Of the order.
+        shuffle: Whether it goes on without end; else a pass is all samples from first to last.
+    """
+
+    sets: Sequence[SampleSet]
+    order: Order
+    seed: int = 0
+    shuffle: bool = True
+
+    @staticmethod
+    def of(build: Callable[[int], Samples], *, shuffle: bool = True, seed: int = 0) -> SampleOrder:
+        """Return the order of a single set.
+
+        Args:
+            build: Gives the samples of a pass.
+            shuffle: Every pass in a new random order.
+            seed: Of the order.
+        """
+        samples = SampleSet("samples", build)
+        first = samples.samples()
+        part = Part("samples", len(first), len(first), shards=getattr(first, "shards", ()))
+        return SampleOrder([samples], Mixture([part], seed=seed, shuffle=shuffle), seed, shuffle)
 
 
 class ResumableLoader:
-    """Iterates over the samples of one split, epoch after epoch.
+    """Iterates over the samples of one split, pass after pass.
 
     Args:
-        build: Gives the samples of an epoch.
-        collate: Makes a batch of samples; if it has a ``length(sample)``, buckets sort by it.
-        batch_size: Samples per batch.
-        shuffle: Draw in random order, anew each epoch.
-        seed: Of the order.
-        bucket: Batches per bucket.
-        workers: Worker processes.
-        rank: This process among ``world``; each takes every ``world``-th sample.
-        world: Number of processes.
+        data: The samples and their order; or what gives the samples of a pass.
+        collate: Makes a batch of samples; see :class:`~anyloom.data.reading.Reader` for what else it may do.
+        batch: How batches are made; a number is that of samples.
+        shuffle: For ``data`` that is a function.
+        seed: For ``data`` that is a function.
+        bucket: For ``batch`` that is a number.
+        workers: Worker processes; 0 reads here.
+        prefetch: Batches that each worker makes ahead.
+        persistent: Keep the workers between passes.
+        pin_memory: Put batches into page-locked memory, where there is a GPU.
+        rank: This process among ``world``.
+        world: Number of processes; each takes every ``world``-th position.
+        ledger: Counts the samples; one that raises the first error by default.
+        limit: Batches of a pass that are asked for, as Lightning's ``limit_train_batches``.
+
+    Raises:
+        anyloom.errors.ConfigError: Samples are to be packed, and the collator has no ``pack``.
     """
 
     def __init__(
         self,
-        build: Callable[[int], Samples],
-        collate: Callable[[list[Sample]], Any],
-        batch_size: int,
+        data: SampleOrder | Callable[[int], Samples],
+        collate: Callable[[list[Any]], Any],
+        batch: Batching | int,
         *,
         shuffle: bool = True,
         seed: int = 0,
         bucket: int = 1,
         workers: int = 0,
+        prefetch: int = 2,
+        persistent: bool = True,
+        pin_memory: bool = False,
         rank: int = 0,
         world: int = 1,
+        ledger: Ledger | None = None,
+        limit: float = 1.0,
     ) -> None:
-        self.build, self.collate, self.batch_size = build, collate, batch_size
-        self.shuffle, self.seed, self.bucket = shuffle, seed, max(1, bucket)
-        self.workers, self.rank, self.world = workers, rank, world
-        self.epoch = 0
-        self.done = 0
-        self._begun = False
-        self._built: tuple[int, Samples] | None = None
-
-    def samples(self) -> Samples:
-        """The samples of the present epoch."""
-        if self._built is None or self._built[0] != self.epoch:
-            self._built = self.epoch, self.build(self.epoch)
-        return self._built[1]
+        self.data = data if isinstance(data, SampleOrder) else SampleOrder.of(data, shuffle=shuffle, seed=seed)
+        self.batching = batch if isinstance(batch, Batching) else Batching(batch, bucket)
+        if self.batching.pack is not None and not hasattr(collate, "pack"):
+            raise ConfigError(
+                "what is trained cannot take packed samples", where="data.pack", fix="use data.batch_tokens"
+            )
+        longest = [n for n in (self.batching.tokens, self.batching.pack) if n is not None]
+        self.reader = Reader(self.data.sets, collate, min(longest, default=None))
+        self.workers, self.prefetch, self.persistent, self.pin_memory = workers, prefetch, persistent, pin_memory
+        self.rank, self.world, self.limit = rank, world, limit
+        self.ledger = ledger or Ledger(strict=True)
+        self.batches = 0
+        self.finished = False
+        self._length: int | None = None
+        self._resumed = False
+        self._handed = Handed(rank, world)
+        self._flow: Iterator[Any] | None = None
+        self._pool: Here | Workers | None = None
 
     def __len__(self) -> int:
-        count = len(self.samples())
-        if self.shuffle:
-            return count // (self.world * self.batch_size)
-        return -(-len(range(self.rank, count, self.world)) // self.batch_size)
+        return self._whole if self._length is None or self.batches >= self._length else self._length
 
     def __iter__(self) -> Iterator[Any]:
-        """Batches of the next epoch; after :meth:`load_state_dict` the rest of the epoch that was left."""
-        self._begin()
-        first, skip = self.done // self.bucket, self.done % self.bucket
-        samples = self.samples()
-        inner = DataLoader(
-            _AsDataset(samples),
-            batch_sampler=self._groups(len(samples))[first:],
-            collate_fn=_Bucket(self.collate, self.batch_size, self.shuffle, f"{self.seed}/{self.epoch}"),
-            num_workers=self.workers,
-            generator=torch.Generator().manual_seed(self.seed + self.epoch),  # else it draws from the global one
-        )
-        for batches in inner:
-            if isinstance(batches, AnyloomError):
-                raise batches
-            for batch in batches[skip:]:
-                self.done += 1
-                yield batch
-            skip = 0
+        """Batches of the next pass; after :meth:`load_state_dict` the rest of the pass that was left."""
+        if not self.data.shuffle:
+            self._handed, self._flow = Handed(self.rank, self.world), None
+            self.ledger.clear()
+        if not self._resumed:
+            self.batches, self._length = 0, None
+        self._resumed = False
+        length = len(self)
+        while self.batches < length:
+            if self._flow is None:
+                self._flow = self._made()
+            try:
+                batch = next(self._flow)
+            except StopIteration:
+                break
+            self.batches += 1
+            yield batch
+        if not self.persistent:
+            self.close()
 
-    def _begin(self) -> None:
-        """Move on to where this pass starts. Without shuffling every pass is the whole first epoch."""
-        if not self.shuffle:
-            self.done = 0
-        elif self._begun or self.done >= len(self):
-            self.epoch, self.done = self.epoch + 1, 0
-        self._begun = True
+    @functools.cached_property
+    def _whole(self) -> int:
+        """Batches that the samples of an epoch fill. The length of a pass of packed rows is an estimate."""
+        epoch, size = self.data.order.epoch, self.batching.size
+        if not self.data.shuffle:
+            return -(-len(range(self.rank, epoch, self.world)) // size)
+        if self.batching.tokens is None and self.batching.pack is None:
+            return epoch // (self.world * size)
+        found = self.reader.prepare(self.data.order.draws(0, min(_MEASURED, epoch)))
+        lengths = [p.length for p in found if isinstance(p, Prepared)]
+        room = self.batching.tokens or (self.batching.pack or 0) * size
+        return max(1, round(epoch * sum(lengths) / len(lengths) / (room * self.world))) if lengths else 0
 
-    def _groups(self, count: int) -> list[list[int]]:
-        """Indices of each bucket. When shuffling, all processes get equally many and a ragged end is left out."""
-        order = list(range(count))
-        if self.shuffle:
-            random.Random(f"{self.seed}/{self.epoch}").shuffle(order)
-            order = order[: count // (self.world * self.batch_size) * self.world * self.batch_size]
-        mine, size = order[self.rank :: self.world], self.bucket * self.batch_size
-        return [mine[i : i + size] for i in range(0, len(mine), size)]
+    def from_start(self) -> ResumableLoader:
+        """Return a loader of the same batches from the beginning, which leaves this one where it is."""
+        other = copy.copy(self)
+        other.workers, other.ledger = 0, Ledger(max_bad=1.0)
+        other.batches, other._length, other._resumed = 0, None, False
+        other._handed, other._flow, other._pool = Handed(self.rank, self.world), None, None
+        return other
 
-    def state_dict(self) -> dict[str, int]:
-        """Epoch and batches already given in it."""
-        return {"epoch": self.epoch, "done": self.done}
+    def close(self) -> None:
+        """End the workers. What they made ahead is made again by the next pass."""
+        self._flow = None
+        if self._pool is not None:
+            self._pool.close()
+            self._pool = None
 
-    def load_state_dict(self, state: dict[str, int]) -> None:
-        """Go on after the batches that were given before."""
-        self.epoch, self.done, self._begun = state["epoch"], state["done"], False
+    def state_dict(self) -> dict[str, Any]:
+        """Return where the stream is, over all processes; plain values. Every process has to call it."""
+        mine = self.local_state()
+        states = [mine]
+        if self.world > 1 and torch.distributed.is_available() and torch.distributed.is_initialized():
+            states = [mine] * self.world
+            torch.distributed.all_gather_object(states, mine)
+        return self.joined_state(states)
 
+    def local_state(self) -> dict[str, Any]:
+        """Return where this process is."""
+        return {
+            "handed": self._handed.state(),
+            "ledger": self.ledger.state(),
+            "streams": {s.name: s.kept() for s in self.data.sets if isinstance(s, StreamSet)},
+        }
 
-@dataclass
-class _Bucket:
-    """Cuts the samples of a bucket into batches of similar length.
+    def joined_state(self, states: Sequence[dict[str, Any]]) -> dict[str, Any]:
+        """Return the state of the stream, from which any number of processes can go on.
 
-    A deliberate error is returned, to be raised in the main process: of one that is raised in a worker, torch keeps
-    the class alone and makes a traceback its text.
-    """
+        Args:
+            states: :meth:`local_state` of every process.
+        """
+        place = merged([s["handed"] for s in states])
+        return {
+            **place,
+            "batches": self.batches,
+            "of": self._whole if self._length is None else self._length,
+            "order": self._fingerprint(),
+            "ledger": together([s["ledger"] for s in states]),
+            "streams": self._stream_states(place["position"], states[0]["streams"]),
+        }
 
-    collate: Callable[[list[Sample]], Any]
-    batch_size: int
-    shuffle: bool
-    seed: str
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on after the samples that were handed out before, with this loader's processes and batch size.
 
-    def __call__(self, drawn: list[tuple[int, Sample | AnyloomError]]) -> list[Any] | AnyloomError:
-        samples = [sample for _, sample in drawn if not isinstance(sample, AnyloomError)]
-        errors = [error for _, error in drawn if isinstance(error, AnyloomError)]
-        try:
-            return errors[0] if errors else self._batches(samples, drawn[0][0])
-        except AnyloomError as error:
-            return error
+        Raises:
+            anyloom.errors.CheckpointError: The state is not one of this loader's.
+        """
+        missing = _STATE - set(state)
+        if missing:
+            raise CheckpointError(
+                f"the state of the data has no {', '.join(sorted(missing))}",
+                where="ckpt_path",
+                fix="start anew from the result: an older version wrote this checkpoint",
+            )
+        if state["order"] != self._fingerprint():
+            warnings.warn(
+                "the data or their seed are not those of the checkpoint: samples may come twice or not at all",
+                stacklevel=2,
+            )
+        self.close()
+        self._handed = Handed(self.rank, self.world, state["position"], state["beyond"])
+        self.ledger.load(state["ledger"])
+        for samples in self.data.sets:
+            if isinstance(samples, StreamSet) and samples.name in state["streams"]:
+                samples.load(state["streams"][samples.name])
+        done, of = state["batches"], state["of"]
+        asked = int(of * self.limit) if isinstance(self.limit, float) else min(self.limit, of)
+        self._resumed = 0 < done < asked
+        # the rest of the pass is the same share of it, whatever size batches have now
+        self.batches = done if self._resumed else 0
+        self._length = done + (of - done) * self._whole // of if self._resumed else None
 
-    def _batches(self, samples: list[Sample], first: int) -> list[Any]:
-        length: Callable[[Sample], int] | None = getattr(self.collate, "length", None)
-        if self.shuffle and length is not None and len(samples) > self.batch_size:
-            samples = sorted(samples, key=length)
-        cut = [samples[i : i + self.batch_size] for i in range(0, len(samples), self.batch_size)]
-        if self.shuffle:
-            random.Random(f"{self.seed}/{first}").shuffle(cut)
-        return [self.collate(c) for c in cut]
+    def _stream_states(self, position: int, kept: dict[str, dict[int, Any]]) -> dict[str, Any]:
+        """Of each stream the last state before a position."""
+        if not kept:
+            return {}
+        assert isinstance(self.data.order, Mixture)
+        names = [s.name for s in self.data.sets]
+        places = dict(zip(names, self.data.order.drawn(position)))
+        at = {name: max((a for a in states if a <= places[name]), default=0) for name, states in kept.items()}
+        return {name: {"at": at[name], "state": states.get(at[name])} for name, states in kept.items()}
 
+    def _fingerprint(self) -> list[Any]:
+        order = self.data.order
+        return [self.data.seed, order.epoch, [s.name for s in self.data.sets]]
 
-class _AsDataset(Dataset[tuple[int, Sample | AnyloomError]]):
-    def __init__(self, samples: Samples | Sequence[Sample]) -> None:
-        self.samples = samples
+    def _made(self) -> Iterator[Any]:
+        """Batches without end, made ahead."""
+        if self._pool is None:
+            self._pool = Workers(self.reader, self.workers) if self.workers else Here(self.reader)
+        plans = self._plans(self._pool)
+        waiting: deque[tuple[Plan, Result | None]] = deque()
+        depth = max(1, self.workers * self.prefetch)
+        while True:
+            while len(waiting) < depth and (plan := next(plans, None)) is not None:
+                waiting.append((plan, self._begun(self._pool, plan)))
+            if not self._all_have(bool(waiting)):
+                self._cut()
+                return
+            plan, result = waiting.popleft()
+            made: Made = Made(None, [], []) if result is None else result.result()
+            self._count(plan, made)
+            if made.used:
+                yield pinned(made.batch) if self.pin_memory and torch.cuda.is_available() else made.batch
 
-    def __len__(self) -> int:
-        return len(self.samples)
+    def _plans(self, pool: Here | Workers) -> Iterator[Plan]:
+        planner = Planner(self.data.order, pool, self._handed, self.batching.size, self.data.seed)
+        if not self.data.shuffle or not self.reader.measures:
+            return planner.in_order()
+        if self.batching.pack is not None:
+            return planner.packed(self.batching.pack, self.batching.look_ahead)
+        if self.batching.bucket == 1 and self.batching.tokens is None:
+            return planner.in_order()
+        return planner.in_windows(self.batching.bucket, self.batching.tokens)
 
-    def __getitem__(self, index: int) -> tuple[int, Sample | AnyloomError]:
-        try:
-            return index, self.samples[index]
-        except AnyloomError as error:
-            return index, error
+    def _begun(self, pool: Here | Workers, plan: Plan) -> Result | None:
+        if plan.draws:
+            return pool.submit("read", plan.draws)
+        return pool.submit("make", plan.rows, packed=self.batching.pack is not None) if plan.rows else None
+
+    def _count(self, plan: Plan, made: Made) -> None:
+        """Hand out the positions of a batch and count them, together: a checkpoint has both or neither."""
+        names = [self.data.sets[d.part].name for d in plan.draws] + [p.part for row in plan.rows for p in row]
+        bad: list[Bad] = plan.bad + made.bad
+        self._handed.add([*plan.positions, *(b.position for b in plan.bad)])
+        self.ledger.count([*names, *(b.part for b in plan.bad)], "read")
+        self.ledger.count(made.used, "used")
+        self.ledger.skip(bad)
+
+    def _all_have(self, more: bool) -> bool:
+        """Whether every process has a batch. Only a finite order asks the others: it may end sooner for some."""
+        finite = self.data.shuffle and self.data.order.total is not None
+        if not finite or self.world == 1 or not torch.distributed.is_initialized():
+            return more
+        answers = [more] * self.world
+        torch.distributed.all_gather_object(answers, more)
+        return all(answers)
+
+    def _cut(self) -> None:
+        """Count what is left at the end of a finite order and does not fill a batch in every process."""
+        self.finished = True
+        total = self.data.order.total or 0
+        draws = self.data.order.draws(self._handed.next, total, rank=self.rank, world=self.world)
+        left = [d for d in draws if d.position not in self._handed]
+        names = [self.data.sets[d.part].name for d in left]
+        self._handed.add(d.position for d in left)
+        self.ledger.count(names, "read")
+        self.ledger.count(names, "cut")

@@ -30,6 +30,7 @@ KINDS: Final = (
 
 _NAME: Final = re.compile(r"[a-z0-9]+([._-][a-z0-9]+)*")
 _TARGET: Final = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
+_SUFFIX: Final = re.compile(r"(\.[a-z0-9_-]+)+")
 
 
 def _check(record: str, name: str, target: str, field: str = "target") -> None:
@@ -55,6 +56,10 @@ class ComponentSpec:
         requires: Top-level modules that must be importable (extras of the plugin's package).
         licence: SPDX identifier of the component, and of published weights where they differ.
         summary: One line for listings.
+        suffixes: For a modality: suffixes of the files it reads, lower case with the dot. So no class is imported to
+            find out who reads a file.
+        signatures: For a modality: how its files begin, ``?`` for any byte. They tell what a file is whose suffix
+            nobody claims; of two that fit, the longer one counts.
         tiny: ``"package.module:function"`` of its tiny form for ``anyloom plugins check``: called with an empty folder
             that it may write to, it returns a case of :mod:`anyloom.testing`.
         api: The :data:`API` number the plugin was written for.
@@ -73,6 +78,8 @@ class ComponentSpec:
     requires: tuple[str, ...] = ()
     licence: str = ""
     summary: str = ""
+    suffixes: tuple[str, ...] = ()
+    signatures: tuple[bytes, ...] = ()
     tiny: str = ""
     api: int = API
     package: str = ""
@@ -80,9 +87,9 @@ class ComponentSpec:
     plugin: str = ""
 
     def __post_init__(self) -> None:
-        for key in ("modalities", "requires"):
+        for key in ("modalities", "requires", "suffixes", "signatures"):
             value = getattr(self, key)
-            if isinstance(value, str):  # a string is a sequence of letters: the classic forgotten comma
+            if isinstance(value, str | bytes):  # a string is a sequence of letters: the classic forgotten comma
                 raise PluginError(
                     f"{key} of {self.name!r} must be a tuple of names, got {value!r}", where="ComponentSpec"
                 )
@@ -94,6 +101,20 @@ class ComponentSpec:
         if self.kind not in KINDS:
             fix = nearest(self.kind, KINDS) or f"the kinds are {', '.join(KINDS)}"
             raise PluginError(f"{self.name!r} is of the unknown kind {self.kind!r}", where="ComponentSpec", fix=fix)
+        if wrong := [suffix for suffix in self.suffixes if not _SUFFIX.fullmatch(suffix)]:
+            raise PluginError(
+                f"suffixes of {self.name!r} name {wrong[0]!r}",
+                where="ComponentSpec",
+                fix="write them in lower case with the dot, such as '.png'",
+            )
+        if wrong_bytes := [begin for begin in self.signatures if not isinstance(begin, bytes) or not begin.strip(b"?")]:
+            raise PluginError(
+                f"signatures of {self.name!r} hold {wrong_bytes[0]!r}",
+                where="ComponentSpec",
+                fix=r"give the first bytes of its files, such as b'\x89PNG'",
+            )
+        if (self.suffixes or self.signatures) and self.kind != "modality":
+            raise PluginError(f"{self.name!r} is no modality, but claims files", where="ComponentSpec")
         if dotted := [module for module in self.requires if "." in module]:
             raise PluginError(
                 f"requires of {self.name!r} names {dotted[0]!r}",

@@ -8,16 +8,14 @@ asks again finds the same plugins from the same entry points.
 from __future__ import annotations
 
 import functools
-import importlib.metadata
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-import pluggy
-
+from anyloom.discovery.finding import Found, find_plugins
 from anyloom.discovery.guarding import time_limit
-from anyloom.discovery.hooks import GROUP, AnyloomHooks
-from anyloom.discovery.loading import ALLOW_VARIABLE, Plugin, Taken, load_plugin
+from anyloom.discovery.hooks import GROUP, AnyloomHooks, HookManager
+from anyloom.discovery.loading import ALLOW_VARIABLE, Loader, Plugin, in_order
 from anyloom.discovery.records import KINDS, CommandSpec, ComponentSpec, RecipeSpec
 from anyloom.discovery.targets import how_to_install, import_function, missing_modules
 from anyloom.errors import PluginError, UnknownNameError, nearest
@@ -41,22 +39,40 @@ class Registry:
         self.recipes: dict[str, RecipeSpec] = {}
         self.commands: dict[str, CommandSpec] = {}
         self._components: dict[tuple[str, str], list[ComponentSpec]] = {}
-        self._manager = pluggy.PluginManager(GROUP)
+        self._manager = HookManager(GROUP)
         self._manager.add_hookspecs(AnyloomHooks)
-        taken, limit = Taken(), time_limit()
-        for point in _entry_points(allow):
-            allowed = allow is None or point.name in allow or point.name == GROUP
-            plugin, records = load_plugin(point, self._manager, taken, allowed=allowed, limit=limit)
-            self.plugins.append(plugin)
-            self.recipes |= {r.name: r for r in records.recipes}
-            self.commands |= {c.name: c for c in records.commands}
+        loader = Loader(self._manager, time_limit())
+        loader.load(_allowed(find_plugins(), allow))
+        self.plugins += loader.plugins.values()
+        for key in loader.ordered("anyloom_recipes"):
+            self.recipes |= {r.name: r for r in loader.records[key].recipes}
+        for key in loader.ordered("anyloom_commands"):
+            self.commands |= {c.name: c for c in loader.records[key].commands}
+        for records in loader.records.values():
             for spec in records.components:
                 self._components.setdefault((spec.kind, spec.name), []).append(spec)
 
     @property
+    def packages(self) -> list[str]:
+        """Top-level packages of all installed plugins, those that do not load included."""
+        modules = [p.module for p in self.plugins if p.module] + [r.package for r in self.recipes.values()]
+        return sorted({module.partition(".")[0] for module in modules})
+
+    @property
     def hook(self) -> Any:
-        """The pluggy hook relay, for hooks that all plugins answer together (``anyloom_checks``)."""
+        """The pluggy hook relay, for hooks that all plugins answer together."""
         return self._manager.hook
+
+    def callers(self, hook: str) -> Iterator[tuple[str, Callable[..., list[Any]]]]:
+        """For each plugin that implements a hook, its name and a caller of its implementations alone.
+
+        They come in pluggy's order (``tryfirst``, then as loaded, then ``trylast``) and go through all wrappers.
+        """
+        implementations: list[Any] = getattr(self._manager.hook, hook).get_hookimpls()
+        plain = in_order(implementations)
+        for own in plain:
+            others = [i.plugin for i in plain if i.plugin is not own.plugin]
+            yield own.plugin_name, self._manager.subset_hook_caller(hook, others)
 
     def components(self, kind: str | None = None) -> list[ComponentSpec]:
         """All component records, duplicates included, sorted by kind and name."""
@@ -97,7 +113,8 @@ class Registry:
 
     def _duplicate(self, specs: Sequence[ComponentSpec], where: str) -> PluginError:
         claims = " and ".join(f"{s.package} {s.version} ({s.target})" for s in specs)
-        points = [s.plugin for s in specs]
+        names = [s.plugin for s in specs]
+        points = [f"{s.plugin}@{s.package}" if names.count(s.plugin) > 1 else s.plugin for s in specs]
         return PluginError(
             f"{len(specs)} plugins provide the {specs[0].kind} {specs[0].name!r}: {claims}",
             where=where,
@@ -108,7 +125,6 @@ class Registry:
         known = [s.name for s in self.components(kind)]
         unused = [p for p in self.plugins if p.status != "ok"]
         hints = [nearest(name, known), f"installed: {', '.join(known) or 'none'}"]
-        hints.append(f"or install a package that provides it, such as 'pip install anyloom-{name}'")
         if unused:
             causes = "; ".join(f"{p} {p.status}: {p.cause}" for p in unused)
             hints.append(f"plugins that are installed but not in use may provide it: {causes}")
@@ -131,18 +147,20 @@ class Registry:
         return import_function(self.commands[name].target, label=f"command {name!r}")
 
 
-def _entry_points(allow: Sequence[str] | None) -> list[importlib.metadata.EntryPoint]:
-    """Return the entry points of all installed plugins, the core's own first."""
-    points = sorted(importlib.metadata.entry_points(group=GROUP), key=lambda p: (p.name != GROUP, p.name))
-    known = [p.name for p in points]
+def _allowed(points: Sequence[Found], allow: Sequence[str] | None) -> Iterator[tuple[Found, bool]]:
+    """Each entry point with whether an allow-list names it; the core always is."""
+    known = sorted({p.name for p in points})
+    full = {f"{p.name}@{p.package}" for p in points}
     for name in allow or ():
-        if name not in known:
+        if name not in known and name not in full:
             raise UnknownNameError(
                 f"no entry point {name!r} in the group {GROUP!r}",
                 where=f"plugin allow-list ({ALLOW_VARIABLE})",
                 fix=nearest(name, known) or f"the entry points are {', '.join(known)}",
             )
-    return points
+    for point in points:
+        named = allow is None or point.name in allow or f"{point.name}@{point.package}" in allow
+        yield point, named or point.name == GROUP
 
 
 @functools.cache

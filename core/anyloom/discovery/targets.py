@@ -54,7 +54,9 @@ def import_object(target: str, *, label: str, where: str = "") -> Any:
     try:
         with prints_to_stderr():
             return getattr(importlib.import_module(module), attribute)
-    except Exception as error:
+    except (KeyboardInterrupt, MemoryError):
+        raise
+    except BaseException as error:  # SystemExit too: a module that is imported does not end the command
         cause = str(error) if isinstance(error, (ImportError, AttributeError)) else f"{type(error).__name__}: {error}"
         raise PluginError(f"{target} ({label}) cannot be imported: {cause}", where=where) from error
 

@@ -116,6 +116,14 @@ class Metric(Component, TorchMetric):
         """Return standard errors of what :meth:`compute` returns, by the same names, as far as they are known."""
         return {}
 
+    def flags(self) -> dict[str, list[str]]:
+        """Return what forbids reading values of :meth:`compute` as they stand, by the same names.
+
+        Samples that could not be scored, too few of them for a covariance, and the like; reports show it beside the
+        numbers.
+        """
+        return {}
+
     def scores(self) -> list[Score]:
         """Return what every sample got, in the order of the updates; empty if the metric has no values per sample."""
         return []

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import ClassVar
 
+import torch
+from torch import Tensor
+
 from anyloom.conversation.segments import Media
+from anyloom.errors import MediaError
 from anyloom.interfaces.component import Component
 
 __all__ = ["ModalityIO"]
@@ -16,9 +20,12 @@ __all__ = ["ModalityIO"]
 class ModalityIO(Component):
     """Reads and writes the media of one modality.
 
+    What its ``Config`` holds are limits, checked before memory is taken: a file may come from anybody.
+
     Attributes:
         modality: Name of the modality, as in its record.
-        suffixes: File suffixes it reads, lower case with the dot; the first one is what :meth:`write` makes.
+        suffixes: File suffixes it writes, lower case with the dot; the first one is what is written by default. Those
+            it reads stand in its record.
     """
 
     modality: ClassVar[str]
@@ -29,7 +36,7 @@ class ModalityIO(Component):
         """Read one file.
 
         Raises:
-            anyloom.errors.MediaError: The file is missing, broken or of another kind.
+            anyloom.errors.MediaError: The file is missing, broken, beyond a limit or of another kind.
         """
 
     def read_meta(self, path: Path) -> Mapping[str, float]:
@@ -41,6 +48,50 @@ class ModalityIO(Component):
             anyloom.errors.MediaError: The file is missing, broken or of another kind.
         """
         return self.read(path).meta
+
+    def length(self, path: Path) -> int:
+        """Return the steps of the first axis of a file's tensor (frames of a clip). The default reads the whole file.
+
+        Raises:
+            anyloom.errors.MediaError: The file is missing, broken or of another kind.
+        """
+        return len(self.read(path).tensor())
+
+    def sample(self, path: Path, steps: Sequence[int] | None, side: int | None) -> Tensor:
+        """Return a part of a file's tensor. The default reads the whole file and ignores ``side``.
+
+        Args:
+            path: The file.
+            steps: Which steps of the first axis, in the order wanted; None for all.
+            side: Pixels of the shorter side that are enough: what is read may be smaller than the file's, not smaller
+                than this.
+
+        Raises:
+            anyloom.errors.MediaError: The file is missing, broken or of another kind, or has no such step.
+        """
+        del side
+        data = self.read(path).tensor()
+        return data if steps is None else data[torch.as_tensor(steps, dtype=torch.long)]
+
+    def from_text(self, text: str) -> Media:
+        """Return what a part ``{"type": <modality>, "text": ...}`` of a conversation's JSON stands for.
+
+        Only for modalities whose media are short texts themselves; the default refuses.
+
+        Raises:
+            anyloom.errors.MediaError: The modality's media are files, or the text is none of its media.
+        """
+        del text
+        raise MediaError(f"a {self.modality} is a file", where=self.modality, fix='give {"type": ..., "path": ...}')
+
+    def to_text(self, media: Media) -> str | None:
+        """Return the text that :meth:`from_text` makes the same media of, None where media need a file (the default).
+
+        Raises:
+            anyloom.errors.MediaError: The media are none of this modality.
+        """
+        del media
+        return None
 
     @abstractmethod
     def write(self, media: Media, path: Path) -> Path:

@@ -7,6 +7,7 @@ from typing import Any, Final
 from pydantic import BaseModel
 
 from anyloom.building import component_class
+from anyloom.data.mixing import MixingOptions
 from anyloom.discovery import KINDS, ComponentSpec, Registry
 from anyloom.json_schema.options import PARTIAL, definitions, with_interpolation
 
@@ -37,10 +38,14 @@ def importable(registry: Registry) -> tuple[dict[ComponentSpec, type[BaseModel]]
 def component_definitions(registry: Registry) -> dict[str, Any]:
     """Definitions ``kind.<kind>`` and all that they refer to, whole and partial."""
     configs, broken = importable(registry)
-    names, made = definitions(list(configs.values()))
+    names, made = definitions([*configs.values(), MixingOptions])
     for spec, config in configs.items():
         for suffix in ("", PARTIAL):
-            made[_label(spec) + suffix] = _component(spec, made[names[config] + suffix])
+            options = made[names[config] + suffix]
+            if spec.kind == "dataset":
+                mixing = made[names[MixingOptions] + suffix]["properties"]
+                options = {**options, "properties": {**options.get("properties", {}), **mixing}}
+            made[_label(spec) + suffix] = _component(spec, options)
     for kind in KINDS:
         known = [s for s in configs if s.kind == kind]
         other = {s.name: cause for s, cause in broken.items() if s.kind == kind}

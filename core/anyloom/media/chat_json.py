@@ -7,37 +7,65 @@
                                      {"type": "scan", "path": "hand.scan"}]},
         {"role": "assistant", "content": "Here it is."}]}
 
-``type`` is ``text`` or the name of any installed modality. Paths are relative to the file they stand in.
+``type`` is ``text`` or the name of any installed modality; one whose media are short texts takes ``text`` in place of
+``path``. Paths are relative to the file they stand in, and stay in its folder: a conversation is data,
+so it names registered modalities and files below its root, and nothing else. A medium that edits an earlier one says
+which with ``"reference": n``, its number among all media of the conversation, counted from 0.
 """
 
 from __future__ import annotations
 
+import filecmp
+import glob
 import itertools
-from collections.abc import Iterator, Mapping
-from dataclasses import replace
+import os
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from anyloom.conversation.segments import Conversation, Media, Message, Segment, Text
-from anyloom.errors import ConversationError, UnknownNameError
+from anyloom.errors import ConversationError, MediaError, UnknownNameError
 from anyloom.media.files import io_for, read_media, write_media
 
 __all__ = ["conversation_from_json", "conversation_to_json"]
 
 _ROLES = ("system", "user", "assistant")
+_NO_OPTIONS: Mapping[str, Mapping[str, Any]] = {}
 
 
-def conversation_from_json(value: Any, *, root: Path | None = None, where: str = "conversation") -> Conversation:
+@dataclass(frozen=True)
+class _Reading:
+    """Where media come from, and how they are read."""
+
+    root: Path
+    anywhere: bool = False
+    options: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+
+
+def conversation_from_json(
+    value: Any,
+    *,
+    root: Path | None = None,
+    where: str = "conversation",
+    anywhere: bool = False,
+    options: Mapping[str, Mapping[str, Any]] = _NO_OPTIONS,
+) -> Conversation:
     """Read a conversation from parsed JSON; media are loaded lazily.
 
     Args:
         value: ``{"messages": [...]}`` or the list of messages itself.
-        root: Folder that relative paths start from; the working folder by default.
+        root: Folder that paths start from; the working folder by default.
         where: Name of the source, for errors.
+        anywhere: Take absolute paths, and paths that leave ``root`` by ``..`` or by a link, too. Only for conversations
+            that are trusted: whoever wrote them chooses which files of this machine are read.
+        options: Options of modalities by name, such as limits of what is read.
 
     Raises:
-        anyloom.errors.ConversationError: A part has the wrong shape; names the message and part.
+        anyloom.errors.ConversationError: A part has the wrong shape, or leaves the root; names the message and part.
         anyloom.errors.MediaError: A media file is missing.
+        anyloom.errors.UnknownNameError: A part's type is no installed modality.
 
     >>> conversation_from_json([{"role": "user", "content": "hello"}]).messages[0].text
     'hello'
@@ -45,72 +73,162 @@ def conversation_from_json(value: Any, *, root: Path | None = None, where: str =
     messages = value.get("messages") if isinstance(value, Mapping) else value
     if not isinstance(messages, list) or not messages:
         raise ConversationError("expected a non-empty list of messages", where=where, fix='{"messages": [...]}')
-    return Conversation([_message(m, root or Path(), f"{where}.messages[{i}]") for i, m in enumerate(messages)])
+    reading = _Reading(root or Path(), anywhere, options)
+    return Conversation([_message(m, reading, f"{where}.messages[{i}]") for i, m in enumerate(messages)])
 
 
-def _message(value: Any, root: Path, where: str) -> Message:
+def _message(value: Any, reading: _Reading, where: str) -> Message:
     if not isinstance(value, Mapping) or value.get("role") not in _ROLES or "content" not in value:
         raise ConversationError(
             "a message needs 'role' and 'content'", where=where, fix=f"role is one of {', '.join(_ROLES)}"
         )
     content = value["content"]
     if isinstance(content, str):
-        return Message(value["role"], content)
+        return Message(value["role"], [_text(content, where)])
     if not isinstance(content, list):
-        raise ConversationError(f"content must be text or a list of parts, got {content!r}", where=where)
-    return Message(value["role"], [_part(p, root, f"{where}.content[{i}]") for i, p in enumerate(content)])
+        got = type(content).__name__
+        raise ConversationError(f"content must be text or a list of parts, got {got}", where=where)
+    return Message(value["role"], [_part(p, reading, f"{where}.content[{i}]") for i, p in enumerate(content)])
 
 
-def _part(value: Any, root: Path, where: str) -> Segment:
+def _text(text: str, where: str) -> Text:
+    try:
+        return Text(text)
+    except ConversationError as error:
+        raise ConversationError(error.what, where=where, fix=error.fix) from error
+
+
+def _part(value: Any, reading: _Reading, where: str) -> Segment:
     kind = value.get("type") if isinstance(value, Mapping) else None
     if kind == "text" and isinstance(value.get("text"), str):
-        return Text(value["text"])
-    if not isinstance(kind, str) or kind == "text" or not isinstance(value.get("path"), str):
+        return _text(value["text"], where)
+    inline = isinstance(kind, str) and isinstance(value.get("text"), str) and "path" not in value
+    if not isinstance(kind, str) or kind == "text" or not (inline or isinstance(value.get("path"), str)):
         raise ConversationError(
-            f"not a part: {value!r}",
+            f"not a part: {value!r:.200}",
             where=where,
             fix='{"type": "text", "text": ...} or {"type": <modality>, "path": ...}; addresses are not fetched',
         )
+    options = reading.options.get(kind, {})
     try:
-        io_for(kind)
+        io = io_for(kind, options)
     except UnknownNameError as error:
         raise UnknownNameError(error.what, where=f"{where}.type", fix=error.fix) from error
-    return replace(read_media(root / value["path"], kind, lazy=True))
+    if inline:
+        try:
+            return io.from_text(value["text"])
+        except MediaError as error:
+            raise ConversationError(error.what, where=where, fix=error.fix) from error
+    media = read_media(_place(value["path"], reading, where), kind, lazy=True, options=options)
+    return media if "reference" not in value else replace(media, reference=_reference(value["reference"], where))
+
+
+def _reference(value: Any, where: str) -> int:
+    """The number of an earlier medium; whether it is one is seen when the conversation is read by a model."""
+    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+        raise ConversationError(
+            f"reference must be the number of an earlier medium, got {value!r:.80}",
+            where=where,
+            fix="count the media of the conversation from 0",
+        )
+    return value
+
+
+def _place(path: str, reading: _Reading, where: str) -> Path:
+    """The file that a path of a conversation names: below the root, also after its links are followed."""
+    place = reading.root / path
+    if reading.anywhere:
+        return place
+    try:
+        root, real = os.path.realpath(reading.root), os.path.realpath(place)
+    except (OSError, ValueError) as error:
+        raise ConversationError(f"{path[:80]!r} cannot be the path of a file ({error})", where=where) from error
+    if os.path.commonpath([root, real]) != root:
+        raise ConversationError(
+            f"the path {path!r} leaves the folder {reading.root}",
+            where=where,
+            fix="put the file into that folder; if you trust the conversation, read it with anywhere=True",
+        )
+    return place
 
 
 def conversation_to_json(
     conversation: Conversation, *, folder: Path | None = None, prefix: str = "media"
 ) -> dict[str, Any]:
-    """Return the JSON form. Media without a file are written into ``folder``.
+    """Return the JSON form; with a folder, every medium lies in it, so that the folder can be moved and sent.
 
     Args:
         conversation: What to write.
-        folder: Where to write media that have no file yet; paths inside it are given relative to it.
-        prefix: Beginning of the names of files that are written.
+        folder: Where to write media that have no file, and to copy those that lie elsewhere; paths are relative to it.
+            Nothing there is written over. Without it, media keep their absolute paths.
+        prefix: Beginning of the names of files that are written; copies keep their names.
 
     Raises:
         anyloom.errors.ConversationError: A media item has no file and no folder is given.
+        anyloom.errors.MediaError: A file cannot be written.
     """
-    names = (f"{prefix}-{n:03d}" for n in itertools.count())
+    writing = _Writing(folder, prefix)
     return {
         "messages": [
-            {"role": m.role, "content": [_to_part(s, folder, names) for s in m.segments]} for m in conversation.messages
+            {"role": m.role, "content": [_to_part(s, writing) for s in m.segments]} for m in conversation.messages
         ]
     }
 
 
-def _to_part(segment: Segment, folder: Path | None, names: Iterator[str]) -> dict[str, str]:
+@dataclass(frozen=True)
+class _Writing:
+    """Where media go, and the names in the folder of files that were copied."""
+
+    folder: Path | None
+    prefix: str
+    copied: dict[Path, str] = field(default_factory=dict)
+
+
+def _to_part(segment: Segment, writing: _Writing) -> dict[str, Any]:
     if isinstance(segment, Text):
         return {"type": "text", "text": segment.text}
-    return {"type": segment.modality, "path": _file_of(segment, folder, names)}
+    inline = io_for(segment.modality).to_text(segment)
+    if inline is not None:
+        return {"type": segment.modality, "text": inline}
+    part: dict[str, Any] = {"type": segment.modality, "path": _file_of(segment, writing)}
+    return part if segment.reference is None else {**part, "reference": segment.reference}
 
 
-def _file_of(media: Media, folder: Path | None, names: Iterator[str]) -> str:
-    if media.path:
-        path = Path(media.path)
-    elif folder is None:
-        raise ConversationError(f"a {media.modality} has no file", fix="give a folder to write media into")
-    else:
-        path = write_media(media, folder / next(names))
-    inside = folder is not None and path.is_relative_to(folder)
-    return path.relative_to(folder).as_posix() if inside and folder is not None else path.resolve().as_posix()
+def _file_of(media: Media, writing: _Writing) -> str:
+    if writing.folder is None:
+        if not media.path:
+            raise ConversationError(f"a {media.modality} has no file", fix="give a folder to write media into")
+        return Path(media.path).resolve().as_posix()
+    folder = writing.folder.resolve()
+    if not media.path:
+        taken = (f"{writing.prefix}-{n:03d}" for n in itertools.count())
+        name = next(name for name in taken if not any(folder.glob(f"{glob.escape(name)}.*")))
+        return write_media(media, folder / name).name
+    path = Path(media.path).resolve()
+    if path.is_relative_to(folder):
+        return path.relative_to(folder).as_posix()
+    if path not in writing.copied:
+        writing.copied[path] = _copy(path, folder).name
+    return writing.copied[path]
+
+
+def _copy(path: Path, folder: Path) -> Path:
+    """Copy a file into a folder under its own name, or one with a number where another file has that."""
+    names = itertools.chain([path.name], (f"{path.stem}-{n:03d}{path.suffix}" for n in itertools.count(1)))
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for to in (folder / name for name in names):
+            if not to.exists():
+                partial = to.with_name(f".{to.name}.{os.getpid()}.partial")
+                try:
+                    shutil.copyfile(path, partial)
+                    partial.replace(to)
+                finally:
+                    partial.unlink(missing_ok=True)
+                return to
+            if filecmp.cmp(path, to, shallow=False):
+                return to
+    except OSError as error:
+        what = f"cannot be copied to {folder} ({error.strerror})"
+        raise MediaError(what, where=str(path), fix="check both, and the space that is left") from error
+    raise AssertionError("numbers do not end")

@@ -1,18 +1,23 @@
-"""Media files: which modality reads a file, loading it when it is needed, writing it."""
+"""Media files: loading one when it is needed, writing one whole or not at all."""
 
 from __future__ import annotations
 
 import functools
-from dataclasses import dataclass, replace
+import json
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
-from anyloom.building import component_class
+from anyloom.building import import_class
 from anyloom.conversation.segments import Media
 from anyloom.discovery import get_registry
-from anyloom.errors import MediaError
+from anyloom.errors import AnyloomError, MediaError
+from anyloom.media.claims import modality_of
+from anyloom.options import validate
 
 if TYPE_CHECKING:
     from anyloom.interfaces.modality import ModalityIO
@@ -20,66 +25,145 @@ if TYPE_CHECKING:
 __all__ = ["io_for", "read_media", "write_media"]
 
 
-@functools.cache
-def io_for(modality: str) -> ModalityIO:
+def io_for(modality: str, options: Mapping[str, Any] | None = None) -> ModalityIO:
     """Return the reader and writer of a modality.
+
+    Args:
+        modality: Its registered name. A class path is refused: the name may come out of data, and data import nothing.
+        options: Options of its ``Config``, such as limits.
 
     Raises:
         anyloom.errors.UnknownNameError: No installed plugin provides the modality.
+        anyloom.errors.PluginError: Its plugin is broken, or lacks something it requires.
+        anyloom.errors.ConfigError: An option is unknown or wrong.
     """
-    cls = component_class("modality", modality)
-    io: ModalityIO = cls(cls.Config())
+    return _io(modality, json.dumps(dict(options or {}), sort_keys=True, default=str))
+
+
+@functools.cache
+def _io(modality: str, options: str) -> ModalityIO:
+    spec = get_registry().find("modality", modality)
+    label = f"modality {modality!r} of {spec.package} {spec.version}"
+    cls = import_class(spec.target, "modality", label=label)
+    io: ModalityIO = cls(validate(cls.Config, json.loads(options), where=f"modality {modality!r}"))
     return io
 
 
-def _modality_of(path: Path) -> str:
-    registry = get_registry()
-    usable = [spec.name for spec in registry.components("modality") if registry.status(spec) == "ok"]
-    table = {suffix: name for name in usable for suffix in io_for(name).suffixes}
-    if path.suffix.lower() not in table:
-        raise MediaError(
-            f"no installed modality reads {path.suffix or 'files without a suffix'}",
-            where=str(path),
-            fix=f"use one of {', '.join(sorted(table))}, or name the modality",
-        )
-    return table[path.suffix.lower()]
-
-
 @dataclass(frozen=True)
-class _Load:
-    """Reads the file when called; picklable."""
+class _File:
+    """A media file that is read when it is asked for; picklable."""
 
     modality: str
     path: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def _io(self) -> ModalityIO:
+        return io_for(self.modality, self.options)
 
     def __call__(self) -> Tensor:
-        return io_for(self.modality).read(Path(self.path)).tensor()
+        return self._io.read(Path(self.path)).tensor()
+
+    def length(self) -> int:
+        return self._io.length(Path(self.path))
+
+    def sample(self, steps: Sequence[int] | None, side: int | None) -> Tensor:
+        return self._io.sample(Path(self.path), steps, side)
 
 
-def read_media(path: str | Path, modality: str | None = None, *, lazy: bool = False) -> Media:
+@dataclass(frozen=True, eq=False)
+class _Header(Mapping[str, float]):
+    """What the header of a file says, read at the first look, so that opening a large data set opens no media."""
+
+    file: _File
+
+    @functools.cached_property
+    def _read(self) -> Mapping[str, float]:
+        return io_for(self.file.modality, self.file.options).read_meta(Path(self.file.path))
+
+    def __getitem__(self, key: str) -> float:
+        return self._read[key]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._read)
+
+    def __len__(self) -> int:
+        return len(self._read)
+
+
+def read_media(
+    path: str | Path, modality: str | None = None, *, lazy: bool = False, options: Mapping[str, Any] | None = None
+) -> Media:
     """Read a media file.
 
     Args:
         path: The file.
-        modality: Its modality; by default the suffix tells.
-        lazy: Decode the file only when the tensor is asked for; what its header says is read at once.
+        modality: Name of its modality; by default the suffix tells, and where nobody claims it, the first bytes.
+        lazy: Open the file only when something of it is asked for.
+        options: Options of the modality, such as its limits (``{"max_pixels": 1_000_000}``).
 
     Raises:
-        anyloom.errors.MediaError: The file is missing, broken or of no known modality.
+        anyloom.errors.MediaError: The file is missing, broken, larger than the limits or of no known modality.
+        anyloom.errors.PluginError: The modality lacks something that can be installed.
     """
-    path = Path(path)
-    modality = modality or _modality_of(path)
-    if not path.is_file():
-        raise MediaError("there is no such file", where=str(path), fix="check the path")
+    path = _checked_path(path)
+    modality = modality or modality_of(path)
+    io = io_for(modality, options)
+    try:
+        found, folder = path.is_file(), path.is_dir()
+    except OSError as error:  # such as a name that is too long
+        raise MediaError(f"this cannot be the path of a file ({error.strerror})", where=str(path)[:200]) from error
+    if not found:
+        what = "this is a folder, not a file" if folder else "there is no such file"
+        raise MediaError(what, where=str(path), fix="check the path")
     if lazy:
-        meta = io_for(modality).read_meta(path)
-        loader, key = _Load(modality, str(path)), f"file:{path.resolve()}"
-        return Media(modality, loader=loader, path=str(path), key=key, meta=meta)
-    return replace(io_for(modality).read(path), path=str(path))
+        file = _File(modality, str(path), dict(options or {}))
+        return Media(modality, loader=file, path=str(path), key=f"file:{path.resolve()}", meta=_Header(file))
+    return replace(io.read(path), path=str(path))
 
 
 def write_media(media: Media, path: str | Path) -> Path:
-    """Write a media item to a file; without a suffix, the modality's own is added. Returns the path."""
-    io, path = io_for(media.modality), Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    return io.write(media, path if path.suffix else path.with_suffix(io.suffixes[0]))
+    """Write a media item to a file; a file there is replaced only when the new one is whole.
+
+    Args:
+        media: What to write.
+        path: The file; its suffix chooses the format. Without one, the modality's own is added.
+
+    Returns:
+        The path.
+
+    Raises:
+        anyloom.errors.MediaError: The media cannot be written in that format, or the place cannot be written to.
+    """
+    if not isinstance(media, Media):
+        raise MediaError(f"expected media, got {type(media).__name__}", fix="give an anyloom.Media")
+    io, path = io_for(media.modality), _checked_path(path)
+    try:
+        if not path.name or path.is_dir():
+            raise MediaError("this is a folder, not a file", where=str(path), fix="add the name of a file")
+        path = path if path.suffix else path.with_name(path.name + io.suffixes[0])
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _write_whole(io, media, path)
+    except OSError as error:
+        what = f"cannot be written ({error.strerror or error})"
+        raise MediaError(what, where=str(path), fix="check the place, and the space that is left") from error
+    return path
+
+
+def _write_whole(io: ModalityIO, media: Media, path: Path) -> None:
+    """Write beside the file, then take its place."""
+    partial = path.with_name(f".{path.stem[:100]}.{os.getpid()}.partial{path.suffix}")
+    try:
+        io.write(media, partial)
+        partial.replace(path)
+    except AnyloomError as error:
+        error.where = error.where.replace(str(partial), str(path))
+        raise
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _checked_path(path: str | Path) -> Path:
+    if not isinstance(path, str | Path) or not str(path) or "\0" in str(path):
+        raise MediaError(f"expected the path of a file, got {path!r}"[:200])
+    return Path(path)

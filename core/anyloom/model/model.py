@@ -24,30 +24,58 @@ class AnyToAnyModel(Network):
     """
 
     @classmethod
-    def from_config(cls, config: str | Path | Mapping[str, Any], overrides: Sequence[str] = ()) -> AnyToAnyModel:
+    def from_config(
+        cls,
+        config: str | Path | Mapping[str, Any],
+        overrides: Sequence[str] = (),
+        *,
+        safe: bool = False,
+        trust: bool = False,
+    ) -> AnyToAnyModel:
         """Assemble a model from a recipe's name, a YAML file or a mapping with a ``model:`` section.
 
         Args:
             config: Name, path or mapping.
             overrides: Dotted overrides such as ``"model.llm.hidden_size=64"``.
+            safe: For a stranger's config: refuse class paths and the environment.
+            trust: Let saved models that the config names give class paths.
 
         Raises:
             anyloom.errors.ConfigError: Something in the config is wrong; names the YAML key.
             anyloom.errors.CheckpointError: Files that the config names are missing; says how to get them.
         """
+        from anyloom.building import registered_names_only
         from anyloom.config.compose import compose
         from anyloom.config.files import require_files
 
-        sections = compose([config], overrides)
+        sections = compose([config], overrides, safe=safe, trust=trust)
         require_files(sections)
-        return cls(validate(ModelConfig, sections.get("model", {}), where="model"))
+        with registered_names_only(safe):
+            return cls(validate(ModelConfig, sections.get("model", {}), where="model"))
 
     @classmethod
-    def from_pretrained(cls, folder: str | Path) -> AnyToAnyModel:
-        """Load a model that :meth:`save_pretrained` wrote. Only safetensors and JSON are read."""
+    def from_pretrained(
+        cls, folder: str | Path, overrides: Sequence[str] = (), *, trust: bool = False
+    ) -> AnyToAnyModel:
+        """Load a model that :meth:`save_pretrained` wrote. Only safetensors and JSON are read.
+
+        Args:
+            folder: The folder, or the name of a recipe that ships with weights, such as ``mini``.
+            overrides: Dotted overrides of its options, such as ``"model.decoders.brush.steps=4"``.
+            trust: Import the classes that its config names by path. That runs their code: say so only for a model that
+                you have made or read. Components of installed plugins need no trust.
+
+        Raises:
+            anyloom.errors.CheckpointError: There is no model, it is damaged, or it names code and is not trusted.
+        """
+        from anyloom.config.packages import shipped_weights
         from anyloom.model.saving import load_model
 
-        return load_model(Path(folder))
+        path = Path(folder)
+        shipped = shipped_weights(path.name) if not path.exists() and path.parent == Path() else None
+        if shipped is not None:  # an installed plugin may name its own code
+            return load_model(shipped, overrides, trust=True)
+        return load_model(path, overrides, trust=trust)
 
     def save_pretrained(self, folder: str | Path, *, include_frozen: bool = True, dtype: str | None = None) -> None:
         """Write config, tensors and what the model needs beside them into a folder.

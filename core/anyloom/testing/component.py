@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib.metadata
 import json
 import re
@@ -155,6 +156,11 @@ def _loaded(case: Case, answer: str) -> Any:
     spec = case.spec
     points = importlib.metadata.entry_points(group=GROUP, name=spec.plugin)
     (module,) = {p.value for p in points if p.dist is None or p.dist.name == spec.package}
+    return _asked_of_plugin(module, answer)
+
+
+@functools.cache  # the answer is the same for every component of the plugin
+def _asked_of_plugin(module: str, answer: str) -> Any:
     code = f"""
 import importlib, sys
 import anyloom.discovery

@@ -247,7 +247,7 @@ class LLMChecks(NeuralChecks):
         places = {"rows": torch.tensor([0, 0]), "positions": torch.tensor([0, 1]), "vectors": free}
         scores = self.read_ids(part, x, logits_at=torch.tensor([[0, 2], [0, 3]]), **places).logits
         assert scores is not None
-        (scores[:, ids] * torch.tensor([[1.0, 2.0], [3.0, 5.0]])).sum().backward()
+        (scores[:, ids] * torch.tensor([[1.0, 2.0], [3.0, 5.0]])).sum().backward()  # type: ignore[no-untyped-call]
         require(free.grad is not None and bool((free.grad.abs().sum(-1) > 0).all()), "vectors get no gradient")
         silent = [n for n, p in part.named_parameters() if p.requires_grad and (p.grad is None or not p.grad.any())]
         require(not silent, f"these added rows get no gradient: {', '.join(silent)}")

@@ -8,6 +8,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ClassVar
 
+import torch
+from torch import Tensor
+
 from anyloom.errors import MediaError
 from anyloom.testing.case import ModalityCase
 from anyloom.testing.checking import check, require
@@ -30,6 +33,12 @@ class ModalityChecks(ComponentChecks):
             for number, media in enumerate(case.media):
                 io.to_html(io.read(io.write(media, Path(folder, f"{number}{io.suffixes[0]}"))))
 
+    @check("list in the record's 'suffixes' what it reads, and in the class's what it writes")
+    def test_its_record_claims_what_it_writes(self, case: ModalityCase) -> None:
+        """Its record names the suffixes that it writes, so that files are found without an import of the class."""
+        missing = [suffix for suffix in case.build().suffixes if suffix not in case.spec.suffixes]
+        require(not missing, f"it writes {missing[:1]}, which its record does not claim")
+
     @check("set 'modality' to the record's name, and 'suffixes' to lower-case suffixes with the dot")
     def test_declares_name_and_suffixes(self, case: ModalityCase) -> None:
         """It names its modality and its file suffixes."""
@@ -49,7 +58,7 @@ class ModalityChecks(ComponentChecks):
                 path = Path(folder, f"{number}{io.suffixes[0]}")
                 require(io.write(media, path) == path and path.is_file(), "write() does not return the path it wrote")
                 back = io.read(path)
-                before, after = media.tensor().float(), back.tensor().float()
+                before, after = _values(media.tensor()), _values(back.tensor())
                 require(back.modality == io.modality, f"what is read is of the modality {back.modality!r}")
                 require(before.shape == after.shape, f"{tuple(before.shape)} comes back as {tuple(after.shape)}")
                 error = float((before - after).abs().max())
@@ -86,6 +95,11 @@ class ModalityChecks(ComponentChecks):
             require("<" in html, "to_html() gives no HTML")
             loads = re.search(r"<script|<link|(?:src|href)\s*=\s*(?![\"']?(?:data:|#))", html, re.IGNORECASE)
             require(loads is None, f"the HTML holds {loads[0] if loads else ''!r}")
+
+
+def _values(data: Tensor) -> Tensor:
+    """Values as floats; bytes are the same values on another scale."""
+    return data.float() / 255 if data.dtype == torch.uint8 else data.float()
 
 
 def _require_error(read: Callable[[], Any], path: Path) -> None:

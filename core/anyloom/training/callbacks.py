@@ -13,10 +13,11 @@ import torch
 import yaml
 from lightning.pytorch.callbacks import Callback
 
-from anyloom.interfaces.module import TrainingModule
+from anyloom.errors import CheckpointError
 from anyloom.storage.atomic import write_text
+from anyloom.training.console import tell
 
-__all__ = ["ConfigWriter", "RandomState", "ResultWriter"]
+__all__ = ["ConfigWriter", "RandomState"]
 
 
 class RandomState(Callback):
@@ -38,7 +39,7 @@ class RandomState(Callback):
         self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
         """Store the states of all processes as plain containers and tensors, readable with ``weights_only``."""
-        states: list[Any] = [_capture()]
+        states: list[Any] = [self._training or _capture()]  # in the midst of a validation, that of training
         if torch.distributed.is_initialized():
             states *= trainer.world_size
             torch.distributed.all_gather_object(states, states[0])
@@ -47,8 +48,18 @@ class RandomState(Callback):
     def on_load_checkpoint(
         self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
-        """Keep the states until training really starts, after set-up has drawn its own numbers."""
+        """Keep the states until training really starts, after set-up has drawn its own numbers.
+
+        Raises:
+            anyloom.errors.CheckpointError: What stands there is no state of random generators.
+        """
         self._pending = checkpoint.get("random_state") or []
+        if trainer.state.fn != "fit":
+            return
+        if not self._pending:
+            tell("note: the checkpoint has no random state; the run goes on with other draws")
+        elif not isinstance(self._pending, list) or not all(_is_state(state) for state in self._pending):
+            raise CheckpointError("its random_state is broken", where="ckpt_path", fix="resume from another checkpoint")
 
     def on_train_batch_start(
         self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, batch: Any, batch_idx: int
@@ -81,6 +92,14 @@ def _capture() -> dict[str, Any]:
     }
 
 
+def _is_state(state: Any) -> bool:
+    """Whether a value has the form of what :func:`_capture` gives."""
+    if not isinstance(state, dict) or not {"torch", "cuda", "numpy", "python"} <= state.keys():
+        return False
+    lists = isinstance(state["numpy"], list) and isinstance(state["python"], list)
+    return isinstance(state["torch"], torch.Tensor) and lists and [len(state[k]) for k in ("numpy", "python")] == [5, 3]
+
+
 def _restore(state: Mapping[str, Any]) -> None:
     torch.set_rng_state(state["torch"].cpu())
     if state["cuda"] and torch.cuda.is_available():
@@ -108,20 +127,13 @@ class ConfigWriter(Callback):
         folder = trainer.log_dir  # broadcast, so asked for in every process
         if trainer.is_global_zero and folder is not None:
             path = Path(folder) / "config.yaml"
-            write_text(path, yaml.safe_dump(self.sections, sort_keys=False, allow_unicode=True))
+            write_text(path, yaml.safe_dump(_plain(self.sections), sort_keys=False, allow_unicode=True))
 
 
-class ResultWriter(Callback):
-    """Writes what was trained into a folder when fitting has ended (not when it was interrupted).
-
-    Args:
-        folder: Where the module's ``save_result`` writes.
-    """
-
-    def __init__(self, folder: str) -> None:
-        self.folder = Path(folder)
-
-    def on_fit_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
-        """Write on the first process."""
-        if trainer.is_global_zero and not trainer.interrupted and isinstance(pl_module, TrainingModule):
-            pl_module.save_result(self.folder)
+def _plain(value: Any) -> Any:
+    """Nested containers with everything that YAML has no word for (a path, a time span) as its text."""
+    if isinstance(value, Mapping):
+        return {str(k): _plain(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(v) for v in value]
+    return value if value is None or isinstance(value, str | int | float | bool) else str(value)

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import logging
+import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-__all__ = ["without_noise"]
+__all__ = ["tell", "without_noise"]
 
 _LOGGERS = ("lightning.pytorch.utilities.rank_zero", "lightning.fabric.utilities.rank_zero")
+
+
+def tell(text: str) -> None:
+    """Say something to whoever runs this, at once and beside the results: on standard error."""
+    print(text, file=sys.stderr, flush=True)  # noqa: T201 - what a command says
 
 
 @contextmanager

@@ -6,7 +6,6 @@ write a folder that the decoder's ``weights`` reads.
 
 from __future__ import annotations
 
-import copy
 import itertools
 from collections.abc import Iterator
 from pathlib import Path
@@ -109,7 +108,9 @@ class DecoderStage(TrainingModule):
             self.average.swap()
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Leave a frozen encoder out, keep the average."""
+        """Leave a frozen encoder out, keep the average; in the midst of a validation, the live weights."""
+        if self.average is not None and self.trainer.validating:
+            self.average.swap()  # the tensors of the state dict are the parameters' own, and follow
         state = checkpoint["state_dict"]
         checkpoint["state_dict"] = {k: v for k, v in state.items() if not k.startswith("encoder.")}
         if self.average is not None:
@@ -130,9 +131,9 @@ class DecoderStage(TrainingModule):
 
     def sample_batches(self) -> Iterator[MediaTargets]:
         """A few training batches on the module's device, without moving the loader on."""
-        loader: Any = copy.copy(self.trainer.train_dataloader)
+        loader: Any = self.trainer.train_dataloader
         if isinstance(loader, ResumableLoader):
-            loader.load_state_dict({"epoch": 0, "done": 0})
+            loader = loader.from_start()
         for batch in itertools.islice(iter(loader), self.config.statistics):
             if batch.keys:
                 yield self.transfer_batch_to_device(batch, self.device, 0)

@@ -11,13 +11,14 @@ import torch
 from lightning.pytorch.callbacks import Timer
 from lightning.pytorch.plugins.precision import MixedPrecision, Precision
 from lightning.pytorch.utilities import GradClipAlgorithmType
-from torch import nn
+from torch import Tensor, nn
+from torch.distributed.tensor import DTensor
 from torch.optim import AdamW, Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
 from anyloom.config.schema import OptimizerConfig
 
-__all__ = ["clip_gradients", "make_optimizer", "progress", "schedule"]
+__all__ = ["clip_gradients", "gradient_norm", "make_optimizer", "progress", "schedule"]
 
 
 def schedule(share: float, warmup: float, final: float) -> float:
@@ -69,14 +70,30 @@ def make_optimizer(
     return {"optimizer": optimizer, "lr_scheduler": {"scheduler": factor, "interval": "step"}}
 
 
+def gradient_norm(optimizer: Optimizer) -> Tensor | None:
+    """Norm ``()`` of all gradients of an optimizer's parameters, not waited for; None where there are none."""
+    gradients = [p.grad for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
+    if not gradients:
+        return None
+    norm = torch.nn.utils.get_total_norm(gradients)
+    return norm.full_tensor() if isinstance(norm, DTensor) else norm
+
+
 def clip_gradients(module: lightning.LightningModule, optimizer: Optimizer, limit: float, algorithm: str) -> None:
     """Clip gradients by ``norm`` or ``value``; nothing happens if ``limit`` is 0.
+
+    A norm that was taken of these gradients before (``module.gradient_norm``) is used and forgotten.
 
     Lightning refuses to clip under mixed precision when the optimizer is fused, since that one undoes the scaling
     of gradients itself. With bfloat16 nothing is scaled, and clipping is safe.
     """
     plugin = module.trainer.precision_plugin
+    norm, module.gradient_norm = getattr(module, "gradient_norm", None), None  # type: ignore[assignment]
     if not limit:
+        return
+    if norm is not None and algorithm == "norm":
+        parameters = [p for group in optimizer.param_groups for p in group["params"]]
+        torch.nn.utils.clip_grads_with_norm_(parameters, limit, norm)
         return
     if isinstance(plugin, MixedPrecision) and plugin.scaler is None:
         Precision.clip_gradients(plugin, optimizer, limit, GradClipAlgorithmType(algorithm))

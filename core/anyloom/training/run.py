@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
-import sys
+import copy
+import signal
 from collections.abc import Mapping
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import lightning
 import torch
 from jsonargparse import ArgumentError
+from lightning.fabric.plugins import CheckpointIO
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
+from lightning.pytorch.plugins.io import AsyncCheckpointIO
+from lightning.pytorch.strategies import DDPStrategy
+from lightning.pytorch.utilities.exceptions import SIGTERMException
+from torch.distributed.constants import default_pg_timeout
 
 from anyloom.building import build_named, component_class
 from anyloom.checking.preflight import section_problems
@@ -21,9 +28,18 @@ from anyloom.data.module import AnyToAnyData
 from anyloom.errors import AnyloomError, ConfigError, combine
 from anyloom.interfaces.module import TrainingModule
 from anyloom.options import split_name, validate
+from anyloom.storage.space import require_room
 from anyloom.training.answers import AnswerWriter
-from anyloom.training.callbacks import ConfigWriter, RandomState, ResultWriter
-from anyloom.training.console import without_noise
+from anyloom.training.callbacks import ConfigWriter, RandomState
+from anyloom.training.checkpoint_files import CheckpointFiles, newest_good
+from anyloom.training.console import tell, without_noise
+from anyloom.training.exact_resume import OpenWindow, PendingValidation
+from anyloom.training.finite import FiniteSteps, NonFiniteError
+from anyloom.training.outputs import OutputGuard, ResultWriter
+from anyloom.training.outside_errors import translated
+from anyloom.training.progress_lines import Explosions, ProgressLines
+from anyloom.training.resuming import resolved
+from anyloom.training.stopping import SavedStop
 
 __all__ = ["run", "training_module"]
 
@@ -58,11 +74,13 @@ class _CommandLine(LightningCLI):
         self.config = parser.parse_object(args)
 
     def instantiate_classes(self) -> None:
-        """Build data, module and trainer."""
+        """Build data, module and trainer, and find the checkpoint to go on from."""
         self.config_init = self.parser.instantiate_classes(self.config)
+        self.trainer = self.instantiate_trainer()
+        checkpoint = resolved(self.project.ckpt_path, self.trainer.callbacks)  # type: ignore[attr-defined]
+        self.config_init[self.subcommand]["ckpt_path"] = checkpoint
         self.datamodule = AnyToAnyData(self.project.data)
         self.model = training_module(self.module_options, self.project.model)
-        self.trainer = self.instantiate_trainer()
 
     def instantiate_trainer(self, **kwargs: Any) -> lightning.Trainer:
         """Build the trainer.
@@ -70,12 +88,28 @@ class _CommandLine(LightningCLI):
         Raises:
             anyloom.errors.ConfigError: lightning refuses the options: an unknown strategy, a missing accelerator.
         """
+        given = self._get(self.config_init, "trainer", default={}).get("plugins") or []
+        plugins = _with_checkpoint_files(list(given) if isinstance(given, list | tuple) else [given], self.project)
         try:
-            return super().instantiate_trainer(**kwargs)
+            trainer = super().instantiate_trainer(plugins=plugins, **kwargs)
         except AnyloomError:
             raise
         except (MisconfigurationException, ValueError, TypeError, ImportError) as error:
             raise ConfigError(" ".join(str(error).split()), where="trainer") from error
+        strategy = trainer.strategy
+        if isinstance(strategy, DDPStrategy) and strategy._timeout == default_pg_timeout:
+            strategy._timeout = timedelta(seconds=self.project.faults.timeout)
+        return trainer
+
+
+def _with_checkpoint_files(plugins: list[Any], project: ProjectConfig) -> list[Any]:
+    """The trainer's plugins with our way to write checkpoints, which one that writes in the background gets too."""
+    files = CheckpointFiles(project.faults.disk_full, project.faults.patience)
+    own = [p for p in plugins if isinstance(p, CheckpointIO)]
+    for plugin in own:
+        if isinstance(plugin, AsyncCheckpointIO) and plugin.checkpoint_io is None:
+            plugin.checkpoint_io = files
+    return plugins if own else [*plugins, files]
 
 
 def run(subcommand: str, sections: Mapping[str, Any], *, answers: Path | None = None) -> LightningCLI:
@@ -88,20 +122,54 @@ def run(subcommand: str, sections: Mapping[str, Any], *, answers: Path | None = 
 
     Raises:
         anyloom.errors.ConfigError: Sections have unknown keys or wrong values; names the YAML keys.
+        anyloom.errors.CheckpointError: A place cannot be written to, or a checkpoint cannot be gone on from.
+        anyloom.training.finite.NonFiniteError: A loss or gradient became NaN; the weights are as they were before.
+        anyloom.training.outside_errors.InterruptedRunError: Memory, a data worker or another process gave out.
+        SystemExit: A signal ended the run; the status is 128 + its number.
     """
     problems = section_problems(sections)
     if problems:
         raise combine(problems)
     require_files(sections)
     project = validate(ProjectConfig, sections, where="")
-    _check_checkpoint(project)
-    options = project.module if subcommand == "fit" else _trained(project)
-
-    callbacks: list[Any] = [RandomState(project.seed_everything), ConfigWriter(sections)]
-    if project.result is not None:
-        callbacks.append(ResultWriter(project.result))
+    if subcommand == "fit" and project.result is not None:
+        require_room(Path(project.result))
     if answers is not None:
-        callbacks.append(AnswerWriter(answers))
+        require_room(answers)
+    options = project.module if subcommand == "fit" else _trained(project)
+    leave_out: list[int] = []
+    while True:
+        try:
+            return _tried(subcommand, sections, project, options, answers, leave_out)
+        except NonFiniteError as error:
+            project = _rolled_back(error, project, leave_out)
+
+
+def _rolled_back(error: NonFiniteError, project: ProjectConfig, leave_out: list[int]) -> ProjectConfig:
+    """The project that goes on from the last good checkpoint and leaves the bad step out, if that is the policy.
+
+    Raises:
+        NonFiniteError: It is not, or has been tried often enough.
+    """
+    faults = project.faults
+    if faults.non_finite != "roll-back" or len(leave_out) >= faults.budget or error.several_processes:
+        raise error
+    leave_out.append(error.step)
+    good = [path for folder in error.folders if (path := newest_good(folder)[0]) is not None]
+    newest = str(max(good, key=lambda p: p.stat().st_mtime_ns)) if good else None
+    tell(f"{error.where}: {error.what}; rolling back to {newest or 'the beginning'}")
+    return project.model_copy(update={"ckpt_path": newest})
+
+
+def _tried(
+    subcommand: str,
+    sections: Mapping[str, Any],
+    project: ProjectConfig,
+    options: dict[str, Any],
+    answers: Path | None,
+    leave_out: list[int],
+) -> LightningCLI:
+    """One run, with every error that has a clear form in that form."""
     extra = {"return_predictions": False} if subcommand == "predict" and answers is not None else {}
     try:
         with without_noise(resuming=project.ckpt_path is not None):
@@ -110,21 +178,53 @@ def run(subcommand: str, sections: Mapping[str, Any], *, answers: Path | None = 
                 options,
                 seed_everything_default=project.seed_everything,
                 args={"subcommand": subcommand, subcommand: {**_lightning_config(project), **extra}},
-                trainer_defaults={"callbacks": callbacks},
+                trainer_defaults={"callbacks": _callbacks(project, sections, answers, leave_out)},
                 load_from_checkpoint_support=False,
             )
-    except (ArgumentError, MisconfigurationException) as error:
+    except SIGTERMException as error:  # before the first step, or after the last
+        raise SystemExit(128 + signal.SIGTERM) from error
+    except SystemExit as error:
+        if isinstance(error.__context__, KeyboardInterrupt):
+            raise SystemExit(128 + signal.SIGINT) from error
+        raise
+    except ArgumentError as error:
         raise ConfigError(" ".join(str(error).split()), where="trainer") from error
+    except Exception as error:
+        clear = translated(error, project.ckpt_path)
+        if clear is None:
+            raise
+        raise clear from error
+
+
+def _callbacks(
+    project: ProjectConfig, sections: Mapping[str, Any], answers: Path | None, leave_out: list[int]
+) -> list[Any]:
+    """What every run gets. The order matters: random numbers are restored first, and a stop saves last."""
+    faults, result = project.faults, None if project.result is None else Path(project.result)
+    callbacks: list[Any] = [
+        RandomState(project.seed_everything),
+        ConfigWriter(sections),
+        OutputGuard(result),
+        FiniteSteps(faults.budget if faults.non_finite == "skip" else 0, leave_out),
+        OpenWindow(),
+        PendingValidation(),
+        Explosions(),
+    ]
+    if project.trainer.get("enable_progress_bar") is not False:
+        callbacks.append(ProgressLines())
+    if result is not None:
+        callbacks.append(ResultWriter(result))
+    if answers is not None:
+        callbacks.append(AnswerWriter(answers))
+    return [*callbacks, SavedStop()]
 
 
 def _lightning_config(project: ProjectConfig) -> dict[str, Any]:
-    config: dict[str, Any] = {
+    """What LightningCLI parses. It would read a checkpoint that it is told of itself, so it is not."""
+    return {
         "seed_everything": project.seed_everything,
-        "trainer": {**_strategy(project.trainer), **project.trainer},
+        "trainer": {**_strategy(project.trainer), **copy.deepcopy(project.trainer)},  # jsonargparse writes into it
     }
-    if project.ckpt_path is not None:
-        config["ckpt_path"] = project.ckpt_path
-    return config
 
 
 def _strategy(trainer: Mapping[str, Any]) -> dict[str, Any]:
@@ -146,15 +246,5 @@ def _trained(project: ProjectConfig) -> dict[str, Any]:
         return {**project.module, "start_from": project.result}
     if project.module.get("start_from"):
         return project.module
-    print(f"note: {project.result} is not there yet; parts without weights are random", file=sys.stderr)  # noqa: T201
+    tell(f"note: {project.result} is not there yet; parts without weights are random")
     return project.module
-
-
-def _check_checkpoint(project: ProjectConfig) -> None:
-    path = project.ckpt_path
-    if path is None or path in ("last", "best", "hpc") or path.startswith("registry"):
-        return
-    if not Path(path).exists():
-        raise ConfigError(
-            f"there is no checkpoint {path!r}", where="ckpt_path", fix="give a file, or 'last' for the newest one"
-        )

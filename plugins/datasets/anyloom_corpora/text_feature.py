@@ -62,13 +62,15 @@ class TextFeatureIO(ModalityIO):
     suffixes: ClassVar[tuple[str, ...]] = (".txt",)
 
     def read(self, path: Path) -> Media:
-        """Read a text file, at most 100,000 bytes of UTF-8.
+        """Read a text file, at most 100,000 bytes of UTF-8, as bytes ``(T,)``, uint8.
 
         Raises:
             anyloom.errors.MediaError: The file is missing, empty, too large or no UTF-8.
         """
         if not path.is_file():
             raise MediaError("there is no such file", where=str(path), fix="check the path")
+        if path.stat().st_size == 0:
+            raise MediaError("the file is empty", where=str(path), fix="fetch or write it again")
         if path.stat().st_size > LIMIT:
             raise MediaError(f"more than {LIMIT} bytes", where=str(path), fix="give a phrase, not a book")
         try:
@@ -76,6 +78,22 @@ class TextFeatureIO(ModalityIO):
         except UnicodeDecodeError as error:
             raise MediaError(f"no UTF-8 text ({error})", where=str(path)) from error
         return Media("text-feature", media.tensor(), path=str(path), key=media.key)
+
+    def from_text(self, text: str) -> Media:
+        """Return a text, its bytes ``(T,)``, uint8.
+
+        Raises:
+            anyloom.errors.MediaError: It is empty.
+        """
+        return text_feature(text)
+
+    def to_text(self, media: Media) -> str:
+        """Return the text, which needs no file.
+
+        Raises:
+            anyloom.errors.MediaError: The tensor holds no text.
+        """
+        return text_of(media)
 
     def write(self, media: Media, path: Path) -> Path:
         """Write the text as UTF-8.

@@ -12,7 +12,7 @@ from anyloom.options import WrongOptionsError
 
 __all__ = ["HUGE", "MODALITIES", "TOWERS", "DepthCamera", "ImageBindConfig", "ImageBindSizes", "Modality", "TowerSizes"]
 
-Modality = Literal["image", "video", "audio", "text", "depth", "thermal", "imu"]
+Modality = Literal["image", "video", "audio", "text", "depth", "thermal", "imu", "text-feature"]
 Tower = Literal["vision", "text", "audio", "depth", "thermal", "imu"]
 
 MODALITIES: Final[tuple[Modality, ...]] = get_args(Modality)
@@ -24,6 +24,7 @@ TOWERS: Final[dict[str, Tower]] = {
     "depth": "depth",
     "thermal": "thermal",
     "imu": "imu",
+    "text-feature": "text",
 }
 """The tower (stem, trunk and head) that encodes each modality, in the published checkpoint's order."""
 
@@ -99,7 +100,7 @@ class ImageBindConfig(Encoder.Config):
         size: ``huge``, or sizes of a model of your own.
         weights: ``.safetensors`` file or folder. ``anyloom imagebind-convert`` makes one of the published ``.pth``.
         download: Allow ``weights`` to name a hub repository that holds ``model.safetensors``.
-        modalities: What is built; the others' tensors in ``weights`` are left out. All seven by default.
+        modalities: What is built; the others' tensors in ``weights`` are left out. All by default.
         features: ``pooled`` for one feature per media item; ``tokens`` for every token of every clip, through the
             same head, the class token first (text has none: its tokens stay in order).
         normalise: ``raw`` as the head gives it, before any normalisation; ``unit`` for length 1; ``upstream`` for

@@ -15,6 +15,7 @@ from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
 
+from anyloom.conversation import Media
 from anyloom.errors import MediaError
 from anyloom_imagebind.clips import clip_spans
 from anyloom_imagebind.stems import FRAMES, IMAGE_SIZE
@@ -64,27 +65,26 @@ def square(picture: Image.Image) -> Image.Image:
     return resized.crop((left, top, left + IMAGE_SIZE, top + IMAGE_SIZE))
 
 
-def clip_inputs(frames: Tensor, fps: float, clips: int, count: int, where: str = "") -> Tensor:
+def clip_inputs(media: Media, clips: int, count: int) -> Tensor:
     """Return a video ``(T, 3, H, W)`` as ``(clips * count, 3, 2, 224, 224)``.
 
     Args:
-        frames: uint8 or float in 0..1.
-        fps: Frames per second.
+        media: The video, uint8 or float in 0..1, with ``fps``; only the frames that are wanted are read.
         clips: Clips of two seconds, evenly spread; they overlap where the video is short.
         count: Squares of each clip, 1 or 3.
-        where: Place for the error message.
 
     Raises:
         anyloom.errors.MediaError: It is no video, or its rate is unknown.
     """
-    frames = _bytes(frames, 4, "(T, 3, H, W)", where)
+    fps, length = media.meta.get("fps", 0), media.length()
     if not fps > 0:
-        raise MediaError("the frame rate is unknown", where=where, fix="give meta={'fps': ...}")
+        raise MediaError("the frame rate is unknown", where=media.path, fix="give meta={'fps': ...}")
     inputs = []
-    for start, end in clip_spans(len(frames) / fps, clips):
-        first = min(math.ceil(fps * start), len(frames) - 1)
-        last = max(min(math.ceil(fps * end), len(frames)), first + 1)
-        inputs += crops(short_side(spread_frames(frames[first:last])), IMAGE_SIZE, count)
+    for start, end in clip_spans(length / fps, clips):
+        first = max(min(math.ceil(fps * start), length - 1), 0)
+        last = max(min(math.ceil(fps * end), length), first + 1)
+        frames = media.sample(spread_frames(torch.arange(first, last)).tolist()) if length else media.tensor()
+        inputs += crops(short_side(_bytes(frames, 4, "(T, 3, H, W)", media.path)), IMAGE_SIZE, count)
     return torch.stack(inputs)
 
 

@@ -14,7 +14,7 @@ def anyloom_components() -> list[ComponentSpec]:
             name="imagebind",
             target="anyloom_imagebind.encoder:ImageBindEncoder",
             tiny="anyloom_imagebind.tiny:encoder",
-            modalities=("image", "video", "audio", "text", "depth", "thermal", "imu"),
+            modalities=("image", "video", "audio", "text", "depth", "thermal", "imu", "text-feature"),
             requires=("PIL", "tokenizers"),
             licence="Apache-2.0 (published weights: CC-BY-NC-SA-4.0)",
             summary="ImageBind: seven modalities in one space, the paper's C_x; pooled or token features",

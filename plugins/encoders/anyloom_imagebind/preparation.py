@@ -51,23 +51,23 @@ class Preparation:
         The data are: image ``(3, H, W)`` and video ``(T, 3, H, W)`` with ``fps``, uint8 or float in 0..1; audio
         ``(1, T)`` with ``sample_rate``; depth ``(1, H, W)`` in metres, with ``focal_length`` (pixels) and ``baseline``
         (metres) where known; thermal ``(1, H, W)``, uint8 or float in 0..1; imu ``(6, T)`` with ``sample_rate``;
-        text as ids ``(77,)`` or as its UTF-8 bytes ``(T,)`` in uint8.
+        text, and text that stands in a conversation as features (``text-feature``), as ids ``(77,)`` or as its UTF-8
+        bytes ``(T,)`` in uint8.
 
         Raises:
             anyloom.errors.MediaError: The data are of another form.
         """
-        method = getattr(self, f"_{media.modality}", None)
-        if method is None or media.modality not in self.config.modalities:
+        video = media.modality == "video"
+        method = getattr(self, f"_{media.modality.replace('-', '_')}", None)
+        if not (video or method) or media.modality not in self.config.modalities:
             raise MediaError(f"this encoder does not prepare {media.modality!r}", where=media.path)
+        if video:  # never whole: of a long clip a few frames are looked at
+            return clip_inputs(media, self.config.video_clips, self.config.video_crops)
         prepared: Tensor = method(media, media.tensor().detach().cpu())
         return prepared
 
     def _image(self, media: Media, data: Tensor) -> Tensor:
         return picture_input(data, media.path)
-
-    def _video(self, media: Media, data: Tensor) -> Tensor:
-        clips, squares = self.config.video_clips, self.config.video_crops
-        return clip_inputs(data, media.meta.get("fps", 0), clips, squares, media.path)
 
     def _audio(self, media: Media, data: Tensor) -> Tensor:
         return sound_inputs(data, media.meta.get("sample_rate", 0), self.config.audio_clips, media.path)
@@ -83,6 +83,9 @@ class Preparation:
 
     def _imu(self, media: Media, data: Tensor) -> Tensor:
         return motion_input(data, media.meta.get("sample_rate", 0), media.path)
+
+    def _text_feature(self, media: Media, data: Tensor) -> Tensor:
+        return self._text(media, data)
 
     def _text(self, media: Media, data: Tensor) -> Tensor:
         if data.dtype in _INTEGERS and data.shape == (CONTEXT,):

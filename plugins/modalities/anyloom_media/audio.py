@@ -3,30 +3,36 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import ClassVar, Final
+from typing import Any, ClassVar, Final
 
+import numpy as np
 import soundfile
 import soxr
 import torch
+from pydantic import Field
 from torch import Tensor
 
-from anyloom.conversation.segments import Media
-from anyloom.errors import MediaError
+from anyloom.conversation import Media
+from anyloom.discovery.targets import how_to_install, missing_modules
+from anyloom.errors import AnyloomError, MediaError
+from anyloom.interfaces.component import ComponentConfig
 from anyloom.interfaces.modality import ModalityIO
-from anyloom_media.files import data_uri, require_file, require_suffix, unreadable
+from anyloom_media.files import data_uri, limit, opened, require_suffix, unreadable
+from anyloom_media.formats import START, container_format, is_sound_file
 from anyloom_media.image import picture_tag
-from anyloom_media.integrity import missing_part
+from anyloom_media.sound_file import READ_FORMATS, blocks, sample_rate
 from anyloom_media.spectrogram import log_mel_picture
 
 __all__ = ["AudioIO", "resample"]
 
-_FORMATS: Final = {
+_WRITTEN: Final = {
     ".wav": ("WAV", "PCM_16"),
     ".flac": ("FLAC", "PCM_24"),
     ".ogg": ("OGG", "VORBIS"),
+    ".opus": ("OGG", "OPUS"),
     ".mp3": ("MP3", None),
 }
 _DRAWN_RATE: Final = 16000
@@ -42,50 +48,106 @@ class AudioIO(ModalityIO):
     {'sample_rate': 16000}
     """
 
+    class Config(ComponentConfig):
+        """Limits.
+
+        Args:
+            max_seconds: Length of a sound that is read.
+            min_rate: Lowest sample rate in Hz.
+            max_rate: Highest sample rate in Hz.
+            max_channels: Channels, which are averaged.
+        """
+
+        max_seconds: float = Field(3600.0, gt=0)
+        min_rate: int = Field(1000, gt=0)
+        max_rate: int = Field(384_000, gt=0)
+        max_channels: int = Field(64, gt=0)
+
     modality: ClassVar[str] = "audio"
-    suffixes: ClassVar[tuple[str, ...]] = tuple(_FORMATS)
+    suffixes: ClassVar[tuple[str, ...]] = tuple(_WRITTEN)
 
     def read(self, path: Path) -> Media:
         """Read a sound as float32 ``(1, T)`` at the rate of the file; channels are averaged.
 
+        The length is what the decoder gives, never what a header says. M4A, AAC and the sound of clips are read where
+        PyAV is installed.
+
         Raises:
-            anyloom.errors.MediaError: The file is missing, truncated, holds no samples or no sound.
+            anyloom.errors.MediaError: The file is missing, truncated, no sound, holds no samples or some that are not
+                finite, is beyond a limit, or takes a package that is not installed.
         """
-        require_file(path)
-        try:
-            with soundfile.SoundFile(path) as file:
-                samples = file.read(dtype="float32", always_2d=True)
-                expected, rate = file.frames, file.samplerate
-        except (soundfile.SoundFileError, RuntimeError, ValueError) as error:
-            raise unreadable(path, self.modality, error) from error
-        lack = missing_part(path) or ("it holds no samples" if not len(samples) else "")
-        if lack or len(samples) != expected:
-            raise unreadable(path, self.modality, lack or f"{len(samples)} of {expected} samples are there")
-        mono = torch.from_numpy(samples).mean(1).unsqueeze(0)
-        return Media(self.modality, mono, path=str(path), meta={"sample_rate": rate})
+        rates: list[int] = []
+
+        def check(rate: int, channels: int) -> None:
+            self._check(path, rate, channels)
+            rates.append(rate)
+
+        parts: list[Any] = []
+        length = 0
+        for block in self._blocks(path, check):
+            length += len(block)
+            limit(path, "seconds", length / rates[0], self.config.max_seconds, "max_seconds")
+            parts.append(_mono(block, path))
+        if not length:
+            raise unreadable(path, self.modality, "it holds no samples")
+        data = torch.from_numpy(np.concatenate(parts)).unsqueeze(0)
+        return Media(self.modality, data, path=str(path), meta={"sample_rate": rates[0]})
+
+    def _check(self, path: Path, rate: int, channels: int) -> None:
+        limit(path, "channels", channels, self.config.max_channels, "max_channels")
+        limit(path, "Hz", rate, self.config.max_rate, "max_rate")
+        if rate < self.config.min_rate:
+            what = f"a sample rate of {rate} Hz is below the limit of {self.config.min_rate}"
+            raise MediaError(what, where=str(path), fix="resample it, or read it with the option min_rate set lower")
+
+    def _blocks(self, path: Path, check: Any) -> Iterator[Any]:
+        with opened(path) as file:
+            start = file.read(START)
+            file.seek(0)
+            if is_sound_file(start):
+                try:
+                    yield from blocks(file, check)
+                except AnyloomError:
+                    raise
+                except Exception as error:  # libsndfile's own, and those of its Python side
+                    raise unreadable(path, self.modality, error) from error
+                return
+        if not container_format(start):
+            raise unreadable(path, self.modality, f"its content is none of {', '.join(READ_FORMATS)}, M4A, AAC")
+        _require_av(path)
+        from anyloom_media.sound_track import blocks as track_blocks
+
+        yield from track_blocks(path, check)
 
     def read_meta(self, path: Path) -> Mapping[str, float]:
         """Read the sample rate from the header.
 
         Raises:
-            anyloom.errors.MediaError: The file is missing or no sound.
+            anyloom.errors.MediaError: The file is missing, no sound, or beyond a limit.
         """
-        require_file(path)
-        try:
-            return {"sample_rate": soundfile.info(path).samplerate}
-        except (soundfile.SoundFileError, RuntimeError, ValueError) as error:
-            raise unreadable(path, self.modality, error) from error
+        with opened(path) as file:
+            start = file.read(START)
+            file.seek(0)
+            if not is_sound_file(start):
+                return self.read(path).meta
+            try:
+                rate = sample_rate(file)
+            except Exception as error:  # see _blocks
+                raise unreadable(path, self.modality, error) from error
+        self._check(path, rate, 1)
+        return {"sample_rate": rate}
 
     def write(self, media: Media, path: Path) -> Path:
-        """Write a sound, clamped to -1..1: WAV with 16 bits, FLAC with 24, Ogg Vorbis or MP3.
+        """Write a sound, clamped to -1..1: WAV with 16 bits, FLAC with 24, Ogg Vorbis, Opus or MP3.
 
         Raises:
             anyloom.errors.MediaError: The tensor is no sound, its rate is unknown or not one of the format's.
         """
-        kind, subtype = _FORMATS[require_suffix(path, self.suffixes, self.modality)]
+        kind, subtype = _WRITTEN[require_suffix(path, self.suffixes, self.modality)]
         samples, rate = _checked(media, str(path))
         try:
-            soundfile.write(path, samples.numpy(), rate, format=kind, subtype=subtype)
+            with path.open("wb") as file:
+                soundfile.write(file, samples.numpy(), rate, format=kind, subtype=subtype)
         except (soundfile.SoundFileError, RuntimeError, ValueError) as error:
             what = f"cannot write {rate} Hz as {kind}: {error}"
             raise MediaError(what, where=str(path), fix="resample it, or write .wav") from error
@@ -104,7 +166,7 @@ class AudioIO(ModalityIO):
 
 
 def resample(media: Media, sample_rate: int) -> Media:
-    """Return a sound at another sample rate in Hz; its length in seconds stays.
+    """Return a sound at another sample rate in Hz; its length in seconds stays, with one sample at least.
 
     Raises:
         anyloom.errors.MediaError: The tensor is no sound or its rate is unknown.
@@ -118,8 +180,30 @@ def resample(media: Media, sample_rate: int) -> Media:
 
 
 def _at_rate(samples: Tensor, rate: int, wanted: int) -> Tensor:
-    """Resample ``(T,)`` with soxr."""
-    return samples if rate == wanted else torch.from_numpy(soxr.resample(samples.numpy(), rate, wanted))
+    """Resample ``(T,)`` with soxr; of a sound shorter than one new sample, the mean is left."""
+    if rate == wanted:
+        return samples
+    resampled = torch.from_numpy(soxr.resample(samples.numpy(), rate, wanted))
+    return resampled if len(resampled) else samples.mean().reshape(1)
+
+
+def _mono(block: Any, path: Path) -> Any:
+    """The mean of the channels of samples ``(T, channels)``.
+
+    Raises:
+        anyloom.errors.MediaError: A sample is not finite.
+    """
+    mono = block.mean(axis=1, dtype=np.float32)
+    if not np.isfinite(mono).all():
+        what = "it holds samples that are NaN or infinite"
+        raise MediaError(what, where=str(path), fix="find out what wrote them; one such sound spoils a training")
+    return mono
+
+
+def _require_av(path: Path) -> None:
+    if missing := missing_modules(["av"]):
+        what = "sounds in MP4, Matroska or AAC need av (PyAV), which is not installed"
+        raise MediaError(what, where=str(path), fix=how_to_install(missing, "anyloom"))
 
 
 def _checked(media: Media, where: str) -> tuple[Tensor, int]:

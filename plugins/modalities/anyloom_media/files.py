@@ -3,24 +3,51 @@
 from __future__ import annotations
 
 import base64
+import contextlib
+from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO, Final
 
 from anyloom.errors import MediaError
 
-__all__ = ["data_uri", "require_file", "require_suffix", "unreadable"]
+__all__ = ["data_uri", "limit", "opened", "require_suffix", "unreadable"]
+
+_SHOWN: Final = 300
 
 
-def require_file(path: Path) -> None:
-    """Check that a file is there and holds something.
+@contextlib.contextmanager
+def opened(path: Path) -> Iterator[BinaryIO]:
+    """Open a file to read. Libraries get the open file, never its path: a path could name a protocol or a device.
 
     Raises:
-        anyloom.errors.MediaError: It is missing, a folder, or empty.
+        anyloom.errors.MediaError: It is missing, no regular file, empty, or may not be read.
     """
-    if not path.is_file():
-        what = "this is a folder, not a file" if path.is_dir() else "there is no such file"
-        raise MediaError(what, where=str(path), fix="check the path")
-    if path.stat().st_size == 0:
-        raise MediaError("the file is empty", where=str(path), fix="fetch or write it again")
+    try:
+        found, folder, size = path.is_file(), path.is_dir(), path.stat().st_size if path.exists() else 0
+        if not found:
+            what = "this is a folder, not a file" if folder else "there is no such file"
+            raise MediaError(what, where=str(path), fix="check the path")
+        if size == 0:
+            raise MediaError("the file is empty", where=str(path), fix="fetch or write it again")
+        file = path.open("rb")
+    except (OSError, ValueError) as error:
+        raise MediaError(f"cannot be opened ({error})", where=str(path)[:_SHOWN], fix="check the path") from error
+    with file:
+        yield file
+
+
+def limit(path: Path, what: str, value: float, most: float, option: str) -> None:
+    """Check a size that a header gives against a limit, before the memory for it is taken.
+
+    Raises:
+        anyloom.errors.MediaError: It is greater.
+    """
+    if value > most:
+        raise MediaError(
+            f"{value:,.10g} {what} are more than the limit of {most:,.10g}",
+            where=str(path),
+            fix=f"make it smaller, or read it with the option {option} set higher",
+        )
 
 
 def require_suffix(path: Path, suffixes: tuple[str, ...], modality: str) -> str:
@@ -38,9 +65,9 @@ def require_suffix(path: Path, suffixes: tuple[str, ...], modality: str) -> str:
 
 def unreadable(path: Path, modality: str, cause: object) -> MediaError:
     """Return the error for a file whose content is truncated, damaged or of another kind than its name says."""
-    reason = str(cause).replace(str(path), path.name) or type(cause).__name__
+    reason = " ".join(str(cause).replace(str(path), path.name).split()) or type(cause).__name__
     return MediaError(
-        f"not a readable {modality} file: {reason}",
+        f"not a readable {modality} file: {reason[:_SHOWN]}",
         where=str(path),
         fix=f"the file is truncated, damaged or no {modality} file at all: fetch or write it again",
     )

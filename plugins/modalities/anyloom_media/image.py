@@ -1,25 +1,30 @@
-"""Pictures: ``(3, H, W)`` RGB tensors, float32 in 0..1 or uint8 in 0..255."""
+"""Pictures: ``(3, H, W)`` RGB tensors, uint8 or float32 in 0..1."""
 
 from __future__ import annotations
 
+import contextlib
 import io
-from collections.abc import Mapping
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import ClassVar, Final
+from typing import Any, ClassVar, Final
 
-import numpy as np
 import torch
-from PIL import Image, ImageOps
+from PIL import Image, UnidentifiedImageError
+from pydantic import Field
 from torch import Tensor
 
-from anyloom.conversation.segments import Media
+from anyloom.conversation import Media
+from anyloom.conversation.pixels import from_pillow, to_pillow
+from anyloom.discovery.targets import missing_modules
 from anyloom.errors import MediaError
+from anyloom.interfaces.component import ComponentConfig
 from anyloom.interfaces.modality import ModalityIO
-from anyloom_media.files import data_uri, require_file, require_suffix, unreadable
+from anyloom_media.files import data_uri, limit, opened, require_suffix, unreadable
 
-__all__ = ["ImageIO", "picture_tag", "to_bytes"]
+__all__ = ["ImageIO", "picture_tag"]
 
-_FORMATS: Final = {
+_WRITTEN: Final = {
     ".png": "PNG",
     ".jpg": "JPEG",
     ".jpeg": "JPEG",
@@ -29,48 +34,88 @@ _FORMATS: Final = {
     ".tif": "TIFF",
     ".tiff": "TIFF",
 }
+_READ: Final = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF", "AVIF", "HEIF")
+"""Of all that Pillow opens: pictures of pixels alone, no programs (PostScript) and nothing that names other files."""
+
 _WRITING: Final[dict[str, dict[str, object]]] = {
     "JPEG": {"quality": 95, "subsampling": 0},
     "WEBP": {"lossless": True},
 }
-_DAMAGED: Final = (OSError, SyntaxError, ValueError, EOFError, IndexError, Image.DecompressionBombError)
+_HEIF_BRANDS: Final = (b"heic", b"heix", b"hevc", b"heim", b"heis", b"mif1", b"msf1")
 _SHOWN_SIDE: Final = 160
-_DEEPEST: Final = 65535
+_ORIENTATION: Final = 0x0112
+_TURNS: Final = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
 
 
 class ImageIO(ModalityIO):
     """Reads and writes pictures.
 
-    >>> import tempfile
+    >>> import tempfile, torch
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     path = ImageIO.from_options().write(Media("image", torch.ones(3, 2, 4)), Path(folder, "white.png"))
     ...     ImageIO.from_options().read(path).tensor().shape
     torch.Size([3, 2, 4])
     """
 
+    class Config(ComponentConfig):
+        """Limits.
+
+        Args:
+            max_pixels: Height times width of a picture that is read; reading takes up to 12 bytes a pixel.
+        """
+
+        max_pixels: int = Field(64_000_000, gt=0)
+
     modality: ClassVar[str] = "image"
-    suffixes: ClassVar[tuple[str, ...]] = tuple(_FORMATS)
+    suffixes: ClassVar[tuple[str, ...]] = tuple(_WRITTEN)
 
     def read(self, path: Path) -> Media:
         """Read a picture as float32 ``(3, H, W)`` in 0..1, upright, on white where it is transparent.
 
-        Of an animation the first frame is taken. Deep (16 bit) grey pictures keep their precision.
+        Of an animation the first frame is taken. Deep (16 or 32 bit) grey pictures keep their precision.
 
         Raises:
-            anyloom.errors.MediaError: The file is missing, truncated or no picture.
+            anyloom.errors.MediaError: The file is missing, truncated, no picture, beyond the limit, or takes a package
+                that is not installed.
         """
-        require_file(path)
-        try:
-            with Image.open(path, formats=sorted(set(_FORMATS.values()))) as picture:
-                data = _on_white(ImageOps.exif_transpose(picture))
-        except _DAMAGED as error:
-            raise unreadable(path, self.modality, error) from error
+        pixels = self._pixels(path, None)
+        data = pixels.float() / 255 if pixels.dtype == torch.uint8 else pixels
         return Media(self.modality, data, path=str(path))
 
     def read_meta(self, path: Path) -> Mapping[str, float]:
         """Nothing: a picture is its tensor."""
-        require_file(path)
         return {}
+
+    def sample(self, path: Path, steps: Sequence[int] | None, side: int | None) -> Tensor:
+        """Read a picture as bytes, a JPEG at 1/2, 1/4 or 1/8 of its size where that is enough; see the interface.
+
+        Returns:
+            uint8 ``(3, H, W)``, a quarter of what floats take; of deep grey pictures float32 in 0..1.
+
+        Raises:
+            anyloom.errors.MediaError: As for :meth:`read`, or steps are given: a picture has none.
+        """
+        if steps is not None:
+            raise MediaError("a picture has no steps to choose from", where=str(path), fix="leave out steps")
+        return self._pixels(path, side)
+
+    def _pixels(self, path: Path, side: int | None) -> Tensor:
+        with _library_errors(path), opened(path) as file:
+            formats = _formats(file.read(12))
+            file.seek(0)
+            with Image.open(file, formats=formats) as picture:
+                limit(path, "pixels", picture.width * picture.height, self.config.max_pixels, "max_pixels")
+                if side is not None:
+                    picture.draft(None, (side, side))
+                return from_pillow(_upright(picture))
 
     def write(self, media: Media, path: Path) -> Path:
         """Write a picture; floats are clamped to 0..1. JPEG loses detail, the other formats do not.
@@ -78,9 +123,12 @@ class ImageIO(ModalityIO):
         Raises:
             anyloom.errors.MediaError: The tensor is no picture, or the suffix names no known format.
         """
-        kind = _FORMATS[require_suffix(path, self.suffixes, self.modality)]
-        picture = _to_pil(media.tensor(), str(path))
-        picture.save(path, format=kind, **_WRITING.get(kind, {}))
+        kind = _WRITTEN[require_suffix(path, self.suffixes, self.modality)]
+        picture = to_pillow(media.tensor(), str(path))
+        try:
+            picture.save(path, format=kind, **_WRITING.get(kind, {}))
+        except (ValueError, SystemError) as error:  # such as a picture that is too large for the format
+            raise MediaError(f"cannot be written as {kind}: {error}", where=str(path), fix="write .png") from error
         return path
 
     def to_html(self, media: Media) -> str:
@@ -100,7 +148,7 @@ def picture_tag(data: Tensor, alt: str, *, enlarge_to: int = 0) -> str:
     Raises:
         anyloom.errors.MediaError: The tensor is no picture.
     """
-    picture = _to_pil(data, "to_html")
+    picture = to_pillow(data, "to_html")
     buffer = io.BytesIO()
     picture.save(buffer, format="PNG", optimize=True)
     factor = max(1, round(enlarge_to / max(picture.size)))
@@ -111,47 +159,48 @@ def picture_tag(data: Tensor, alt: str, *, enlarge_to: int = 0) -> str:
     )
 
 
-def to_bytes(data: Tensor, where: str, dims: int) -> Tensor:
-    """Return RGB values ``(..., 3, H, W)`` as uint8; floats are taken as 0..1, clamped and rounded.
+@contextlib.contextmanager
+def _library_errors(path: Path) -> Iterator[None]:
+    """Turn whatever Pillow raises for a broken file into one MediaError; its warnings about such files are left out."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    except MediaError as error:
+        error.where = error.where or str(path)
+        raise
+    except Image.DecompressionBombError as error:
+        what = "it has more pixels than Pillow opens at all"
+        raise MediaError(what, where=str(path), fix="make it smaller") from error
+    except UnidentifiedImageError as error:
+        raise unreadable(path, "image", f"its content is none of {', '.join(_READ)}") from error
+    except Exception as error:  # each of Pillow's decoders raises what it likes: struct.error, KeyError, SystemError
+        raise unreadable(path, "image", error) from error
 
-    Args:
-        data: The tensor, float or uint8.
-        where: Place for the error message.
-        dims: How many dimensions it must have.
+
+def _upright(picture: Image.Image) -> Image.Image:
+    """Turn a picture as its camera says. A broken EXIF block says nothing, and costs nobody the picture."""
+    picture.load()
+    try:
+        turn: Any = picture.getexif().get(_ORIENTATION)
+        method = _TURNS.get(turn)
+    except Exception:  # what a parser of broken bytes can raise; see above
+        method = None
+    return picture if method is None else picture.transpose(method)
+
+
+def _formats(start: bytes) -> list[str]:
+    """Return the formats to try on a file that begins so.
 
     Raises:
-        anyloom.errors.MediaError: The shape or type is another.
+        anyloom.errors.MediaError: It is HEIC, and the package that reads it is not installed.
     """
-    if data.ndim != dims or data.shape[-3] != 3 or 0 in data.shape:
-        expected = "(3, H, W)" if dims == 3 else "(T, 3, H, W)"
-        raise MediaError(f"expected a tensor {expected}, got {tuple(data.shape)}", where=where)
-    data = data.detach().cpu()
-    if data.dtype == torch.uint8:
-        return data
-    if not data.is_floating_point():
-        raise MediaError(
-            f"expected float values in 0..1 or uint8, got {data.dtype}", where=where, fix="convert it to uint8"
-        )
-    if not torch.isfinite(data).all():
-        raise MediaError("the tensor holds NaN or infinite values", where=where)
-    return (data.float().clamp(0, 1) * 255).round().to(torch.uint8)
+    if start[4:8] == b"ftyp" and start[8:12] in _HEIF_BRANDS:
+        if missing_modules(["pillow_heif"]):
+            what = "HEIC pictures need pillow-heif, which is not installed"
+            raise MediaError(what, fix="pip install 'anyloom[heic]'")
+        from pillow_heif import register_heif_opener
 
-
-def _to_pil(data: Tensor, where: str) -> Image.Image:
-    return Image.fromarray(to_bytes(data, where, 3).permute(1, 2, 0).contiguous().numpy())
-
-
-def _on_white(picture: Image.Image) -> Tensor:
-    """Return a Pillow picture of any mode as float32 ``(3, H, W)`` in 0..1."""
-    if picture.mode.startswith("I"):
-        grey = torch.from_numpy(np.asarray(picture).astype(np.float32) / _DEEPEST)
-        return grey.clamp(0, 1).expand(3, -1, -1).contiguous()
-    if not picture.has_transparency_data:
-        return _channels(picture.convert("RGB"))
-    rgba = _channels(picture.convert("RGBA"))
-    colour, alpha = rgba[:3], rgba[3:]
-    return colour * alpha + (1 - alpha)
-
-
-def _channels(picture: Image.Image) -> Tensor:
-    return torch.from_numpy(np.array(picture)).permute(2, 0, 1).float() / 255
+        register_heif_opener()
+    Image.init()
+    return [name for name in _READ if name in Image.OPEN]

@@ -1,33 +1,121 @@
-"""Finds truncated sound files that decoders accept in silence, by what the containers say of their own length."""
+"""Finds truncated files that decoders accept in silence, by what the containers say of their own length.
+
+Only sizes in bytes are believed: what a header says of frames or seconds may be an estimate, or count what an edit list
+hides.
+"""
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Final
+import os
+from collections.abc import Iterator
+from typing import BinaryIO, Final, Literal
 
 __all__ = ["missing_part"]
 
-_UNKNOWN_SIZES: Final = (0, 0xFFFFFFFF, 0x7FFFFFFF)
+_UNKNOWN: Final = 0x7FFFF000
+"""Streams say a size from here on, or 0, because it was not known when the header was written."""
+
 _OGG_PAGE_LIMIT: Final = 65307
+_OGG_FLAGS: Final = 5
 _LAST_PAGE: Final = 4
+_SEGMENT: Final = b"\x18\x53\x80\x67"
+_MOST_PARTS: Final = 100_000
 
 
-def missing_part(path: Path) -> str:
-    """Return what a WAV or Ogg file lacks by its own account, or an empty string.
+def missing_part(file: BinaryIO) -> str:
+    """Return what a file lacks by its own account, or an empty string.
 
-    A WAV says its size at the start (unless it was written as a stream); the last page of an Ogg stream is
-    marked. Other formats are left to their decoders.
+    WAV, AVI, MP4 and Matroska say the sizes of their parts (unless they were written as a stream); the last page of an
+    Ogg stream is marked. Other formats are left to their decoders.
+
+    Args:
+        file: Open for reading; it is left at its start.
     """
-    size = path.stat().st_size
-    with path.open("rb") as file:
-        start = file.read(12)
-        if start[:4] == b"RIFF" and start[8:] == b"WAVE":
-            declared = int.from_bytes(start[4:8], "little")
-            short = declared not in _UNKNOWN_SIZES and declared + 8 > size + 1  # one padding byte is often left out
-            return f"{size} of {declared + 8} bytes are there" if short else ""
-        if start[:4] == b"OggS":
-            file.seek(max(0, size - _OGG_PAGE_LIMIT))
-            end = file.read()
-            page = end.rfind(b"OggS")
-            return "" if page >= 0 and end[page + 5] & _LAST_PAGE else "the last page is missing"
-    return ""
+    size = file.seek(0, os.SEEK_END)
+    file.seek(0)
+    start = file.read(12)
+    if start[:4] == b"OggS":
+        lack = _ogg(file, size)
+    else:
+        end = max(_ends(file, start, size), default=0)
+        lack = f"{size} of {end} bytes are there" if end > size else ""
+    file.seek(0)
+    return lack
+
+
+def _ends(file: BinaryIO, start: bytes, size: int) -> Iterator[int]:
+    """Where the parts of a file end by what they say."""
+    if start[:4] == b"RIFF":
+        yield from _riff(file, size, "little")
+        yield from _chunks(file, size, "little") if start[8:12] == b"WAVE" else ()
+    elif start[:4] == b"FORM":
+        yield from _riff(file, size, "big")
+        yield from _chunks(file, size, "big")
+    elif start[4:8] in (b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide"):
+        yield from _boxes(file, size)
+    elif start[:4] == b"\x1a\x45\xdf\xa3":
+        yield from _matroska(file)
+
+
+def _riff(file: BinaryIO, size: int, order: Literal["little", "big"]) -> Iterator[int]:
+    position = 0
+    while position + 12 <= size:  # a long AVI has several
+        file.seek(position)
+        start = file.read(8)
+        length = int.from_bytes(start[4:], order)
+        if start[:4] not in (b"RIFF", b"FORM") or not 0 < length < _UNKNOWN:
+            return
+        position += 8 + length
+        yield position - 1  # one padding byte is often left out
+
+
+def _chunks(file: BinaryIO, size: int, order: Literal["little", "big"]) -> Iterator[int]:
+    """The chunks inside a sound: the header of the whole may be that of a stream, and the samples' chunk still say."""
+    position = 12
+    for _ in range(_MOST_PARTS):
+        file.seek(position)
+        length = int.from_bytes(file.read(8)[4:], order)
+        if position + 8 > size or not 0 < length < _UNKNOWN:
+            return
+        yield position + 8 + length
+        position += 8 + length + length % 2
+
+
+def _boxes(file: BinaryIO, size: int) -> Iterator[int]:
+    position = 0
+    for _ in range(_MOST_PARTS):
+        file.seek(position)
+        start = file.read(16)
+        length = int.from_bytes(start[:4], "big")
+        length = int.from_bytes(start[8:16], "big") if length == 1 else length
+        if position >= size or len(start) < 8 or not start[4:8].isalnum() or length < 8:  # 0: up to the end
+            return
+        position += length
+        yield position
+
+
+def _matroska(file: BinaryIO) -> Iterator[int]:
+    file.seek(4)
+    header, _ = _vint(file)
+    file.seek(header, os.SEEK_CUR)
+    if file.read(4) != _SEGMENT:
+        return
+    length, unknown = _vint(file)
+    if not unknown:
+        yield file.tell() + length
+
+
+def _vint(file: BinaryIO) -> tuple[int, bool]:
+    """A number of EBML's variable length, and whether it stands for "unknown" (all ones)."""
+    first = file.read(1)[:1] or b"\0"
+    more = 8 - first[0].bit_length()
+    bits = 7 * (more + 1)
+    value = int.from_bytes(first + file.read(more), "big") & ((1 << bits) - 1)
+    return value, value == (1 << bits) - 1
+
+
+def _ogg(file: BinaryIO, size: int) -> str:
+    file.seek(max(0, size - _OGG_PAGE_LIMIT))
+    end = file.read()
+    flags = end[end.rfind(b"OggS") :][_OGG_FLAGS : _OGG_FLAGS + 1]
+    return "" if flags and flags[0] & _LAST_PAGE else "the last page is missing"

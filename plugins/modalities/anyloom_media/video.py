@@ -1,30 +1,32 @@
-"""Clips: ``(T, 3, H, W)`` RGB tensors, float32 in 0..1 or uint8, with frames per second in ``meta``."""
+"""Clips: ``(T, 3, H, W)`` RGB tensors, uint8 or float32 in 0..1, with frames per second in ``meta``."""
 
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, ClassVar, Final
 
 import av
-import av.error
-import numpy as np
 import torch
 from av.video.reformatter import ColorRange, Colorspace
+from pydantic import Field
 from torch import Tensor
 
-from anyloom.conversation.segments import Media
+from anyloom.conversation import Media
+from anyloom.conversation.pixels import to_bytes
 from anyloom.errors import MediaError
+from anyloom.interfaces.component import ComponentConfig
 from anyloom.interfaces.modality import ModalityIO
-from anyloom_media.files import data_uri, require_file, require_suffix, unreadable
-from anyloom_media.image import to_bytes
+from anyloom_media.clip_frames import Limits, clip_at, read_frames
+from anyloom_media.files import data_uri, require_suffix
 
 __all__ = ["VideoIO"]
 
 _FORMATS: Final = {
     ".mp4": ("mp4", "libx264"),
+    ".m4v": ("mp4", "libx264"),
     ".webm": ("webm", "libvpx-vp9"),
     ".mkv": ("matroska", "libx264"),
     ".mov": ("mov", "libx264"),
@@ -32,50 +34,77 @@ _FORMATS: Final = {
 }
 _OPTIONS: Final = {"libx264": {"crf": "16", "preset": "medium"}, "libvpx-vp9": {"crf": "18", "b": "0"}}
 _SHOWN_SIDE: Final = 256
+_SHOWN_FRAMES: Final = 300
 
 
 class VideoIO(ModalityIO):
-    """Reads and writes clips without sound. ``meta["fps"]`` is in frames per second."""
+    """Reads and writes clips without sound. ``meta["fps"]`` is in frames per second.
+
+    Clips are read by their timestamps: T is the number of frames that the decoder shows (edit lists honoured), ``fps``
+    is T over the duration, and where frames come unevenly they are resampled to even steps.
+    """
+
+    class Config(ComponentConfig):
+        """Limits.
+
+        Args:
+            max_seconds: Duration of a clip that is read.
+            max_frames: Frames of a clip that is read.
+            max_pixels: Height times width of its frames.
+            max_fps: Frames per second.
+            max_bytes: Bytes of the frames that are returned at once; ``Media.sample`` takes a few of any clip.
+        """
+
+        max_seconds: float = Field(3600.0, gt=0)
+        max_frames: int = Field(250_000, gt=0)
+        max_pixels: int = Field(9_500_000, gt=0)
+        max_fps: float = Field(1000.0, gt=0)
+        max_bytes: int = Field(1 << 30, gt=0)
 
     modality: ClassVar[str] = "video"
     suffixes: ClassVar[tuple[str, ...]] = tuple(_FORMATS)
 
+    @property
+    def _limits(self) -> Limits:
+        return Limits(**self.config.model_dump())
+
     def read(self, path: Path) -> Media:
-        """Read all frames as float32 ``(T, 3, H, W)`` in 0..1, upright; a sound track is left out.
+        """Read all frames as uint8 ``(T, 3, H, W)``, upright; a sound track is left out.
 
         Raises:
-            anyloom.errors.MediaError: The file is missing, truncated, or holds no pictures.
+            anyloom.errors.MediaError: The file is missing, truncated, holds no pictures or is beyond a limit.
         """
-        require_file(path)
-        try:
-            with av.open(str(path)) as container:
-                if not container.streams.video:
-                    raise unreadable(path, self.modality, "it holds no pictures")
-                stream = container.streams.video[0]
-                frames = list(container.decode(stream))
-                expected = _expected_frames(container)
-        except (av.error.FFmpegError, ValueError, EOFError) as error:
-            raise unreadable(path, self.modality, error) from error
-        if not frames or len(frames) < expected:
-            raise unreadable(path, self.modality, f"{len(frames)} of {expected or 'its'} frames are there")
-        rate = float(stream.average_rate or 0)
-        data = torch.from_numpy(np.stack([_upright(f) for f in frames])).permute(0, 3, 1, 2).float() / 255
-        return Media(self.modality, data, path=str(path), meta={"fps": rate})
+        frames = read_frames(path, None, None, self._limits)
+        return Media(self.modality, frames, path=str(path), meta=self.read_meta(path))
 
     def read_meta(self, path: Path) -> Mapping[str, float]:
-        """Read the frame rate from the header.
+        """Read the frame rate by the timestamps of all frames, which are decoded one by one and not kept.
 
         Raises:
-            anyloom.errors.MediaError: The file is missing or holds no pictures.
+            anyloom.errors.MediaError: As for :meth:`read`.
         """
-        require_file(path)
-        try:
-            with av.open(str(path)) as container:
-                if not container.streams.video:
-                    raise unreadable(path, self.modality, "it holds no pictures")
-                return {"fps": float(container.streams.video[0].average_rate or 0)}
-        except (av.error.FFmpegError, ValueError, EOFError) as error:
-            raise unreadable(path, self.modality, error) from error
+        return {"fps": float(clip_at(path, self._limits).timeline.fps)}
+
+    def length(self, path: Path) -> int:
+        """Return the number of frames, which are decoded one by one and not kept.
+
+        Raises:
+            anyloom.errors.MediaError: As for :meth:`read`.
+        """
+        return len(clip_at(path, self._limits).timeline)
+
+    def sample(self, path: Path, steps: Sequence[int] | None, side: int | None) -> Tensor:
+        """Read some frames as uint8 ``(N, 3, h, w)``; the others are decoded and not kept.
+
+        Args:
+            path: The file.
+            steps: Numbers of frames, in the order wanted; None for all.
+            side: Frames are reduced so that their shorter side has this many pixels, if it has more.
+
+        Raises:
+            anyloom.errors.MediaError: As for :meth:`read`, or there is no such frame.
+        """
+        return read_frames(path, steps, side, self._limits)
 
     def write(self, media: Media, path: Path) -> Path:
         """Write a clip as H.264 (VP9 for .webm) at high quality; colours are stored at half resolution.
@@ -89,13 +118,18 @@ class VideoIO(ModalityIO):
             what = f"a clip needs even width and height, got {frames.shape[-1]} x {frames.shape[-2]}"
             raise MediaError(what, where=str(path), fix="crop or pad it")
         rate = _rate(media, str(path))
-        with av.open(str(path), "w", format=kind) as container:
-            _encode(container, codec, frames, rate)
+        try:
+            with path.open("wb") as file, av.open(file, "w", format=kind) as container:
+                _encode(container, codec, frames, rate)
+        except (av.error.FFmpegError, ValueError) as error:
+            what = f"cannot be written as {kind}: {error}"
+            raise MediaError(what, where=str(path), fix="use another size, rate or format") from error
         return path
 
     def to_html(self, media: Media) -> str:
-        """Return a ``<video>`` that loops; small clips are enlarged by a whole factor."""
-        frames, rate = to_bytes(media.tensor(), "to_html", 4), _rate(media, "to_html")
+        """Return a ``<video>`` that loops; small clips are enlarged, of long ones the start is shown."""
+        rate, length = _rate(media, "to_html"), media.length()
+        frames = to_bytes(media.sample(range(min(length, _SHOWN_FRAMES))), "to_html", 4)
         height, width = frames.shape[-2:]
         factor = max(1, round(_SHOWN_SIDE / max(height, width)))
         buffer = io.BytesIO()
@@ -103,23 +137,9 @@ class VideoIO(ModalityIO):
             _encode(container, "libx264", _even(frames), rate)
         return (
             f'<video controls loop muted playsinline src="{data_uri("video/mp4", buffer.getvalue())}" '
-            f'width="{width * factor}" height="{height * factor}" title="{len(frames)} frames, {float(rate):g} per s" '
+            f'width="{width * factor}" height="{height * factor}" title="{length} frames, {float(rate):g} per s" '
             'style="image-rendering:pixelated;max-width:100%"></video>'
         )
-
-
-def _expected_frames(container: Any) -> int:
-    """Frames that the file says it has, 0 if it does not say."""
-    stream = container.streams.video[0]
-    if stream.frames or len(container.streams) > 1 or not container.duration or not stream.average_rate:
-        return int(stream.frames)
-    return int(container.duration / av.time_base * stream.average_rate)
-
-
-def _upright(frame: av.VideoFrame) -> Any:
-    """Return a decoded frame as an array ``(H, W, 3)``, turned as the camera's display matrix asks."""
-    array = frame.to_ndarray(format="rgb24")
-    return np.rot90(array, round(frame.rotation / 90))
 
 
 def _even(frames: Tensor) -> Tensor:

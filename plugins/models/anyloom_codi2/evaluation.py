@@ -92,9 +92,9 @@ def evaluate(plan: Plan, seed: int, advance: Advance) -> Evaluation:
 def _models(plan: Plan, seed: int) -> tuple[AnyToAnyModel, AnyToAnyModel]:
     """The run's model and what it is compared with; both have the same encoders."""
     last = plan.stages[-1]
-    trained = AnyToAnyModel.from_pretrained(last.result)
+    trained = AnyToAnyModel.from_pretrained(last.result, trust=True)  # made by the user's own config
     if plan.start is not None:
-        before = AnyToAnyModel.from_pretrained(plan.start)
+        before = AnyToAnyModel.from_pretrained(plan.start, trust=True)
     else:
         torch.manual_seed(seed)
         before = AnyToAnyModel(validate(ModelConfig, last.sections["model"], where="model")).eval()

@@ -55,7 +55,7 @@ def test_counts_and_memory_are_those_of_the_real_model(config: dict[str, Any]) -
 def test_the_json_form_is_stable(tmp_path: Path, config: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> None:
     assert check(tmp_path, config, "--json") == 0
     value = json.loads(capsys.readouterr().out)
-    assert list(value) == ["ok", "problems", "missing_files", "made_files", "models", "files"]
+    assert list(value) == ["ok", "problems", "missing_files", "made_files", "stages", "models", "files"]
     assert value["ok"] is True
     (model,) = value["models"]
     assert list(model) == ["stage", "parts", "feature_spaces", "memory"]

@@ -28,7 +28,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory, tokenizer_folder: Path) -> 
 
 
 def ask(folder: Path, output: Path, *words: str) -> int:
-    return main(["generate", str(folder / "model"), *words, "--output", str(output), "--max-new-tokens", "4"])
+    more = ["--trust", "--output", str(output), "--max-new-tokens", "4"]
+    return main(["generate", str(folder / "model"), *words, *more])
 
 
 def answer(output: Path) -> dict[str, object]:
@@ -44,8 +45,9 @@ def test_media_in_media_out(folder: Path, tmp_path: Path, capsys: pytest.Capture
     asked, answered = value["messages"]  # type: ignore[misc]
     assert [part["type"] for part in asked["content"]] == ["text", "image", "text", "audio", "text"]
     assert [part.get("text") or part["path"] for part in asked["content"]] == [
-        "turn", picture_file, "and", sound_file, "upside down"
+        "turn", "given.png", "and", "given.wav", "upside down"
     ]  # fmt: skip
+    assert (tmp_path / "given.png").read_bytes() == Path(picture_file).read_bytes(), "the folder can be moved"
     assert answered["content"][0] == {"type": "image", "path": "answer-000.png"}
     assert read_media(tmp_path / "answer-000.png").tensor().shape == (3, 16, 16)
     out = capsys.readouterr().out
@@ -80,8 +82,8 @@ def test_a_predicted_feature_without_a_decoder_is_a_note(
     folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(AnyToAnyModel, "decoder", lambda self, name: None)
-    model = AnyToAnyModel.from_pretrained(folder / "model")
-    monkeypatch.setattr(AnyToAnyModel, "from_pretrained", lambda path: model)
+    model = AnyToAnyModel.from_pretrained(folder / "model", trust=True)
+    monkeypatch.setattr(AnyToAnyModel, "from_pretrained", lambda *_, **__: model)
     sampled = iter([model.tags["audio"].begin, model.llm.tokenizer.eos_id])
     monkeypatch.setattr("anyloom.generation.answering._sample", lambda *_: next(sampled))
     assert ask(folder, tmp_path, "--text", "hello", "--max-media", "1") == 0
@@ -93,9 +95,11 @@ def test_a_config_answers_with_what_it_has_trained(
 ) -> None:
     project = sections(tmp_path)
     words = ["generate", write_config(tmp_path, project), "--text", "hello", "--max-new-tokens", "2"]
-    assert main([*words, "--output", str(tmp_path / "a")]) == 0
+    assert main([*words, "--output", str(tmp_path / "a")]) == 2
+    assert "nothing has been trained for this config yet" in capsys.readouterr().err
+    assert main([*words, "--untrained", "--output", str(tmp_path / "a")]) == 0
     assert "random" in capsys.readouterr().err
-    AnyToAnyModel.from_pretrained(folder / "model").save_pretrained(project["result"])
+    AnyToAnyModel.from_pretrained(folder / "model", trust=True).save_pretrained(project["result"])
     assert main([*words, "--output", str(tmp_path / "b")]) == 0
     assert f"model: {project['result']}" in capsys.readouterr().err
     assert main([*words[:2], "model.max_length=40", *words[2:], "--output", str(tmp_path / "c")]) == 0

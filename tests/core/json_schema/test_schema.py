@@ -16,7 +16,7 @@ from jsonschema import Draft202012Validator
 
 from anyloom.checking.preflight import look_over
 from anyloom.cli.schema import main
-from anyloom.config.compose import recipe_path
+from anyloom.config.packages import recipe_path
 from anyloom.discovery import get_registry
 from anyloom.errors import ConfigError
 from anyloom.json_schema import config_schema
@@ -35,7 +35,7 @@ model:
 module: {name: any-to-any, optimizer: {lr: 1e-3}}
 data:
   datasets:
-    small: {name: starter, tasks: {exemplar: 1}}
+    small: {name: starter, tasks: {exemplar: 1}, weight: 2, epochs: 1.5}
 trainer: {accelerator: cpu, max_steps: 2, precision: 32, callbacks: []}
 variables: {size: 16}
 stages:
@@ -66,6 +66,8 @@ MISTAKES: dict[str, tuple[str, Any]] = {
     "unknown option of a metric": ("module.metrics", {"m": {"name": "feature-error", "modalty": "image"}}),
     "unknown dataset": ("data.datasets.small.name", "startr"),
     "unknown option of a dataset": ("data.datasets.small.taks", {}),
+    "text for a weight": ("data.datasets.small.weight", "heavy"),
+    "no weight at all": ("data.datasets.small.weight", {"edit": 0}),
     "text for a number": ("data.batch_size", "many"),
     "unknown option of the trainer": ("trainer.max_step", 3),
     "wrong type in the trainer": ("trainer.max_steps", "soon"),

@@ -197,7 +197,7 @@ def test_save_and_load_give_equal_outputs(tokenizer_folder: Path, tmp_path: Path
     model = make(tokenizer_folder).eval()
     model.save_pretrained(tmp_path / "saved")
     assert {p.suffix for p in (tmp_path / "saved").rglob("*") if p.is_file()} <= {".json", ".safetensors", ".jinja"}
-    loaded = AnyToAnyModel.from_pretrained(tmp_path / "saved")
+    loaded = AnyToAnyModel.from_pretrained(tmp_path / "saved", trust=True)
     batch = batch_of(model, BOTH, INPUT_ONLY)
     assert torch.equal(model(batch).total, loaded(batch).total)
     prompt, how = BOTH.prompt(), {"media": {"image": "force"}, "max_new_tokens": 4}
@@ -214,20 +214,20 @@ def test_truncated_and_foreign_weights_give_one_clear_error(tokenizer_folder: Pa
     whole = weights.read_bytes()
     weights.write_bytes(whole[: len(whole) // 2])
     with pytest.raises(CheckpointError, match="truncated"):
-        AnyToAnyModel.from_pretrained(tmp_path / "saved")
+        AnyToAnyModel.from_pretrained(tmp_path / "saved", trust=True)
     other = make(tokenizer_folder, modalities=("image",))
     other.save_pretrained(tmp_path / "other")
     weights.write_bytes((tmp_path / "other" / "model.safetensors").read_bytes())
     with pytest.raises(CheckpointError, match=r"model\.safetensors.*not the one that was saved"):
-        AnyToAnyModel.from_pretrained(tmp_path / "saved")
+        AnyToAnyModel.from_pretrained(tmp_path / "saved", trust=True)
     shutil.copy(tmp_path / "other" / "config.json", tmp_path / "saved")
     record = json.loads((tmp_path / "saved" / "config.json").read_text())
     record["model"]["modalities"]["audio"] = record["model"]["modalities"]["image"]
     (tmp_path / "saved" / "config.json").write_text(json.dumps(record))
     with pytest.raises(CheckpointError, match="keys missing"):
-        AnyToAnyModel.from_pretrained(tmp_path / "saved")
+        AnyToAnyModel.from_pretrained(tmp_path / "saved", trust=True)
     with pytest.raises(CheckpointError, match="no saved model"):
-        AnyToAnyModel.from_pretrained(tmp_path)
+        AnyToAnyModel.from_pretrained(tmp_path, trust=True)
 
 
 def test_a_changed_or_missing_file_is_named(tokenizer_folder: Path, tmp_path: Path) -> None:
@@ -239,12 +239,12 @@ def test_a_changed_or_missing_file_is_named(tokenizer_folder: Path, tmp_path: Pa
     whole = file.read_text()
     file.write_text(whole.replace('"<pad>"', '"<pat>"'))
     with pytest.raises(CheckpointError, match=r"llm/tokenizer\.json.*SHA-256"):
-        AnyToAnyModel.from_pretrained(tmp_path)
+        AnyToAnyModel.from_pretrained(tmp_path, trust=True)
     file.unlink()
     with pytest.raises(CheckpointError, match=r"llm/tokenizer\.json.*missing"):
-        AnyToAnyModel.from_pretrained(tmp_path)
+        AnyToAnyModel.from_pretrained(tmp_path, trust=True)
     file.write_text(whole)
-    AnyToAnyModel.from_pretrained(tmp_path)
+    AnyToAnyModel.from_pretrained(tmp_path, trust=True)
 
 
 def test_a_model_saved_in_half_precision_loads_in_single(tokenizer_folder: Path, tmp_path: Path) -> None:
@@ -253,7 +253,7 @@ def test_a_model_saved_in_half_precision_loads_in_single(tokenizer_folder: Path,
         model.save_pretrained(tmp_path / name, dtype="float16" if name == "half" else None)
     sizes = [(tmp_path / n / "model.safetensors").stat().st_size for n in ("whole", "half")]
     assert sizes[1] < 0.6 * sizes[0]
-    loaded = AnyToAnyModel.from_pretrained(tmp_path / "half")
+    loaded = AnyToAnyModel.from_pretrained(tmp_path / "half", trust=True)
     assert {p.dtype for p in loaded.parameters()} == {torch.float32}
     for name, tensor in model.parts.state_dict().items():
         torch.testing.assert_close(loaded.parts.state_dict()[name], tensor, atol=1e-6, rtol=2**-11)

@@ -61,14 +61,14 @@ def edit(folder: Path, change: Any) -> None:
 def test_a_record_that_does_not_prove_its_files_is_refused(saved: Path, change: Any, message: str) -> None:
     edit(saved, change)
     with pytest.raises(CheckpointError, match=message):
-        AnyToAnyModel.from_pretrained(saved)
+        AnyToAnyModel.from_pretrained(saved, trust=True)
 
 
 @pytest.mark.parametrize("text", ["[" * 100_000, '{"a":' * 900, "7", "[]", "", "\0", '{"format": 1}'])
 def test_a_config_that_is_none_is_one_error(saved: Path, text: str) -> None:
     (saved / "config.json").write_text(text)
     with pytest.raises(CheckpointError, match=r"config\.json"):
-        AnyToAnyModel.from_pretrained(saved)
+        AnyToAnyModel.from_pretrained(saved, trust=True)
 
 
 @pytest.mark.parametrize("name", ["model.safetensors", "llm/tokenizer.json", "llm/tokenizer_config.json"])
@@ -78,7 +78,7 @@ def test_one_flipped_bit_is_noticed_in_every_file(saved: Path, name: str) -> Non
     content[len(content) // 2] ^= 1
     file.write_bytes(content)
     with pytest.raises(AnyloomError, match=file.name.replace(".", r"\.")):
-        AnyToAnyModel.from_pretrained(saved)
+        AnyToAnyModel.from_pretrained(saved, trust=True)
 
 
 def test_a_stranger_s_model_reaches_no_network(saved: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -90,16 +90,16 @@ def test_a_stranger_s_model_reaches_no_network(saved: Path, monkeypatch: pytest.
     monkeypatch.setattr(socket.socket, "connect", connect)
     edit(saved, lambda r: r["model"]["llm"].update(weights="evil/repo", download=True, architecture=None))
     with pytest.raises(CheckpointError, match="evil/repo"):
-        AnyToAnyModel.from_pretrained(saved)
+        AnyToAnyModel.from_pretrained(saved, trust=True)
 
 
 def test_a_model_that_is_not_finite_replaces_nothing(saved: Path) -> None:
-    model = AnyToAnyModel.from_pretrained(saved)
+    model = AnyToAnyModel.from_pretrained(saved, trust=True)
     before = load_file(saved / "model.safetensors")
     next(model.llm.parameters()).data.view(-1)[0] = float("nan")
     with pytest.raises(CheckpointError, match="not finite"):
         model.save_pretrained(saved)
-    again = AnyToAnyModel.from_pretrained(saved).parts.state_dict()
+    again = AnyToAnyModel.from_pretrained(saved, trust=True).parts.state_dict()
     assert all(torch.equal(again[name], tensor) for name, tensor in before.items())
     assert {p.name for p in saved.iterdir()} == {"config.json", "model.safetensors", "llm"}
 
@@ -120,7 +120,7 @@ def test_every_component_is_saved_and_loaded_alike(tokenizer_folder: Path, tmp_p
     for name in ("projector.safetensors", "table.txt"):
         (tmp_path / name).unlink()
     shutil.move(tmp_path / "saved", tmp_path / "elsewhere")
-    loaded = AnyToAnyModel.from_pretrained(tmp_path / "elsewhere")
+    loaded = AnyToAnyModel.from_pretrained(tmp_path / "elsewhere", trust=True)
     projector: Any = loaded.parts.input_projectors["image"]
     assert projector.config.weights is None
     assert Path(projector.config.table).read_text() == "1 2 3"
@@ -160,7 +160,7 @@ def test_a_result_that_refers_to_its_frozen_parts_can_be_used_in_every_way(tmp_p
     with pytest.raises(CheckpointError, match=r"other files for encoders\.eye"):
         run("test", config)
     with pytest.raises(CheckpointError, match="saved with another file"):
-        AnyToAnyModel.from_pretrained(tmp_path / "result")
+        AnyToAnyModel.from_pretrained(tmp_path / "result", trust=True)
 
 
 @pytest.mark.parametrize("moved", ["project", "result"])
@@ -174,5 +174,5 @@ def test_references_hold_where_the_project_or_the_result_was_moved(tmp_path: Pat
     else:
         (tmp_path / "far" / "away").mkdir(parents=True)
         result = Path(shutil.move(project / "result", tmp_path / "far" / "away" / "result"))
-    loaded = AnyToAnyModel.from_pretrained(result).state_dict()
+    loaded = AnyToAnyModel.from_pretrained(result, trust=True).state_dict()
     assert all(torch.equal(loaded[name], tensor) for name, tensor in fitted.items())

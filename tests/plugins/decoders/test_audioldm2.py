@@ -224,13 +224,13 @@ def test_a_model_with_a_vocoder_is_saved_and_loaded_whole(tmp_path: Path) -> Non
     model.save_pretrained(tmp_path / "model", include_frozen=True)
     shutil.rmtree(tmp_path / "there")
     shutil.move(tmp_path / "model", tmp_path / "moved")
-    again = AnyToAnyModel.from_pretrained(tmp_path / "moved")
+    again = AnyToAnyModel.from_pretrained(tmp_path / "moved", trust=True)
     condition = Condition(torch.randn(1, 1, 8))
     pair = [m.parts.decoder("voice").generate(condition, seeds=[0])[0].tensor() for m in (model, again)]
     torch.testing.assert_close(*pair, atol=1e-9, rtol=1e-4)
     again.save_pretrained(tmp_path / "third", include_frozen=True)
     shutil.rmtree(tmp_path / "moved")
-    AnyToAnyModel.from_pretrained(tmp_path / "third")
+    AnyToAnyModel.from_pretrained(tmp_path / "third", trust=True)
 
 
 def test_a_missing_vocoder_is_one_clear_error(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 
-from anyloom import AnyToAnyModel, Conversation, Message
+from anyloom import AnyToAnyModel, Conversation, Media, Message
 from anyloom.discovery import get_registry
 from anyloom.errors import CheckpointError, ConfigError
 from anyloom.interfaces import Sample
@@ -26,6 +26,7 @@ INPUTS = {
     "depth": (1, 224, 224),
     "thermal": (1, 224, 224),
     "imu": (6, 2000),
+    "text-feature": (77,),
 }
 
 
@@ -49,10 +50,20 @@ def test_the_record_names_the_licence_of_the_weights() -> None:
 def test_features_have_the_shape_that_the_space_declares(modality: str, features: str) -> None:
     encoder = own(features=features)
     shape = (2, *INPUTS[modality])
-    inputs = torch.randint(0, 64, shape) if modality == "text" else torch.rand(shape)
+    inputs = torch.randint(0, 64, shape) if modality.startswith("text") else torch.rand(shape)
     space = encoder.feature_space(modality)
     with torch.no_grad():
         assert encoder(inputs, modality).shape == (2, space.tokens, space.dim)
+
+
+def test_text_features_are_the_text_towers() -> None:
+    encoder = own(vocabulary=str(VOCABULARY), modalities=["text", "text-feature"])
+    phrase = torch.tensor(list(b"a photo of a dog"), dtype=torch.uint8)
+    inputs = encoder.preprocess(Media("text-feature", phrase))
+    assert torch.equal(inputs, encoder.tokenize("a photo of a dog")[0])
+    ids = torch.randint(0, 64, (2, 77))  # the tests' tower has a vocabulary of 64
+    with torch.no_grad():
+        assert torch.equal(encoder(ids, "text-feature"), encoder(ids, "text"))
 
 
 def test_spaces_of_the_published_size() -> None:
@@ -62,7 +73,7 @@ def test_spaces_of_the_published_size() -> None:
     upstream = on_meta(normalise="upstream").feature_space("audio")
     assert str(upstream) == "imagebind-huge-upstream (1 x 1024, raw)"
     tokens = on_meta(features="tokens")
-    assert [tokens.feature_space(m).tokens for m in MODALITIES] == [257, 15 * 257, 3 * 229, 77, 197, 197, 251]
+    assert [tokens.feature_space(m).tokens for m in MODALITIES] == [257, 15 * 257, 3 * 229, 77, 197, 197, 251, 77]
     assert tokens.feature_space("image").name == "imagebind-huge-tokens"
     assert on_meta(spaces={"audio": "imagebind-audio"}).feature_space("audio").name == "imagebind-audio"
     assert own().feature_space("image").name == "imagebind-own"
@@ -178,7 +189,7 @@ def test_a_saved_model_brings_weights_and_vocabulary_along(tokenizer_folder: Pat
     options = model_options(tokenizer_folder, encoders=encoder_options())
     model = AnyToAnyModel.from_config({"model": options})
     model.save_pretrained(tmp_path)
-    loaded = AnyToAnyModel.from_pretrained(tmp_path).encoder("image")
+    loaded = AnyToAnyModel.from_pretrained(tmp_path, trust=True).encoder("image")
     assert isinstance(loaded, ImageBindEncoder)
     assert str(tmp_path) in str(loaded.config.vocabulary)
     ids = loaded.tokenize("a photo of a dog")

@@ -115,13 +115,13 @@ def test_saving_keeps_what_was_trained(
     loss_of(model).backward()
     optimizer.step()
     model.eval().save_pretrained(tmp_path / "saved", include_frozen=include_frozen)
-    loaded = AnyToAnyModel.from_pretrained(tmp_path / "saved")
+    loaded = AnyToAnyModel.from_pretrained(tmp_path / "saved", trust=True)
     assert torch.equal(loss_of(model), loss_of(loaded))
     if not include_frozen:
         weights = checkpoint / "model.safetensors"
         weights.write_bytes(weights.read_bytes()[:-1] + b"\0")
         with pytest.raises(CheckpointError, match="another file here"):
-            AnyToAnyModel.from_pretrained(tmp_path / "saved")
+            AnyToAnyModel.from_pretrained(tmp_path / "saved", trust=True)
 
 
 LLAMA_2 = (

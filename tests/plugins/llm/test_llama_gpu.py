@@ -106,7 +106,7 @@ def test_a_qlora_step_moves_adapters_only_and_survives_saving(checkpoint: Path, 
     assert all(torch.equal(p, base[n]) for n, p in model.llm.lm.named_parameters() if n in base)
     model.eval().save_pretrained(tmp_path / "saved")
     assert (tmp_path / "saved" / "model.safetensors").stat().st_size < 400_000
-    loaded = AnyToAnyModel.from_pretrained(tmp_path / "saved").to(DEVICE)
+    loaded = AnyToAnyModel.from_pretrained(tmp_path / "saved", trust=True).to(DEVICE)
     torch.testing.assert_close(loss_of(loaded), loss_of(model))
 
 

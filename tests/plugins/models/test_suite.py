@@ -9,7 +9,8 @@ import pytest
 import yaml
 
 from anyloom.building import build_named
-from anyloom.config.compose import compose, recipe_path
+from anyloom.config.compose import compose
+from anyloom.config.packages import recipe_path
 from anyloom.evaluation.draw import pick
 from anyloom.evaluation.results import named_parts
 from anyloom.evaluation.suite import Suite, read_suite, suites

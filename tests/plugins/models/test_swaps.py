@@ -174,7 +174,7 @@ def test_a_swap_checks_trains_and_answers(
     assert terms <= {name for step in steps for name, value in step.items() if value}
     assert all(math.isfinite(float(value)) for step in steps for value in step.values() if value)
 
-    model = AnyToAnyModel.from_pretrained(tmp_path / "result")
+    model = AnyToAnyModel.from_pretrained(tmp_path / "result", trust=True)
     assert {name: str(space) for name, space in model.spaces.items()} == {"image": swap.image, "audio": swap.audio}
     samples = build("dataset", "starter", {"num_queries": 1}).build("test")
     given = {m.modality: m for s in samples for m in s.conversation.media}

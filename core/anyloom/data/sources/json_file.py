@@ -17,6 +17,7 @@ from anyloom.errors import BadRecord, ConfigError
 __all__ = ["JsonFile"]
 
 _BLOCK = 4 << 20
+_LONGEST_NAME = 4096
 _QUOTE, _BACKSLASH, _COMMA = ord('"'), ord("\\"), ord(",")
 _STEP = np.zeros(256, np.int8)
 _STEP[[ord("["), ord("{")]] = 1
@@ -60,6 +61,21 @@ class JsonFile:
     def where(self, index: int) -> str:
         """Return the file and the number of the element, for errors."""
         return f"{self.path}[{index}]"
+
+    def name(self, index: int) -> str:
+        """Return the name of a member without a look at its value; empty for elements of a list.
+
+        Raises:
+            anyloom.errors.BadRecord: It is not JSON.
+        """
+        if not self._members:
+            return ""
+        begin, end = self._index["places"][index].tolist()
+        head = Blob(str(self.path), begin, min(end - begin, _LONGEST_NAME)).read().lstrip()
+        quote = head.find(b'"', 1)
+        while quote > 0 and _odd_run(head, quote, False):
+            quote = head.find(b'"', quote + 1)
+        return str(parse_json(head[: quote + 1], self.where(index)))
 
     def __getitem__(self, index: int) -> Mapping[str, Any]:
         """Parse an element.

@@ -18,8 +18,8 @@ class _Frame:
     place: float
 
     def __call__(self, video: Media) -> Tensor:
-        frames = video.tensor()
-        chosen = frames[round(self.place * (len(frames) - 1))]
+        step = round(self.place * (video.length() - 1))
+        chosen = video.sample([step])[0]  # one frame: a clip may be too long to be held
         return chosen.float() / 255 if chosen.dtype == torch.uint8 else chosen
 
 

@@ -1,7 +1,8 @@
 """Instructed, exemplar and multi-round editing of pictures.
 
 Fields: ``before``, ``after`` and ``edit``, the instruction between them. Records of one group (:class:`RelatedSource`)
-share their edit: the seeds of one InstructPix2Pix prompt, or rows with the same instruction.
+share their edit: the seeds of one InstructPix2Pix prompt, or rows with the same instruction. A record may also bring
+``pairs`` of its own edit.
 """
 
 from __future__ import annotations
@@ -25,7 +26,6 @@ _GIVEN: Final = (
     "Given the transformation between each first and second picture, apply the same editing to this one:",
     "Find out what was changed from the first picture to the second. Change this picture likewise:",
 )
-_PAIR: Final = ("From", "to")
 
 
 def edit_picture(view: View) -> Sample:
@@ -40,12 +40,12 @@ def exemplar_picture(view: View, shots: tuple[int, ...] = (1, 2, 4)) -> Sample:
 
     If the group is smaller than the number of pairs drawn, all of it is shown; one pair at least.
     """
-    examples = view.related(1, view.choose(shots))
+    examples = _examples(view, view.choose(shots))
     user: list[str | Media] = []
-    for example in examples:
-        user += [_PAIR[0], example.media("before"), _PAIR[1], example.media("after")]
+    for first, second in examples:
+        user += ["From ", first, " to ", second, ". "]
     before = view.media("before")
-    user += [view.choose(_GIVEN), before]
+    user += [f"{view.choose(_GIVEN)} ", before]
     edit = str(view.record.get("edit") or "")
     return view.sample(user, [view.media("after")], reference=before.key, operation=edit, shots=len(examples))
 
@@ -61,6 +61,14 @@ def picture_rounds(view: View) -> Sample:
     second = view.choose(_PIXELS[name][0])
     first: tuple[Parts, Parts] = ([before, _sentence(view.text("edit"))], [after])
     return view.dialogue([first, ([second], [result])], reference=after.key, operation=name)
+
+
+def _examples(view: View, count: int) -> list[tuple[Media, Media]]:
+    """Return pairs with the record's edit: its own (``pairs``), else those of its group."""
+    own = list(view.record.get("pairs") or ())
+    if own:
+        return view.rng.sample(own, min(count, len(own)))
+    return [(other.media("before"), other.media("after")) for other in view.related(1, count)]
 
 
 @dataclass(frozen=True)

@@ -172,7 +172,7 @@ def exemplar_sound(view: View, shots: tuple[int, ...] = (1, 2, 4)) -> Sample:
         name = "add"
         pairs = [(_whole(v), _mixture("under", _Under(), v, added)) for v in (*examples, view)]
     user: list[str | Media] = [part for pair in pairs[:-1] for part in pair]
-    user += [view.choose(_SAME), pairs[-1][0]]
+    user += [f"{view.choose(_SAME)} ", pairs[-1][0]]
     return view.sample(user, [pairs[-1][1]], reference=pairs[-1][0].key, operation=name, shots=count)
 
 

@@ -33,7 +33,7 @@ def picture_by_sound(view: View) -> Sample:
     else:
         before = view.other(fits=lambda other: "image" in other.record).media("image")
         after, heard = view.media("image"), view.media("audio")
-    return view.sample([before, view.choose(_FIT), heard], [after], reference=before.key)
+    return view.sample([before, f"{view.choose(_FIT)} ", heard], [after], reference=before.key)
 
 
 def subject_clip_with_sound(view: View) -> Sample:

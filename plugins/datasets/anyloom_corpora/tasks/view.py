@@ -21,7 +21,7 @@ __all__ = ["Parts", "RecordTask", "RelatedSource", "View"]
 Parts = Sequence[str | Media]
 T = TypeVar("T")
 
-_DRAWS: Final = 8
+_DRAWS: Final = 32
 
 
 @runtime_checkable
@@ -109,7 +109,7 @@ class View:
         return View(self.source, index, self.task, self.rng, self.source[index])
 
     def other(self, *seen: View, fits: Callable[[View], bool] = lambda view: True) -> View:
-        """Draw a record that is neither this one nor one of ``seen``; bad ones are drawn again, eight times.
+        """Draw a record that is neither this one nor one of ``seen``; bad ones are drawn again, up to 32 times.
 
         Args:
             seen: Records that were drawn before.

@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from anyloom.errors import MediaError
 
 __all__ = ["CLIP_MEAN", "CLIP_STD", "IMAGENET_MEAN", "IMAGENET_STD", "clean_299", "directional_square", "picture_bytes"]
-__all__ += ["normalised", "square", "tensorflow_299"]
+__all__ += ["normalised", "square", "tensorflow_299", "unit_picture"]
 
 CLIP_MEAN: Final = (0.48145466, 0.4578275, 0.40821073)
 CLIP_STD: Final = (0.26862954, 0.26130258, 0.27577711)
@@ -22,8 +22,8 @@ IMAGENET_MEAN: Final = (0.485, 0.456, 0.406)
 IMAGENET_STD: Final = (0.229, 0.224, 0.225)
 
 
-def picture_bytes(picture: Tensor, where: str = "") -> Tensor:
-    """Return a picture ``(3, H, W)`` as bytes; floats must lie in 0..1.
+def unit_picture(picture: Tensor, where: str = "") -> Tensor:
+    """Return a picture ``(3, H, W)`` as float in 0..1, where floats must lie already.
 
     Raises:
         anyloom.errors.MediaError: It is no picture, holds NaN, or floats lie outside 0..1: their range is unknown then.
@@ -31,7 +31,7 @@ def picture_bytes(picture: Tensor, where: str = "") -> Tensor:
     if picture.ndim != 3 or picture.shape[0] != 3 or 0 in picture.shape:
         raise MediaError(f"expected a picture (3, H, W), got {tuple(picture.shape)}", where=where)
     if picture.dtype == torch.uint8:
-        return picture
+        return picture.float() / 255
     if not picture.is_floating_point():
         raise MediaError(f"expected float values in 0..1 or uint8, got {picture.dtype}", where=where)
     low, high = float(picture.min()), float(picture.max())
@@ -41,7 +41,13 @@ def picture_bytes(picture: Tensor, where: str = "") -> Tensor:
             where=where,
             fix="divide by its range, or clamp it",
         )
-    return (picture.detach() * 255).round().to(torch.uint8)
+    return picture.detach().float()
+
+
+def picture_bytes(picture: Tensor, where: str = "") -> Tensor:
+    """Return a picture ``(3, H, W)`` as bytes; see :func:`unit_picture` for what is refused."""
+    unit = unit_picture(picture, where)
+    return picture if picture.dtype == torch.uint8 else (unit * 255).round().to(torch.uint8)
 
 
 def square(picture: Tensor, *, short_side: int, size: int) -> Tensor:
@@ -105,13 +111,13 @@ def _interpolated(picture: Tensor, *, dim: int) -> Tensor:
     return first + (second - first) * share
 
 
-def directional_square(pictures: Tensor) -> Tensor:
-    """Resize ``(N, 3, H, W)`` in 0..1 to CLIP's input ``(N, 3, 224, 224)`` as InstructPix2Pix's metric does.
+def directional_square(pictures: Tensor, *, size: int = 224) -> Tensor:
+    """Resize ``(N, 3, H, W)`` in 0..1 to CLIP's input ``(N, 3, size, size)`` as InstructPix2Pix's metric does.
 
     Torch's bicubic filter without smoothing, proportions not kept, nothing clamped. It differs from CLIP's own
     preparation by several steps of 255; it is there for numbers that are compared with that code's.
     """
-    resized = F.interpolate(pictures.float(), size=(224, 224), mode="bicubic", align_corners=False)
+    resized = F.interpolate(pictures.float(), size=(size, size), mode="bicubic", align_corners=False)
     mean, std = (torch.tensor(x, device=pictures.device)[:, None, None] for x in (CLIP_MEAN, CLIP_STD))
     return (resized - mean) / std
 

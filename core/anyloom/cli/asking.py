@@ -1,0 +1,118 @@
+"""What ``anyloom generate`` is asked: files, words, options, and earlier messages."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from anyloom.cli.arguments import exists
+from anyloom.errors import ConversationError
+
+if TYPE_CHECKING:
+    from anyloom.conversation import Conversation, Media
+    from anyloom.model.model import AnyToAnyModel
+
+__all__ = ["InOrder", "chat_value", "choices_of", "conversation_of", "media_rules", "seed_number"]
+
+_MOST_BYTES: Final = 32_000_000
+_MOST_SEED: Final = 2**63 - 1
+_CHOICES: Final = ("max_new_tokens", "max_media", "temperature", "top_p", "steps", "guidance", "source_guidance")
+
+
+class InOrder(argparse.Action):
+    """Appends ``(option, value)`` to one list, so that the order across several options is kept."""
+
+    def __call__(
+        self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, values: Any, option: str | None = None
+    ) -> None:
+        """Append one."""
+        kind = (option or "").lstrip("-")
+        setattr(namespace, self.dest, [*(getattr(namespace, self.dest) or []), (kind, values)])
+
+
+def seed_number(text: str) -> int:
+    """A seed as random number generators take it.
+
+    Raises:
+        ValueError: It is no number, or too large for one.
+    """
+    seed = int(text)
+    if not 0 <= seed <= _MOST_SEED:
+        raise ValueError(text)
+    return seed
+
+
+seed_number.__name__ = f"whole number from 0 to {_MOST_SEED}"  # argparse names the type in its error
+
+
+def choices_of(options: argparse.Namespace) -> dict[str, Any]:
+    """The options of answering that were given."""
+    return {k: getattr(options, k) for k in _CHOICES if getattr(options, k) is not None}
+
+
+def media_rules(options: argparse.Namespace, model: AnyToAnyModel) -> dict[str, str]:
+    """``--force`` and ``--forbid`` by modality.
+
+    Raises:
+        anyloom.errors.ConversationError: A modality is forced for which the model has no decoder.
+    """
+    rules = {name: how for how, name in options.how}
+    for name, how in rules.items():
+        if how == "force" and name in model.config.modalities and model.decoder(name) is None:
+            what = f"the model has no decoder for {name!r}"
+            raise ConversationError(what, where="--force", fix="set one in model.modalities")
+    return rules
+
+
+def conversation_of(options: argparse.Namespace) -> Conversation:
+    """The messages of ``--conversation``, then one of ``--text`` and ``--media``.
+
+    Raises:
+        anyloom.errors.ConversationError: Nothing is asked, or the file holds no conversation.
+        anyloom.errors.MediaError: A file cannot be read.
+    """
+    from anyloom.conversation import Conversation, Message, Text
+    from anyloom.media import conversation_from_json
+
+    messages: list[Message] = []
+    if options.conversation is not None:
+        file: Path = options.conversation
+        messages += conversation_from_json(chat_value(file), root=file.parent, where=str(file)).messages
+    if options.segments:
+        parts = [Text(value) if kind == "text" else _media(value) for kind, value in options.segments]
+        messages.append(Message("user", parts))
+    if messages[-1].role == "assistant":
+        fix = "ask something with --text or --media"
+        raise ConversationError("the conversation ends with an answer", where="--conversation", fix=fix)
+    return Conversation(messages)
+
+
+def chat_value(file: Path) -> Any:
+    """The parsed JSON of a conversation file.
+
+    Raises:
+        anyloom.errors.ConversationError: It is not there, too large or not JSON.
+    """
+    if not exists(str(file)) or not file.is_file():
+        raise ConversationError("there is no such file", where=str(file), fix="check the path")
+    try:
+        with file.open("rb") as stream:
+            content = stream.read(_MOST_BYTES + 1)
+        if len(content) > _MOST_BYTES:
+            raise ConversationError(f"more than {_MOST_BYTES:,} bytes", where=str(file), fix="is it a conversation?")
+        return json.loads(content)
+    except (ValueError, RecursionError) as error:
+        what = "nested too deeply" if isinstance(error, RecursionError) else str(error)
+        raise ConversationError(f"not JSON ({what})", where=str(file), fix='write {"messages": [...]}') from error
+    except OSError as error:
+        raise ConversationError(f"cannot be read ({error.strerror})", where=str(file), fix="check the path") from error
+
+
+def _media(word: str) -> Media:
+    """The medium of ``FILE`` or ``MODALITY:FILE``; a file that is there wins."""
+    from anyloom.media import read_media, split_modality
+
+    kind, path = split_modality(word)
+    return read_media(path, kind)

@@ -1,0 +1,161 @@
+"""``anyloom generate --jsonl IN --output OUT``: answers a file of conversations, and goes on where it was cut off.
+
+Each line of ``IN`` is a conversation, ``{"messages": [...]}`` with anything beside it. ``OUT/answers.jsonl`` gets a
+line for each, in order: the conversation with its answer, what stood beside it, the line's ``index`` from 0, and
+``asked``, a hash of the line, the model and the options. Media lie beside it, ``000012-000.png`` for index 12.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import os
+import re
+import sys
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from anyloom.cli.arguments import exists, split_sources
+from anyloom.cli.asking import choices_of, media_rules
+from anyloom.cli.model_argument import load_named_model, placed
+from anyloom.cli.outputs import ready_folder
+from anyloom.errors import ConfigError, ConversationError
+
+if TYPE_CHECKING:
+    from anyloom.conversation import Conversation
+
+__all__ = ["answer_lines"]
+
+_BATCH: Final = 8
+_MOST_BYTES: Final = 32_000_000
+_RESULT: Final = "answers.jsonl"
+_MEDIUM: Final = re.compile(r"(\d{6,})-\d{3}\.\w+")
+
+
+def answer_lines(options: argparse.Namespace) -> int:
+    """Answer the lines of ``options.jsonl`` that have no answer yet; see :func:`anyloom.cli.generate.main`."""
+    file: Path = options.jsonl
+    if options.segments or options.conversation is not None:
+        fix = "leave --text, --media and --conversation out"
+        raise ConversationError("a file of conversations is asked as it is", where="--jsonl", fix=fix)
+    if not exists(str(file)) or not file.is_file():
+        raise ConversationError("there is no such file", where=str(file), fix="check the path")
+    total = sum(1 for _ in _lines(file))
+    folder = ready_folder(options.output)
+    sources = split_sources(options)
+    named = load_named_model(sources, untrained=options.untrained)
+    model = placed(named.model, options.device, options.dtype)
+    rules, choices = media_rules(options, model), choices_of(options)
+    weights = str((named.folder or Path(named.name)).resolve())
+    how = [weights, sources.overrides, rules, choices, options.seed, options.dtype]
+    done = _answered(folder, file, how)
+    _drop_unfinished(folder, done)
+    print(f"{done} of {total} are answered already" if done else f"{total} conversations", file=sys.stderr)
+    waiting = islice(_lines(file), done, None)
+    while batch := list(islice(waiting, _BATCH)):
+        asked = [_conversation(raw, f"{file}:{number}", file.parent) for _, number, raw in batch]
+        seeds = [options.seed + index for index, _, _ in batch]
+        answers = model.generate([conversation for conversation, _ in asked], media=rules, seed=seeds, **choices)
+        assert isinstance(answers, list)
+        _append(folder, batch, asked, answers, how)
+        done += len(batch)
+        print(f"answered {done} of {total}", file=sys.stderr)
+    print(f"answers: {folder / _RESULT}")
+    return 0
+
+
+def _lines(file: Path) -> Iterator[tuple[int, int, bytes]]:
+    """Index, number and bytes of each line that is not empty. Lines end with a line feed alone, as JSON Lines says.
+
+    Raises:
+        anyloom.errors.ConversationError: A line is longer than any conversation.
+    """
+    with file.open("rb") as stream:
+        index = number = 0
+        while line := stream.readline(_MOST_BYTES + 1):
+            number += 1
+            if len(line) > _MOST_BYTES:
+                where = f"{file}:{number}"
+                raise ConversationError(f"the line has more than {_MOST_BYTES:,} bytes", where=where, fix="split it")
+            if line.strip():
+                yield index, number, line.strip()
+                index += 1
+
+
+def _conversation(raw: bytes, where: str, root: Path) -> tuple[Conversation, dict[str, Any]]:
+    """The conversation of a line, and what stands beside it."""
+    from anyloom.media import conversation_from_json
+
+    try:
+        value = json.loads(raw)
+    except (ValueError, RecursionError) as error:
+        what = "nested too deeply" if isinstance(error, RecursionError) else str(error)
+        raise ConversationError(f"not JSON ({what})", where=where, fix="write one conversation a line") from error
+    conversation = conversation_from_json(value, root=root, where=where)
+    if conversation.messages[-1].role == "assistant":
+        raise ConversationError("the conversation ends with an answer", where=where, fix="end it with a question")
+    return conversation, {k: v for k, v in value.items() if k != "messages"} if isinstance(value, dict) else {}
+
+
+def _asked(raw: bytes, how: list[Any]) -> str:
+    return hashlib.sha256(raw + json.dumps(how, sort_keys=True).encode()).hexdigest()
+
+
+def _answered(folder: Path, file: Path, how: list[Any]) -> int:
+    """How many lines have their answers. A line that was cut off while it was written is taken away.
+
+    Raises:
+        anyloom.errors.ConfigError: The answers there are for other lines, another model or other options.
+    """
+    result = folder / _RESULT
+    if not result.exists():
+        return 0
+    content = result.read_bytes()
+    whole = content[: content.rfind(b"\n") + 1]
+    lines = whole.split(b"\n")[:-1]
+    for count, (line, (_, _, raw)) in enumerate(zip(lines, _lines(file))):
+        try:
+            same = json.loads(line)["asked"] == _asked(raw, how)
+        except (ValueError, KeyError, TypeError):
+            same = False
+        if not same:
+            what = f"line {count + 1} answers another question, or by another model or with other options"
+            raise ConfigError(what, where=str(result), fix="give another --output")
+    if len(lines) > sum(1 for _ in _lines(file)):
+        raise ConfigError("has more answers than there are questions", where=str(result), fix="give another --output")
+    if whole != content:
+        with result.open("rb+") as stream:
+            stream.truncate(len(whole))
+    return len(lines)
+
+
+def _drop_unfinished(folder: Path, done: int) -> None:
+    """Take away media of answers whose line was never written: a repeated run would not use their names again."""
+    for path in folder.iterdir() if (folder / _RESULT).exists() else ():
+        found = _MEDIUM.fullmatch(path.name)
+        if found and int(found[1]) >= done:
+            path.unlink()
+
+
+def _append(folder: Path, batch: Any, asked: Any, answers: Any, how: list[Any]) -> None:
+    """Write the lines of a batch at once, and see them on disk before the next one begins."""
+    from anyloom.media.answers import answer_json
+
+    (folder / _RESULT).touch()
+    lines = []
+    for (index, _, raw), (conversation, beside), answer in zip(batch, asked, answers):
+        value, _ = answer_json(conversation, answer, folder, f"{index:06d}")
+        record = {**beside, **value, "index": index, "asked": _asked(raw, how)}
+        lines.append(json.dumps(record, ensure_ascii=False) + "\n")
+    try:
+        with (folder / _RESULT).open("ab") as stream:
+            stream.write("".join(lines).encode())
+            stream.flush()
+            os.fsync(stream.fileno())
+    except OSError as error:
+        what = f"cannot be written ({error.strerror})"
+        fix = "make room; the same command goes on where it stopped"
+        raise ConfigError(what, where=str(folder / _RESULT), fix=fix) from error

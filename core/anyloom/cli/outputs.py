@@ -1,0 +1,77 @@
+"""Where commands write: tried before the work starts, never over an earlier result, whole or not at all."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import tempfile
+from pathlib import Path
+
+from anyloom.errors import ConfigError
+
+__all__ = ["free_file", "free_folder", "ready_folder", "write_whole"]
+
+
+def ready_folder(folder: Path, option: str = "--output") -> Path:
+    """Make a folder and write into it once, so that nothing is found out after hours of work.
+
+    Args:
+        folder: The folder; made with its parents.
+        option: What named it, for errors.
+
+    Raises:
+        anyloom.errors.ConfigError: It cannot be made, or nothing can be written into it.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder) as trial:
+            trial.write(b"0")
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        what = f"nothing can be written into {folder} ({reason})"
+        raise ConfigError(what, where=option, fix="give a folder that can be made and written") from error
+    return folder
+
+
+def free_file(folder: Path, stem: str, suffix: str) -> Path:
+    """Return the first of ``stem.suffix``, ``stem-001.suffix``, ``stem-002.suffix`` ... that is not there.
+
+    The file is made empty, so that of two runs at once each has its own; :func:`write_whole` fills it.
+    """
+    for number in itertools.count():
+        path = folder / f"{stem}{f'-{number:03d}' if number else ''}{suffix}"
+        try:
+            path.open("x").close()
+        except FileExistsError:
+            continue
+        return path
+    raise AssertionError
+
+
+def free_folder(folder: Path, result: str) -> Path:
+    """Return a folder, or the first of ``folder-001``, ``folder-002`` ..., that does not hold a result yet.
+
+    Args:
+        folder: Where the user wants the result.
+        result: Name of the file that shows that one is there.
+    """
+    names = (folder.with_name(f"{folder.name}-{number:03d}") for number in itertools.count(1))
+    return next(path for path in itertools.chain([folder], names) if not (path / result).exists())
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Write a text file whole or not at all; a file there is replaced at the end only.
+
+    Raises:
+        anyloom.errors.ConfigError: It cannot be written; what was there is still there.
+    """
+    draft = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        with draft.open("w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        draft.replace(path)
+    except OSError as error:
+        draft.unlink(missing_ok=True)
+        raise ConfigError(f"cannot be written ({error.strerror})", where=str(path), fix="give another place") from error

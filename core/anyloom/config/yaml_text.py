@@ -1,0 +1,182 @@
+"""YAML in and out: plain values only, numbers as in YAML 1.2, every size limited before memory is taken.
+
+PyYAML follows YAML 1.1, where ``1e-4`` is a text, ``1:30`` is 90 and ``010`` is 8. Here ``1e-4`` is a number, ``1:30``
+and ``2024-05-01`` are texts and ``010`` is 10. What :func:`write_yaml` writes, :func:`parse_yaml` reads as the same
+values.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Hashable
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, Final
+
+import yaml
+
+from anyloom.config.limits import MAX_DEPTH, MAX_SIZE, read_limited
+from anyloom.errors import ConfigError
+
+__all__ = ["FromEnvironment", "parse_yaml", "read_yaml", "write_yaml"]
+
+_COST: Final = 10
+_INT: Final = re.compile(r"[-+]?(?:[0-9][0-9_]*|0x[0-9a-fA-F_]+|0o[0-7_]+|0b[01_]+)")
+_FLOAT: Final = re.compile(
+    r"[-+]?(?:\.[0-9][0-9_]*|[0-9][0-9_]*(?:\.[0-9_]*)?)(?:[eE][-+]?[0-9]+)?|[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)"
+)
+_REPLACED: Final = ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float", "tag:yaml.org,2002:timestamp")
+
+
+class FromEnvironment(str):
+    """A text that an environment variable went into. Files and logs get the expression, never the value.
+
+    Attributes:
+        expression: What stands in the config, such as ``${oc.env:HOME}/data``.
+    """
+
+    expression: str
+
+    def __new__(cls, value: str, expression: str) -> FromEnvironment:
+        """Make one; it is equal to its value."""
+        made = super().__new__(cls, value)
+        made.expression = expression
+        return made
+
+    def __getnewargs__(self) -> tuple[str, str]:  # type: ignore[override]  # str's own has one item
+        """Copies and pickles keep the expression."""
+        return str(self), self.expression
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """Read the sections of one config file.
+
+    Raises:
+        anyloom.errors.ConfigError: It cannot be read, is too large, is not YAML or holds no sections.
+    """
+    value = parse_yaml(read_limited(path), where=str(path))
+    if not isinstance(value, dict):
+        raise ConfigError("a config file holds sections such as 'model:' and 'data:'", where=str(path))
+    return value
+
+
+def parse_yaml(text: str, *, where: str) -> Any:
+    """Parse YAML of plain values.
+
+    Args:
+        text: The YAML.
+        where: Its file or override, for errors.
+
+    Raises:
+        anyloom.errors.ConfigError: It is not YAML, a key stands twice, or it is too deep or, with its aliases written
+            out, too large.
+
+    >>> parse_yaml("{lr: 1e-4, time: 1:30, seed: 010}", where="example")
+    {'lr': 0.0001, 'time': '1:30', 'seed': 10}
+    """
+    try:
+        return yaml.load(text, _Loader)  # a SafeLoader: plain values only
+    except (yaml.YAMLError, ValueError, OverflowError) as error:  # ValueError: a number of thousands of digits
+        raise ConfigError(f"not valid YAML: {' '.join(str(error).split())}", where=where) from error
+    except RecursionError as error:
+        raise ConfigError("nested too deeply", where=where, fix=f"use at most {MAX_DEPTH} levels") from error
+
+
+def write_yaml(value: Any) -> str:
+    """Return values as YAML that :func:`parse_yaml` reads again; environment variables as their expressions."""
+    return yaml.dump(value, Dumper=_Dumper, sort_keys=False, allow_unicode=True)
+
+
+class _Loader(yaml.SafeLoader):
+    """Counts what it composes, with aliases written out, and stops at the limits."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self._depth = 0
+        self._size = 0
+        self._sizes: dict[yaml.Node, int] = {}
+
+    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
+        """Compose a node, and know its size with all that is in it.
+
+        An alias is as large as its anchor. The anchor's own size is known only when it is complete, so an alias without
+        a size stands inside its own anchor.
+        """
+        mark = self.peek_event().start_mark  # type: ignore[no-untyped-call]
+        if self.check_event(yaml.AliasEvent):
+            node = super().compose_node(parent, index)
+            if node not in self._sizes:
+                raise yaml.composer.ComposerError(None, None, "an alias stands inside its own anchor", mark)
+            self._grow(self._sizes[node], mark)
+            return node
+        before = self._size
+        self._depth += 1
+        if self._depth > MAX_DEPTH:
+            raise yaml.composer.ComposerError(None, None, f"nested deeper than {MAX_DEPTH} levels", mark)
+        node = super().compose_node(parent, index)
+        self._depth -= 1
+        assert node is not None
+        self._grow(_COST + (len(node.value) if isinstance(node, yaml.ScalarNode) else 0), mark)
+        self._sizes[node] = self._size - before
+        return node
+
+    def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
+        """Compose a mapping; PyYAML would let the last of two equal keys win."""
+        node = super().compose_mapping_node(anchor)
+        seen = set()
+        for key, _ in node.value:
+            name = (key.tag, key.value) if isinstance(key, yaml.ScalarNode) else None
+            if name is not None and name in seen and key.value != "<<":
+                raise yaml.composer.ComposerError(None, None, f"the key {key.value!r} stands twice", key.start_mark)
+            seen.add(name)
+        return node
+
+    def _grow(self, size: int, mark: Any) -> None:
+        self._size += size
+        if self._size > MAX_SIZE:
+            raise yaml.composer.ComposerError(None, None, "too large with its aliases written out", mark)
+
+
+class _Dumper(yaml.SafeDumper):
+    """Writes numbers as :class:`_Loader` reads them and quotes texts that it would take for numbers."""
+
+
+def _construct_int(loader: yaml.SafeLoader, node: yaml.Node) -> int:
+    text = str(loader.construct_scalar(node)).replace("_", "")  # type: ignore[arg-type]
+    return int(text, 0 if text.lstrip("+-")[:2].lower() in ("0x", "0o", "0b") else 10)
+
+
+def _construct_float(loader: yaml.SafeLoader, node: yaml.Node) -> float:
+    text = str(loader.construct_scalar(node)).replace("_", "").lower()  # type: ignore[arg-type]
+    return float(text.replace(".inf", "inf").replace(".nan", "nan"))
+
+
+def _numbers_of_yaml_1_2(kind: type[Any]) -> None:
+    """Replace the resolvers of numbers and dates of a loader or dumper. Integers are tried before floats."""
+    others = {
+        first: [(tag, pattern) for tag, pattern in pairs if tag not in _REPLACED]
+        for first, pairs in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
+    kind.yaml_implicit_resolvers = others
+    for tag, pattern in (("int", _INT), ("float", _FLOAT)):
+        whole = re.compile(f"^(?:{pattern.pattern})$")
+        kind.add_implicit_resolver(f"tag:yaml.org,2002:{tag}", whole, list("-+.0123456789"))
+
+
+def _represent_environment(dumper: yaml.SafeDumper, value: FromEnvironment) -> yaml.Node:
+    return dumper.represent_str(value.expression)
+
+
+def _represent_text(dumper: yaml.SafeDumper, value: Hashable) -> yaml.Node:
+    """Paths and periods of time as their text, which is what options of these types are read from."""
+    return dumper.represent_str(str(value))
+
+
+_numbers_of_yaml_1_2(_Loader)
+_numbers_of_yaml_1_2(_Dumper)
+_Loader.add_constructor("tag:yaml.org,2002:int", _construct_int)
+_Loader.add_constructor("tag:yaml.org,2002:float", _construct_float)
+_Dumper.add_representer(FromEnvironment, _represent_environment)
+_Dumper.add_representer(timedelta, _represent_text)
+_Dumper.add_multi_representer(Path, _represent_text)
+_Dumper.add_multi_representer(tuple, yaml.SafeDumper.represent_list)

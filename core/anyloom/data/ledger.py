@@ -1,0 +1,171 @@
+"""The ledger: what became of every record that was read. Read = used + skipped, by reason, + cut."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from anyloom.errors import AnyloomError, BadRecord, ConversationError, MediaError
+
+__all__ = ["Bad", "Ledger", "reason_of", "together"]
+
+_EXAMPLES = 5
+_GRACE = 1000
+
+
+@dataclass(frozen=True)
+class Bad:
+    """A record that was skipped.
+
+    Args:
+        position: Its position in the order.
+        part: Name of its set.
+        key: Which record it is.
+        error: What is wrong with it.
+    """
+
+    position: int
+    part: str
+    key: str
+    error: AnyloomError
+
+
+def reason_of(error: AnyloomError) -> str | None:
+    """Return what a record with this error is counted as; None if the error is not about one record."""
+    reason = getattr(error, "reason", None)
+    if isinstance(reason, str):
+        return reason
+    if isinstance(error, BadRecord | MediaError | ConversationError):
+        return "wrong format" if isinstance(error, MediaError) else "bad row"
+    return None
+
+
+class Ledger:
+    """Counts by set. Those of this process since it began, and those of all processes before that.
+
+    Args:
+        max_bad: Largest share of records that may be skipped.
+        strict: Raise the error of the first bad record.
+        expected: Records of an epoch: the share is first taken of so many, at most 1,000.
+    """
+
+    def __init__(self, *, max_bad: float = 0.005, strict: bool = False, expected: int = _GRACE) -> None:
+        self.max_bad, self.strict, self.expected = max_bad, strict, expected
+        self._before: dict[str, Counter[str]] = {}
+        self._here: dict[str, Counter[str]] = {}
+        self.examples: dict[str, list[str]] = {}
+
+    def count(self, parts: Iterable[str], kind: str) -> None:
+        """Count records: one of each named set.
+
+        Args:
+            parts: Name of the set of each record.
+            kind: ``read``, ``used`` or ``cut``.
+        """
+        for part, number in Counter(parts).items():
+            self._here.setdefault(part, Counter())[kind] += number
+
+    def skip(self, bad: Sequence[Bad]) -> None:
+        """Count records that were skipped.
+
+        Raises:
+            anyloom.errors.AnyloomError: The ledger is strict, or too many have been skipped; names the most frequent
+                reasons, with examples.
+        """
+        for record in bad:
+            if self.strict:
+                raise record.error
+            reason = reason_of(record.error) or "bad row"
+            self._here.setdefault(record.part, Counter())[f"skipped/{reason}"] += 1
+            examples = self.examples.setdefault(reason, [])
+            if len(examples) < _EXAMPLES:
+                examples.append(f"{record.key}: {record.error}" if record.key else str(record.error))
+        if bad:
+            self._check()
+
+    def clear(self) -> None:
+        """Begin anew."""
+        self._before, self._here, self.examples = {}, {}, {}
+
+    def _check(self) -> None:
+        whole = self.total()
+        skipped = sum(whole["skipped"].values())
+        allowed = self.max_bad * max(whole["read"], min(self.expected, _GRACE))
+        if skipped <= allowed:
+            return
+        reasons = sorted(whole["skipped"].items(), key=lambda item: -item[1])[:3]
+        lines = [f"{reason}: {n}, such as {self.examples.get(reason, ['?'])[0]}" for reason, n in reasons]
+        raise AnyloomError(
+            f"{skipped} of {whole['read']} records cannot be used; {self.max_bad:.2%} are allowed. " + "; ".join(lines),
+            where="data",
+            fix="mend them, or raise data.max_bad",
+        )
+
+    def total(self) -> dict[str, Any]:
+        """Return the counts of all sets together."""
+        return _named(sum((c for c in self._counts().values()), Counter()))
+
+    def state(self) -> dict[str, Any]:
+        """Return the counts before this process began, those since, and examples; plain values."""
+        return {
+            "before": {part: dict(c) for part, c in self._before.items()},
+            "here": {part: dict(c) for part, c in self._here.items()},
+            "examples": {reason: list(found) for reason, found in self.examples.items()},
+        }
+
+    def load(self, state: Mapping[str, Any]) -> None:
+        """Go on from the state of all processes, as :func:`together` makes it."""
+        self._before = {part: Counter(c) for part, c in state["before"].items()}
+        self._here = {}
+        self.examples = {reason: list(found) for reason, found in state["examples"].items()}
+
+    def _counts(self) -> dict[str, Counter[str]]:
+        parts = sorted({*self._before, *self._here})
+        return {p: self._before.get(p, Counter()) + self._here.get(p, Counter()) for p in parts}
+
+    def report(self) -> dict[str, Any]:
+        """Return the counts of all sets together and of each, with examples: what ``ledger.json`` holds."""
+        return {
+            "total": self.total(),
+            "sets": {part: _named(counts) for part, counts in self._counts().items()},
+            "examples": self.examples,
+        }
+
+    def __str__(self) -> str:
+        whole = self.total()
+        skipped = ", ".join(f"{n} {reason}" for reason, n in sorted(whole["skipped"].items(), key=lambda i: -i[1]))
+        return (
+            f"data: {whole['read']} read = {whole['used']} used + {sum(whole['skipped'].values())} skipped"
+            + (f" ({skipped})" if skipped else "")
+            + f" + {whole['cut']} cut"
+        )
+
+    def json(self) -> str:
+        """Return the report as JSON text."""
+        return json.dumps(self.report(), indent=1, ensure_ascii=False) + "\n"
+
+
+def together(states: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return the state of all processes as one that any number of processes can go on from.
+
+    Args:
+        states: :meth:`Ledger.state` of each.
+    """
+    before = {part: Counter(c) for part, c in states[0]["before"].items()}
+    for state in states:
+        for part, counts in state["here"].items():
+            before[part] = before.get(part, Counter()) + Counter(counts)
+    examples: dict[str, list[str]] = {}
+    for state in states:
+        for reason, found in state["examples"].items():
+            known = examples.setdefault(reason, [])
+            known += [e for e in found if e not in known][: _EXAMPLES - len(known)]
+    return {"before": {part: dict(c) for part, c in before.items()}, "here": {}, "examples": examples}
+
+
+def _named(counts: Mapping[str, int]) -> dict[str, Any]:
+    skipped = {k.removeprefix("skipped/"): n for k, n in sorted(counts.items()) if k.startswith("skipped/")}
+    return {**{k: counts.get(k, 0) for k in ("read", "used", "cut")}, "skipped": skipped}

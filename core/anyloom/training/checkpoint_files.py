@@ -1,0 +1,185 @@
+"""Checkpoints as files: written whole or not at all, with their SHA-256, and verified before they are read.
+
+``last.ckpt`` has ``last.ckpt.sha256`` beside it. A checkpoint without one (of another program) is verified by the sums
+that its zip archive holds. Only tensors and plain containers are read, never a pickled object.
+"""
+
+from __future__ import annotations
+
+import errno
+import pickle
+import time
+import zipfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Final, Literal
+
+import lightning
+import torch
+from lightning.fabric.plugins import CheckpointIO
+
+from anyloom.errors import CheckpointError
+from anyloom.storage.atomic import file_error, replacing, write_text
+from anyloom.storage.hashes import sha256
+from anyloom.storage.tensors import non_finite
+from anyloom.training.console import tell
+
+__all__ = ["CheckpointFiles", "newest_good", "verify_checkpoint"]
+
+_PAUSE: Final = 5.0  # seconds between two tries to write on a full disk
+
+
+class CheckpointFiles(CheckpointIO):
+    """Lightning's way to write and read checkpoints.
+
+    Args:
+        disk_full: What to do where a checkpoint cannot be written: ``stop`` the run, or ``wait`` for room.
+        patience: Longest wait in seconds.
+    """
+
+    def __init__(self, disk_full: Literal["stop", "wait"] = "stop", patience: float = 600.0) -> None:
+        self.patience = patience if disk_full == "wait" else 0.0
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
+        """Write a checkpoint beside its place, then put it there; the one before stays until then.
+
+        Raises:
+            anyloom.errors.CheckpointError: It cannot be written, and waiting did not help.
+        """
+        del storage_options
+        end = time.monotonic() + self.patience
+        while True:
+            try:
+                return _save(checkpoint, Path(path))
+            except CheckpointError as error:
+                if time.monotonic() + _PAUSE > end:
+                    raise
+                tell(f"waiting for room: {error}")
+                time.sleep(_PAUSE)
+
+    def load_checkpoint(
+        self, path: Any, map_location: Callable[..., Any] | None = None, weights_only: bool | None = None
+    ) -> dict[str, Any]:
+        """Verify and read a checkpoint.
+
+        Raises:
+            anyloom.errors.CheckpointError: It is not there, damaged, not a checkpoint of a trainer, of a newer one, or
+                holds values that are not finite.
+        """
+        del weights_only  # nothing else is ever read
+        path = Path(path)
+        verify_checkpoint(path)
+        try:
+            content = torch.load(path, map_location=map_location or "cpu", weights_only=True)
+        except (RuntimeError, pickle.UnpicklingError, EOFError, ValueError, KeyError, TypeError, OSError) as error:
+            raise CheckpointError(
+                f"not a checkpoint that can be read safely ({_reason(error)})",
+                where=str(path),
+                fix="resume from another one",
+            ) from error
+        return _checked(content, path)
+
+    def remove_checkpoint(self, path: Any) -> None:
+        """Delete a checkpoint and its SHA-256."""
+        Path(path).unlink(missing_ok=True)
+        _digests_of(Path(path)).unlink(missing_ok=True)
+
+
+def verify_checkpoint(path: Path) -> None:
+    """Tell whether a checkpoint is as it was written.
+
+    Raises:
+        anyloom.errors.CheckpointError: It is not there or damaged.
+    """
+    if not path.is_file():
+        what = "this is a folder" if path.is_dir() else "there is no such checkpoint"
+        raise CheckpointError(what, where=str(path), fix="give a file, or 'last' for the newest one")
+    target = path.resolve()  # "last" may be a link to another checkpoint
+    digests = _digests_of(target)
+    if digests.is_file():
+        known = [line.split()[0] for line in digests.read_text(encoding="utf-8").splitlines() if line.strip()]
+        whole = sha256(target) in known
+    else:
+        whole = _sums_hold(target)
+    if not whole:
+        raise CheckpointError(
+            "the checkpoint is damaged (it is not what was written)", where=str(path), fix="resume from another one"
+        )
+
+
+def newest_good(folder: Path) -> tuple[Path | None, list[Path]]:
+    """The newest checkpoint of a folder that is whole, and the damaged ones that are newer."""
+    damaged: list[Path] = []
+    files = sorted(folder.glob("*.ckpt"), key=lambda p: (p.stat().st_mtime_ns, p.name), reverse=True)
+    for path in files:
+        try:
+            verify_checkpoint(path)
+        except CheckpointError:
+            damaged.append(path)
+        else:
+            return path, damaged
+    return None, damaged
+
+
+def _save(checkpoint: Mapping[str, Any], path: Path) -> None:
+    """Write the file and its SHA-256. At no moment does the file at ``path`` lack a digest that fits it."""
+    digests = _digests_of(path)
+    before = digests.read_text(encoding="utf-8") if digests.is_file() and path.is_file() else ""
+    with replacing(path) as draft:
+        try:
+            torch.save(dict(checkpoint), draft)
+        except RuntimeError as error:  # torch's writer says no more than that it could not write
+            if "PytorchStreamWriter" not in str(error) and "inline_container" not in str(error):
+                raise
+            raise OSError(errno.ENOSPC, "the disk is full, or a limit on the size of files was met") from error
+        line = f"{sha256(draft)}  {path.name}\n"
+        write_text(digests, before + line)
+    try:
+        write_text(digests, line)
+    except CheckpointError as error:
+        raise file_error(OSError(errno.ENOSPC, str(error)), path) from error
+
+
+def _digests_of(path: Path) -> Path:
+    return path.with_name(path.name + ".sha256")
+
+
+def _sums_hold(path: Path) -> bool:
+    """Whether the records of a zip archive, which torch writes, have the sums that stand beside them."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return archive.testzip() is None
+    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError, EOFError, RuntimeError):
+        return False
+
+
+def _reason(error: Exception) -> str:
+    """The line of torch's explanation that says what was met."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
+    return next((line for line in lines if "GLOBAL" in line), lines[0])[:200]
+
+
+def _checked(content: Any, path: Path) -> dict[str, Any]:
+    """The content, if it is what a trainer wrote."""
+    state = content.get("state_dict") if isinstance(content, dict) else None
+    if not isinstance(state, dict) or not all(isinstance(t, torch.Tensor) for t in state.values()):
+        raise CheckpointError(
+            "this is not a trainer's checkpoint (it has no state_dict of tensors)",
+            where=str(path),
+            fix="give a file that training wrote; weights alone go into module.start_from",
+        )
+    version = str(content.get("pytorch-lightning_version", ""))
+    if not version[:1].isdigit() or int(version.split(".")[0]) > int(lightning.__version__.split(".")[0]):
+        raise CheckpointError(
+            f"it was written by lightning {version or '(unknown)'}, and {lightning.__version__} is installed",
+            where=str(path),
+            fix="install the version that wrote it",
+        )
+    if bad := non_finite(state):
+        raise CheckpointError(
+            f"{len(bad)} tensors have values that are not finite ({', '.join(bad[:3])})",
+            where=str(path),
+            fix="resume from an earlier checkpoint",
+        )
+    assert isinstance(content, dict)
+    return content

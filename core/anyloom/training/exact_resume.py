@@ -1,0 +1,128 @@
+"""What a resumed run needs beyond Lightning's own state, to be the uninterrupted one bit for bit."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import lightning
+import torch
+from lightning.pytorch.callbacks import Callback, ModelCheckpoint
+from torch import Tensor
+
+from anyloom.errors import CheckpointError
+
+__all__ = ["OpenWindow", "PendingValidation"]
+
+
+class OpenWindow(Callback):
+    """Keeps the gradients of an accumulation window that a checkpoint was written in the middle of.
+
+    Also keeps checkpoint callbacks from writing the step again that they went on from, which they have forgotten.
+    """
+
+    def __init__(self) -> None:
+        self._pending: list[dict[str, Tensor]] = []
+        self._resumed = False
+
+    def on_save_checkpoint(
+        self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        """Store every process's gradients, if the last batch did not end a step."""
+        if trainer.fit_loop.epoch_loop.batch_progress.current.ready and trainer.fit_loop._should_accumulate():
+            own = {n: p.grad.detach().cpu() for n, p in pl_module.named_parameters() if p.grad is not None}
+            gradients: list[Any] = [own]
+            if torch.distributed.is_initialized():
+                gradients *= trainer.world_size
+                torch.distributed.all_gather_object(gradients, own)
+            checkpoint["gradients"] = gradients
+
+    def on_load_checkpoint(
+        self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        """Keep them until training starts.
+
+        Raises:
+            anyloom.errors.CheckpointError: Training cannot go on from it: it holds weights alone.
+        """
+        if trainer.state.fn == "fit" and not {"loops", "optimizer_states", "lr_schedulers"} <= checkpoint.keys():
+            raise CheckpointError(
+                "it holds weights but not the state of a training run",
+                where="ckpt_path",
+                fix="resume from a whole checkpoint (save_weights_only: false)",
+            )
+        self._pending, self._resumed = checkpoint.get("gradients") or [], True
+
+    def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        """Tell the checkpoint callbacks which step is saved already."""
+        for callback in trainer.checkpoint_callbacks if self._resumed else []:
+            if isinstance(callback, ModelCheckpoint):
+                callback._last_global_step_saved = trainer.global_step
+
+    def on_train_batch_start(
+        self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        """Put the gradients back; within a window lightning leaves them alone."""
+        if len(self._pending) == trainer.world_size:
+            own = self._pending[trainer.global_rank]
+            for name, parameter in pl_module.named_parameters():
+                if name in own:
+                    parameter.grad = own[name].to(parameter.device, parameter.dtype)
+        self._pending = []
+
+
+class PendingValidation(Callback):
+    """Runs a validation that was due when a checkpoint was written and had not ended when the run was stopped."""
+
+    def __init__(self) -> None:
+        self._due = False
+        self._missed = False
+        self._loops: dict[str, Any] = {}
+
+    def on_train_batch_end(
+        self,
+        trainer: lightning.Trainer,
+        pl_module: lightning.LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+    ) -> None:
+        """Note whether a validation follows, before any callback saves a checkpoint."""
+        fetcher = trainer.fit_loop._data_fetcher
+        assert fetcher is not None
+        self._due = trainer.fit_loop.epoch_loop._should_check_val_fx(fetcher)
+        self._loops = trainer._checkpoint_connector._get_loops_state_dict() if self._due else {}
+
+    def on_validation_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        """It has been run."""
+        if not trainer.sanity_checking:
+            self._due, self._loops = False, {}
+
+    def on_save_checkpoint(
+        self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        """Store whether it is still to be run. A checkpoint of the midst of it goes on from before it."""
+        if self._due:
+            checkpoint["validation_due"] = True
+            if trainer.validating:
+                checkpoint["loops"] = self._loops
+
+    def on_load_checkpoint(
+        self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        """Keep that until training starts."""
+        self._missed = bool(checkpoint.get("validation_due"))
+
+    def on_train_batch_start(
+        self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        """Run it before the first batch, as lightning would have after the last one."""
+        missed, self._missed = self._missed, False
+        if not missed or not trainer.enable_validation:
+            return
+        loop, connector = trainer.fit_loop.epoch_loop, trainer._logger_connector
+        first, stepped = connector._first_loop_iter, loop._batches_that_stepped
+        loop._batches_that_stepped = max(stepped - 1, 0)  # its values belong to the step before
+        trainer.validating = True
+        loop.val_loop.run()
+        trainer.training = True
+        connector._first_loop_iter, loop._batches_that_stepped = first, stepped

@@ -1,0 +1,120 @@
+"""Ends a run on a signal: saves where it is, says how to go on, and exits with the signal's status.
+
+SIGTERM (a scheduler, ``kill``) exits with 143, SIGINT (Ctrl-C) with 130 and at once the second time; SIGUSR1, which
+SLURM sends before the time limit, also puts the job back into the queue.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from types import FrameType
+from typing import Any, Final
+
+import lightning
+from lightning.pytorch.callbacks import Callback, ModelCheckpoint
+
+from anyloom.training.console import tell
+
+__all__ = ["SavedStop"]
+
+_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
+
+
+class SavedStop(Callback):
+    """Writes ``last.ckpt`` at the end of the batch in which a signal came, and ends the run."""
+
+    def __init__(self) -> None:
+        self._received = 0
+        self._before: dict[int, Any] = {}
+
+    def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        """Take the signals over."""
+        if threading.current_thread() is threading.main_thread():
+            self._before = {number: signal.signal(number, self._note) for number in _SIGNALS}
+
+    def on_train_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        """Give the signals back."""
+        self._give_back()
+
+    def on_exception(
+        self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, exception: BaseException
+    ) -> None:
+        """Give the signals back."""
+        self._give_back()
+
+    def _give_back(self) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+        self._before = {}
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        """Remember a signal; a second Ctrl-C is not waited for."""
+        if number == signal.SIGINT and self._received == signal.SIGINT:
+            raise KeyboardInterrupt
+        self._received = self._received or number
+        tell(f"{signal.Signals(number).name}: saving at the end of this batch")
+
+    def on_train_batch_end(
+        self,
+        trainer: lightning.Trainer,
+        pl_module: lightning.LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+    ) -> None:
+        """Stop here if a signal came."""
+        self._stop_if_asked(trainer, log=trainer._logger_connector.update_train_step_metrics)
+
+    def on_validation_batch_end(
+        self,
+        trainer: lightning.Trainer,
+        pl_module: lightning.LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        """Stop in the midst of a validation too; it is run again when training goes on."""
+        if trainer.state.fn == "fit" and not trainer.sanity_checking:
+            self._stop_if_asked(trainer)
+
+    def _stop_if_asked(self, trainer: lightning.Trainer, log: Callable[[], None] | None = None) -> None:
+        """Save and leave, all processes together although the signal may have reached one alone.
+
+        Args:
+            trainer: The trainer.
+            log: Writes what the batch logged, which lightning would do after this hook.
+        """
+        asked = self._received != 0
+        if trainer.world_size > 1:
+            asked = trainer.strategy.reduce_boolean_decision(asked, all=False)
+        if not asked:
+            return
+        path = _place(trainer)
+        trainer.save_checkpoint(path)
+        trainer.strategy.checkpoint_io.teardown()  # waits for a writer in the background
+        if log is not None:
+            trainer._logger_connector.on_batch_end()
+            log()
+        if trainer.is_global_zero:
+            _report(path, self._received)
+        raise SystemExit(128 + (self._received or signal.SIGTERM))
+
+
+def _place(trainer: lightning.Trainer) -> Path:
+    """Where ``ckpt_path: last`` looks; without a folder of checkpoints the run's own."""
+    folders = [c.dirpath for c in trainer.checkpoint_callbacks if isinstance(c, ModelCheckpoint) and c.dirpath]
+    return Path(folders[0] if folders else trainer.default_root_dir) / "last.ckpt"
+
+
+def _report(path: Path, number: int) -> None:
+    tell(f"stopped at a step that is saved; go on with: ckpt_path={path}")
+    job = os.environ.get("SLURM_JOB_ID", "")
+    if number == signal.SIGUSR1 and job.isdigit() and (command := shutil.which("scontrol")):
+        subprocess.run([command, "requeue", job], check=False, timeout=60)

@@ -1,0 +1,140 @@
+"""Rows of csv and tsv files, found by their offsets."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from anyloom.data.sources import JsonFile, JsonLines, Lines, ParquetRows
+from anyloom.errors import BadRecord, ConfigError
+from anyloom_corpora.reader import Rows
+
+__all__ = ["CsvRows", "cell", "parquet_columns", "parquet_texts", "table"]
+
+
+class CsvRows:
+    """Rows of a csv file as texts by column.
+
+    Args:
+        path: The file.
+        columns: Names of its columns; the first line gives them by default.
+        delimiter: What stands between fields.
+        quoted: Whether fields may stand in double quotes, which may then hold delimiters and line ends.
+        comment: Lines at the top that begin with this are no rows.
+
+    Raises:
+        anyloom.errors.ConfigError: There is no such file, or it has no header.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        columns: Sequence[str] | None = None,
+        delimiter: str = ",",
+        quoted: bool = True,
+        comment: str = "",
+    ) -> None:
+        self.lines = Lines(path, quoted=quoted)
+        self.delimiter, self.quoted = delimiter, quoted
+        self.first = 0
+        while comment and self.first < len(self.lines) and self.lines.text(self.first).startswith(comment):
+            self.first += 1
+        if columns is None:
+            if self.first >= len(self.lines):
+                raise ConfigError("the file is empty, a header is expected", where=str(path), fix="check the file")
+            columns = [name.strip() for name in self._fields(self.first)]
+            self.first += 1
+        self.columns = tuple(columns)
+
+    def __len__(self) -> int:
+        return len(self.lines) - self.first
+
+    @property
+    def shards(self) -> Sequence[range]:
+        """One range: rows are read at random as cheaply as in order."""
+        return [range(len(self))]
+
+    def where(self, index: int) -> str:
+        """Return file and line number, for errors."""
+        return self.lines.where(index + self.first)
+
+    def __getitem__(self, index: int) -> Mapping[str, str]:
+        """Return a row.
+
+        Raises:
+            anyloom.errors.BadRecord: It has more or fewer fields than the header, or is no csv.
+        """
+        fields = self._fields(index + self.first)
+        if len(fields) != len(self.columns):
+            what = f"{len(fields)} fields, {len(self.columns)} columns"
+            raise BadRecord("bad row", self.where(index), what)
+        return dict(zip(self.columns, fields))
+
+    def _fields(self, line: int) -> list[str]:
+        text = self.lines.text(line)
+        if not self.quoted:
+            return text.split(self.delimiter)
+        try:
+            return next(csv.reader([text], delimiter=self.delimiter, skipinitialspace=True, strict=True))
+        except (csv.Error, StopIteration) as error:
+            raise BadRecord("bad row", self.lines.where(line), f"no csv ({error})") from error
+
+
+def table(path: Path) -> Rows:
+    """Return the rows of a file by what its name ends with: csv, tsv, json, jsonl or parquet.
+
+    A folder counts as the parquet files in it.
+
+    Raises:
+        anyloom.errors.ConfigError: There is no such file, or it is of another kind.
+    """
+    suffix = path.suffix.lower()
+    if path.is_dir() and (parts := sorted(path.rglob("*.parquet"))):
+        return ParquetRows(parts)
+    if suffix == ".csv":
+        return CsvRows(path)
+    if suffix in (".tsv", ".tab"):
+        return CsvRows(path, delimiter="\t")
+    if suffix == ".json":
+        return JsonFile(path)
+    if suffix in (".jsonl", ".ndjson"):
+        return JsonLines(path)
+    if suffix == ".parquet":
+        return ParquetRows([path])
+    raise ConfigError(
+        f"no table: {suffix or 'no suffix'}", where=str(path), fix="give csv, tsv, json, jsonl or parquet"
+    )
+
+
+def parquet_columns(path: Path) -> list[str]:
+    """Return the names of a parquet file's columns."""
+    import pyarrow.parquet
+
+    return list(pyarrow.parquet.read_schema(path).names)
+
+
+def parquet_texts(files: Sequence[Path], column: str) -> Iterator[str]:
+    """Return a column of parquet files as texts, a row group at a time."""
+    import pyarrow.parquet
+
+    for path in files:
+        with pyarrow.parquet.ParquetFile(path) as file:
+            for batch in file.iter_batches(columns=[column], use_threads=False):
+                yield from map(str, batch.column(0).to_pylist())
+
+
+def cell(row: Mapping[str, Any], column: str, where: str) -> str:
+    """Return a field of a row as text.
+
+    Raises:
+        anyloom.errors.BadRecord: There is no such column, or the field is empty.
+    """
+    value = row.get(column)
+    text = "" if value is None else str(value).strip()
+    if not text:
+        known = "" if column in row else f"; columns: {', '.join(map(str, row))}"
+        raise BadRecord("bad row", where, f"no {column}{known}")
+    return text

@@ -1,0 +1,99 @@
+"""BLEU, ROUGE-L and CIDEr of answers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import torch
+from pydantic import NonNegativeInt
+from torch import Tensor
+
+from anyloom.interfaces import Evaluated, ValueInfo
+from anyloom_metrics.functional.captions import CaptionScores, caption_scores, caption_words
+from anyloom_metrics.metrics.contract import Contract
+from anyloom_metrics.metrics.rows import RowConfig
+from anyloom_metrics.metrics.texts import TextMetric, references_of
+
+__all__ = ["Captions"]
+
+_FEW = 100
+
+
+class Captions(TextMetric):
+    """Caption metrics of COCO's evaluation. An empty answer counts as a caption without words."""
+
+    class Config(RowConfig):
+        """Options.
+
+        Args:
+            draws: Bootstrap draws for the standard error of BLEU; 0 leaves it out.
+        """
+
+        draws: NonNegativeInt = 20
+
+    config: Config
+    measures: Mapping[str, ValueInfo] = {
+        **{
+            f"bleu_{n}": ValueInfo(f"BLEU-{n}", f"Word sequences up to {n}, over all captions at once.")
+            for n in (1, 2, 3, 4)
+        },
+        "rouge_l": ValueInfo("ROUGE-L", "Longest common subsequence with a reference."),
+        "cider": ValueInfo(
+            "CIDEr", "Agreement in telling words; depends on the references of all samples.", form="number"
+        ),
+    }
+
+    def contract(self) -> Contract:
+        """Texts and their references; METEOR and SPICE, which need Java, are left out."""
+        return Contract(("answer", "references"), paired=True, preset="pycocoevalcap@1.2, own tokeniser")
+
+    def update(self, evaluated: list[Evaluated]) -> None:
+        """Keep tokenised texts."""
+        for one in evaluated:
+            references = [caption_words(t) for t in references_of(one)]
+            self.note(one.sample, "" if references else "no reference")
+            if references:
+                self.keep([caption_words(one.answer.text), references])
+
+    def compute(self) -> dict[str, Tensor]:
+        """Scores by ``<group>/<value>``, with ``<group>/count`` and ``<group>/flagged``."""
+        found = {}
+        for group, members in self.members().items():
+            if texts := self.in_order(members):
+                found |= {f"{group}/{n}": torch.tensor(v) for n, v in _named(_scores(texts)).items()}
+        return found | self.counts()
+
+    def found_errors(self) -> dict[str, float]:
+        """Bootstrapped for BLEU; for ROUGE-L and CIDEr the standard deviation of a mean over root N."""
+        found = {}
+        for group, members in self.members().items():
+            if (n := len(texts := self.in_order(members))) < 2:
+                continue
+            scores = _scores(texts)
+            each = {"rouge_l": scores.rouge_l_each, "cider": scores.cider_each}
+            found |= {f"{group}/{name}": float(np.std(v, ddof=1)) / n**0.5 for name, v in each.items()}
+            generator = np.random.RandomState(0)
+            draws = [_scores([texts[i] for i in generator.randint(n, size=n)]).bleu for _ in range(self.config.draws)]
+            if len(draws) > 1:
+                errors = np.std(draws, axis=0, ddof=1).tolist()
+                found |= {f"{group}/bleu_{k}": error for k, error in enumerate(errors, 1)}
+        return found
+
+    def found_flags(self) -> dict[str, list[str]]:
+        """Also CIDEr over few pictures, whose weights of words mean little."""
+        found = super().found_flags()
+        for group, members in self.members().items():
+            if len(members) < _FEW:
+                said = f"word weights of {len(members)} pictures: not comparable with other sets"
+                found.setdefault(f"{group}/cider", []).append(said)
+        return found
+
+
+def _scores(texts: list[tuple[str, list[str]]]) -> CaptionScores:
+    return caption_scores([t[0] for t in texts], [t[1] for t in texts])
+
+
+def _named(scores: CaptionScores) -> dict[str, float]:
+    bleu = {f"bleu_{n}": value for n, value in enumerate(scores.bleu, 1)}
+    return {**bleu, "rouge_l": scores.rouge_l, "cider": scores.cider}

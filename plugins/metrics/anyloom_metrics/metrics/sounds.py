@@ -1,0 +1,96 @@
+"""Metrics of sounds: paired KL divergence and log-spectral distance."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import ClassVar
+
+from pydantic import NonNegativeInt
+
+from anyloom.interfaces import Evaluated, ValueInfo
+from anyloom_metrics.functional.divergence import paired_kl_divergence
+from anyloom_metrics.functional.spectral import log_spectral_distance
+from anyloom_metrics.metrics.asked import answered, fault_of, pair_at_one_rate, target_of
+from anyloom_metrics.metrics.contract import Contract
+from anyloom_metrics.metrics.pairs import LookingConfig, LookingMetric, PairConfig, PairMetric, media_of
+
+__all__ = ["LogSpectralDistance", "PairedKL"]
+
+
+class LogSpectralDistance(PairMetric):
+    """Log-spectral distance of answers to their targets, as audioldm_eval measures it."""
+
+    class Config(PairConfig):
+        """Options.
+
+        Args:
+            offset: Samples by which answers are late. audioldm_eval assumes 1120 for its own vocoder.
+        """
+
+        modality: str = "audio"
+        offset: NonNegativeInt = 0
+
+    config: Config
+    columns: ClassVar[tuple[str, ...]] = ("distance",)
+    measures: Mapping[str, ValueInfo] = {
+        "distance": ValueInfo(
+            "Log-spectral distance",
+            "In decades of power: 1 is 10 dB everywhere.",
+            better="lower",
+            form="number",
+        )
+    }
+
+    def contract(self) -> Contract:
+        """Pairs at one rate."""
+        preset = "audioldm_eval@4d6d18e" + ("" if self.config.offset == 1120 else f" with offset {self.config.offset}")
+        return Contract(("answer", "target"), paired=True, preset=preset)
+
+    def measured(self, evaluated: Sequence[Evaluated]) -> list[dict[str, float]]:
+        """Distances."""
+        return [{"distance": self._distance(one)} for one in evaluated]
+
+    def _distance(self, evaluated: Evaluated) -> float:
+        answer, target = self.pair(evaluated)
+        made, real, rate = pair_at_one_rate(media_of(answer), media_of(target))
+        return float(log_spectral_distance(made, real, sample_rate=rate, offset=self.config.offset))
+
+
+class PairedKL(LookingMetric):
+    """KL divergence of the classes of answers from those of their targets; the extractor must give logits."""
+
+    class Config(LookingConfig):
+        """Options; ``extractor: {name: cnn14, features: logits, weights: ...}`` is audioldm_eval's."""
+
+        modality: str = "audio"
+
+    config: Config
+    columns: ClassVar[tuple[str, ...]] = ("softmax", "sigmoid")
+    measures: Mapping[str, ValueInfo] = {
+        "softmax": ValueInfo(
+            "KL divergence", "Of the classes that a network hears; what papers print.", better="lower", form="number"
+        ),
+        "sigmoid": ValueInfo(
+            "KL divergence, each class by itself", "Sum over classes of the yes terms.", better="lower", form="number"
+        ),
+    }
+
+    def contract(self) -> Contract:
+        """Pairs at the extractor's rate."""
+        return Contract(
+            ("answer", "target"), paired=True, sample_rate=self._looking.sample_rate, preset="audioldm_eval@8dc07ee"
+        )
+
+    def refuse(self, evaluated: Evaluated) -> str:
+        """Answers and targets that are missing, broken or silent."""
+        modality = self.config.modality
+        return fault_of(answered(evaluated, modality)) or fault_of(
+            target_of(evaluated.sample, modality), reference=True
+        )
+
+    def measured(self, evaluated: Sequence[Evaluated]) -> list[dict[str, float]]:
+        """Divergences in nats."""
+        made = self.features([media_of(answered(e, self.config.modality)) for e in evaluated])
+        real = self.features([media_of(target_of(e.sample, self.config.modality)) for e in evaluated])
+        softmax, sigmoid = (paired_kl_divergence(made, real, form=form).tolist() for form in ("softmax", "sigmoid"))
+        return [{"softmax": a, "sigmoid": b} for a, b in zip(softmax, sigmoid)]

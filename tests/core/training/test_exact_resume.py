@@ -1,0 +1,109 @@
+"""Runs that were stopped in awkward places equal the ones that were not: gradients of open windows, validations."""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from anyloom.training.run import run
+from projects import Stop, sections
+
+CHECKPOINT = "lightning.pytorch.callbacks.ModelCheckpoint"
+
+
+def project(folder: Path, **trainer: Any) -> dict[str, Any]:
+    """Ten batches of one sample in epochs of eight, a validation every two batches."""
+    folder.mkdir(exist_ok=True)
+    made = sections(folder, max_steps=trainer.pop("max_steps", 10))
+    made["data"]["batch_size"] = 1
+    made["trainer"] |= {"num_sanity_val_steps": 0, "val_check_interval": 2} | trainer
+    return made
+
+
+def saving(folder: Path, **options: Any) -> dict[str, Any]:
+    return {"class_path": CHECKPOINT, "init_args": {"dirpath": str(folder / "ck"), "save_last": True, **options}}
+
+
+def values(folder: Path, name: str) -> dict[int, str]:
+    """What was logged, by step; the last of several runs wins."""
+    found: dict[int, str] = {}
+    for version in sorted((folder / "run" / "csv").glob("version_*"), key=lambda p: int(p.name.split("_")[1])):
+        lines = (version / "metrics.csv").read_text().splitlines() if (version / "metrics.csv").exists() else []
+        for row in (dict(zip(lines[0].split(","), line.split(","))) for line in lines[1:]):
+            if row.get(name):
+                found[int(row["step"])] = row[name]
+    return found
+
+
+def stopped(config: dict[str, Any], **stop: Any) -> None:
+    config = copy.deepcopy(config)
+    config["trainer"]["callbacks"] = [Stop(**stop), *config["trainer"]["callbacks"]]
+    with pytest.raises((RuntimeError, SystemExit)):
+        run("fit", config)
+
+
+def equal(one: Any, other: Any) -> bool:
+    return all(torch.equal(tensor, other.state_dict()[name]) for name, tensor in one.state_dict().items())
+
+
+SLOW = pytest.mark.slow
+
+
+@pytest.mark.parametrize("kills", [(10, 3), *(pytest.param(k, marks=SLOW) for k in ((9,), (2, 2, 2), (5, 1)))])
+def test_no_gradient_is_lost_however_often_a_window_is_cut(tmp_path: Path, kills: tuple[int, ...]) -> None:
+    """Windows of four batches and a checkpoint after every step: the second kill once resumed from a half window."""
+    whole = run("fit", project(tmp_path / "whole", max_steps=4, accumulate_grad_batches=4))
+    config = project(tmp_path / "cut", max_steps=4, accumulate_grad_batches=4)
+    config["trainer"]["callbacks"] = [saving(tmp_path / "cut", every_n_train_steps=1)]
+    for batch in kills:
+        stopped(config, batch=batch)
+        config["ckpt_path"] = "last"
+    assert equal(whole.model, run("fit", config).model)
+
+
+def test_a_checkpoint_of_an_open_window_goes_on_with_its_gradients(tmp_path: Path) -> None:
+    """A signal comes in the sixth batch, the second of a window of four."""
+    whole = run("fit", project(tmp_path / "whole", max_steps=3, accumulate_grad_batches=4))
+    config = project(tmp_path / "cut", max_steps=3, accumulate_grad_batches=4)
+    config["trainer"]["callbacks"] = [saving(tmp_path / "cut", every_n_epochs=100)]
+    stopped(config, batch=5, how="SIGTERM")
+    kept = torch.load(tmp_path / "cut" / "ck" / "last.ckpt", weights_only=True)
+    assert kept["loops"]["fit_loop"]["epoch_loop.batch_progress"]["total"]["ready"] == 6
+    assert len(kept["gradients"]) == 1
+    assert equal(whole.model, run("fit", {**config, "ckpt_path": "last"}).model)
+
+
+@pytest.mark.parametrize(
+    ("batch", "how"),
+    [(11, "hard"), (1, "SIGTERM")]
+    + [pytest.param(b, h, marks=SLOW) for b, h in ((0, "hard"), (4, "hard"), (0, "SIGTERM"), (4, "SIGTERM"))],
+)
+def test_a_validation_that_was_cut_off_is_run_again(tmp_path: Path, batch: int, how: str) -> None:
+    """Validations of three batches after every second step; the fourth ends the epoch."""
+    whole = run("fit", project(tmp_path / "whole"))
+    config = project(tmp_path / "cut")
+    config["trainer"]["callbacks"] = [saving(tmp_path / "cut", every_n_train_steps=1)]
+    stopped(config, batch=batch, how=how, hook="validation")
+    resumed = run("fit", {**config, "ckpt_path": "last"})
+    assert equal(whole.model, resumed.model)
+    for name in ("val/loss", "train/loss"):
+        expected = values(tmp_path / "whole", name)
+        assert len(expected) == {"val/loss": 5, "train/loss": 10}[name]
+        assert values(tmp_path / "cut", name) == expected
+
+
+@pytest.mark.parametrize("batch", [8, pytest.param(0, marks=SLOW), pytest.param(3, marks=SLOW)])
+def test_a_signal_saves_the_step_it_came_in(tmp_path: Path, batch: int) -> None:
+    """Without any checkpoint by steps: all that is lost is nothing."""
+    whole = run("fit", project(tmp_path / "whole"))
+    config = project(tmp_path / "cut")
+    config["trainer"]["callbacks"] = [saving(tmp_path / "cut", every_n_epochs=100)]
+    stopped(config, batch=batch, how="SIGTERM")
+    kept = torch.load(tmp_path / "cut" / "ck" / "last.ckpt", weights_only=True)
+    assert kept["global_step"] == batch + 1
+    assert equal(whole.model, run("fit", {**config, "ckpt_path": "last"}).model)
+    assert values(tmp_path / "cut", "train/loss") == values(tmp_path / "whole", "train/loss")
