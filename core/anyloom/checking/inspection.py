@@ -160,7 +160,9 @@ def files_of(component: object, key: str) -> list[NeededFile]:
     paths = [(f"{key}.{name}", value) for name, value in options.items() if isinstance(value, Path)]
     if isinstance(component, NeuralComponent):
         paths += [(key, path) for path in component.weight_files()]
-    return [NeededFile(k, path, path.exists(), bool(options.get("download"))) for k, path in paths]
+    found = [NeededFile(k, path, path.exists(), bool(options.get("download"))) for k, path in paths]
+    nested = component.nested() if isinstance(component, NeuralComponent) else {}
+    return found + [file for option, inner in nested.items() for file in files_of(inner, f"{key}.{option}")]
 
 
 def _options(config: ModelConfig, key: str) -> Mapping[str, Any]:

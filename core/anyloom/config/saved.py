@@ -22,7 +22,7 @@ from anyloom.storage.hashes import inside, listed
 
 __all__ = ["FORMAT", "MANIFEST", "is_saved_model", "named_paths", "read_record", "saved_sections"]
 
-FORMAT: Final = 1
+FORMAT: Final = 2
 MANIFEST: Final = "config.json"
 _HERE: Final = "@/"
 _LARGEST: Final = 16 * 2**20

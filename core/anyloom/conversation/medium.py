@@ -113,6 +113,11 @@ class Media:
         _require(isinstance(picture, PillowImage), "picture", "a Pillow picture", picture)
         return cls(modality, from_pillow(picture), key=key)
 
+    @property
+    def has_data(self) -> bool:
+        """Whether there is more than features: a tensor, or something that loads one."""
+        return self.data is not None or self.loader is not None
+
     def tensor(self) -> Tensor:
         """Return the media as a tensor, loading it if necessary.
 

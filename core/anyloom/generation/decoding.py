@@ -121,7 +121,7 @@ def _reference(item: _Item, made: Made) -> Media | None:
     if item.medium.reference_segment is not None:
         return made[item.answer].get(item.medium.reference_segment)
     found = item.medium.reference
-    return found if found is not None and found.modality == item.medium.modality else None
+    return found if found is not None and found.modality == item.medium.modality and found.has_data else None
 
 
 def _features(item: _Item) -> Tensor:

@@ -57,6 +57,10 @@ class NeuralComponent(Component, nn.Module):
         """Return the files or folders that :meth:`load_weights` will read, present or not."""
         return []
 
+    def nested(self) -> dict[str, NeuralComponent]:
+        """Components inside this one, by the option that describes each: they have files and options of their own."""
+        return {}
+
     def portable_options(self, folder: Path, name: str) -> dict[str, Any]:
         """Return option changes under which this part is rebuilt from a saved model's folder.
 

@@ -6,9 +6,10 @@ from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from pydantic import NonNegativeFloat
 from torch import Tensor
 
-from anyloom.interfaces.component import NeuralComponent
+from anyloom.interfaces.component import ComponentConfig, NeuralComponent
 
 __all__ = ["Loss", "Seen", "SeenMedia"]
 
@@ -45,6 +46,15 @@ class Seen:
 
 class Loss(NeuralComponent):
     """One extra term, ``model.losses.<key>: {name: ..., weight: ...}``. Its parameters, if any, are trained."""
+
+    class Config(ComponentConfig):
+        """Options that every loss has.
+
+        Args:
+            weight: Weight of the term in the whole.
+        """
+
+        weight: NonNegativeFloat = 1.0
 
     @abstractmethod
     def forward(self, seen: Seen) -> tuple[Tensor, Tensor]:

@@ -32,6 +32,7 @@ BASICS: Final[dict[str, Any]] = {
     "interpolation": {"type": "string", "pattern": r"\$\{.+\}", "description": "${...}: another value of the config"},
     "number as text": {"type": "string", "pattern": r"\$\{.+\}|^[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?$"},
 }
+_KINDS_OF_TABLES: Final = {f"{kind}es" if kind.endswith("s") else f"{kind}s": kind for kind in KINDS}
 _NOTES: Final = ("title", "description", "default", "examples", "deprecated")
 
 
@@ -104,7 +105,7 @@ def adapted(schema: Any, *, partial: bool, key: str = "") -> Any:
         if word in ("properties", "patternProperties"):
             made[word] = {k: with_interpolation(adapted(v, partial=partial, key=k)) for k, v in value.items()}
         elif word == "additionalProperties":
-            inner = key.removesuffix("s") if key.endswith("s") else ""
+            inner = _KINDS_OF_TABLES.get(key, "")
             made[word] = with_interpolation(adapted(value, partial=partial, key=inner))
         elif word == "items":
             made[word] = with_interpolation(adapted(value, partial=partial))

@@ -10,8 +10,8 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -116,11 +116,13 @@ class _NamedPart:
         key: YAML key below ``model``.
         prefix: Of its names in the state dict.
         component: The component.
+        default: Its options where the config leaves them to the component it is part of.
     """
 
     key: str
     prefix: str
     component: NeuralComponent
+    default: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -136,15 +138,29 @@ class _NamedPart:
     def options(self, sections: dict[str, Any]) -> dict[str, Any]:
         """Its options among the sections of the model."""
         found: Any = sections
-        for key in self.key.split("."):
+        *outer, last = self.key.split(".")
+        for key in outer:
             found = found[key]
-        assert isinstance(found, dict)
-        return found
+        options = found.setdefault(last, dict(self.default))
+        assert isinstance(options, dict)
+        return options
 
 
 def _named_parts(parts: Parts) -> list[_NamedPart]:
     """Every component, by the one list that loading, checking and freezing use too."""
-    return [_NamedPart(part.key.removeprefix("model."), part.prefix, part.component) for part in parts.components()]
+    return [
+        named
+        for part in parts.components()
+        for named in _with_nested(_NamedPart(part.key.removeprefix("model."), part.prefix, part.component))
+    ]
+
+
+def _with_nested(part: _NamedPart) -> Iterator[_NamedPart]:
+    """A component and those inside it, inside out: an outer one may change the options that inner ones have set."""
+    for option, inner in part.component.nested().items():
+        default = getattr(part.component.config, option)
+        yield from _with_nested(_NamedPart(f"{part.key}.{option}", f"{part.prefix}.{option}", inner, default))
+    yield part
 
 
 def _kept(parts: nn.Module, left_out: tuple[str, ...], dtype: str | None) -> dict[str, Tensor]:

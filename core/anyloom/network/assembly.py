@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
 from anyloom.building import build_named
 from anyloom.errors import AnyloomError, ConfigError, PluginError, combine
@@ -13,7 +12,7 @@ from anyloom.network.config import ModelConfig
 from anyloom.network.parts import Parts
 from anyloom.network.spaces import modality_spaces, space_problems
 
-__all__ = ["assemble", "assemble_partly", "keyed", "without_weight"]
+__all__ = ["assemble", "assemble_partly", "keyed"]
 
 
 def assemble(config: ModelConfig) -> Parts:
@@ -51,13 +50,8 @@ def assemble_partly(config: ModelConfig, catch: type[Exception] = AnyloomError) 
         _add_couplers(config, parts, problems)
         for key, options in config.losses.items():
             with problems.at(f"model.losses.{key}"):
-                parts.losses[key] = build_named("loss", without_weight(options), where=f"model.losses.{key}")
+                parts.losses[key] = build_named("loss", options, where=f"model.losses.{key}")
     return parts, problems.found
-
-
-def without_weight(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Options of a loss component without the weight, which is the model's."""
-    return {key: value for key, value in options.items() if key != "weight"}
 
 
 def _add_representations(config: ModelConfig, parts: Parts, problems: _Problems) -> None:

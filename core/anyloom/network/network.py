@@ -292,9 +292,10 @@ class Network(nn.Module):
         decoded = decoder_losses(self.config, self.parts, batch.media, predicted, seeded=not self.training, idle=idle)
         for name, (total, count) in decoded.items():
             losses.add(f"diffusion/{name}", total, count, self.config.modalities[name].diffusion_weight)
-        for key, own in self.config.losses.items():
-            total, count = self.parts.losses[key](Seen(output.hidden, seen))
-            losses.add(f"loss/{key}", total, float(count), float(own.get("weight", 1.0)))
+        for key in self.config.losses:
+            loss = self.parts.loss(key)
+            total, count = loss(Seen(output.hidden, seen))
+            losses.add(f"loss/{key}", total, float(count), float(loss.config.weight))
         losses.idle = None if idle is None else idle.total()
         return losses
 

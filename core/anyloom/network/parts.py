@@ -11,6 +11,7 @@ from anyloom.interfaces.coupler import Coupler
 from anyloom.interfaces.decoder import Decoder
 from anyloom.interfaces.encoder import Encoder
 from anyloom.interfaces.llm import LLM
+from anyloom.interfaces.loss import Loss
 from anyloom.interfaces.representation import Representation
 
 __all__ = ["Part", "Parts"]
@@ -74,6 +75,12 @@ class Parts(nn.Module):
         coupler = self.couplers[key]
         assert isinstance(coupler, Coupler)
         return coupler
+
+    def loss(self, key: str) -> Loss:
+        """The extra loss of a config key."""
+        loss = self.losses[key]
+        assert isinstance(loss, Loss)
+        return loss
 
     def components(self) -> list[Part]:
         """Every component there is: the one list for loading, saving, checking, freezing and sharding."""

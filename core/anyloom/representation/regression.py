@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Literal
 
 import torch
@@ -17,7 +16,7 @@ from torch.nn import functional as F
 
 from anyloom.building import build_named
 from anyloom.errors import ConfigError
-from anyloom.interfaces.component import ComponentConfig
+from anyloom.interfaces.component import ComponentConfig, NeuralComponent
 from anyloom.interfaces.feature_space import FeatureSpace
 from anyloom.interfaces.projector import Projector
 from anyloom.interfaces.representation import Before, Representation
@@ -102,29 +101,14 @@ class Regression(Representation):
         """Numbers that the output projector gives for one hidden state."""
         return int(self.target.dim)
 
-    def projectors(self) -> dict[str, Projector]:
-        """The projectors by name."""
-        named = {"input_projector": self.input_projector, "output_projector": self.output_projector}
-        return named if self.feedback_projector is None else {**named, "feedback_projector": self.feedback_projector}
+    def nested(self) -> dict[str, NeuralComponent]:
+        """Both projectors."""
+        return {"input_projector": self.input_projector, "output_projector": self.output_projector}
 
     def load_weights(self) -> None:
         """Load the files that the projectors' options name."""
-        for projector in self.projectors().values():
+        for projector in self.nested().values():
             projector.load_weights()
-
-    def weight_files(self) -> list[Path]:
-        """Those of the projectors."""
-        return [path for projector in self.projectors().values() for path in projector.weight_files()]
-
-    def portable_options(self, folder: Path, name: str) -> dict[str, Any]:
-        """The projectors' options, changed so that they read nothing outside the folder."""
-        changed = {}
-        for side in ("input_projector", "output_projector"):
-            projector, options = self.projectors()[side], getattr(self.config, side)
-            changed[side] = {**options, **projector.portable_options(folder, f"{name}-{side}")}
-            if "weights" not in options and changed[side].get("weights", ...) is None:
-                del changed[side]["weights"]
-        return changed
 
     def embed(self, features: Tensor, before: Before | None) -> Tensor:
         """Embeddings ``(N, L, H)`` of media that are read."""

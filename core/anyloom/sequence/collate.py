@@ -241,8 +241,8 @@ def _comes_with_features(media: Media, space: FeatureSpace) -> bool:
 
 
 def _reference(place: _Place, media_at: Mapping[tuple[int, int], Media]) -> Media | None:
-    """The medium that a medium edits, if it is of the same modality: a decoder reads no other."""
+    """The medium that a medium edits, if a decoder can read it: of the same modality, and more than its features."""
     if place.run.reference is None:
         return None
     medium = media_at[place.sample, place.run.reference]
-    return medium if medium.modality == place.run.media.modality else None
+    return medium if medium.modality == place.run.media.modality and medium.has_data else None

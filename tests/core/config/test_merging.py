@@ -14,8 +14,9 @@ from anyloom.errors import ConfigError
 @pytest.mark.parametrize(
     "key",
     [
-        "model.llm", "model.encoders.eye", "model.decoders.brush", "model.modalities.image.input_projector",
-        "model.modalities.image.output_projector", "module", "module.encoder", "module.decoder", "module.metrics.psnr",
+        "model.llm", "model.encoders.eye", "model.decoders.brush", "model.modalities.image.representation",
+        "model.modalities.image.representation.output_projector",
+        "module", "module.encoder", "module.decoder", "module.metrics.psnr",
         "module.metrics.psnr.dataset", "data.datasets.mine", "stages.eye.module", "stages.eye.model.llm",
         "stages.eye.module.encoder", "variables.suite.metrics.psnr", "variables.suite.data.datasets.mine",
     ],

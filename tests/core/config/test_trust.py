@@ -37,7 +37,7 @@ def canary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 def save(folder: Path, model: Any, **more: Any) -> Path:
     folder.mkdir(exist_ok=True)
     (folder / "config.json").write_text(
-        json.dumps({"format": 1, "model": model, "references": {}, "files": json.loads(FILES), **more})
+        json.dumps({"format": 2, "model": model, "references": {}, "files": json.loads(FILES), **more})
     )
     return folder
 
@@ -47,7 +47,12 @@ PLACES = [
     {"llm": {"name": PATH}},
     {"llm": {"name": "llama"}, "encoders": {"eye": {"class_path": PATH}}},
     {"llm": {"name": "llama"}, "decoders": {"brush": {"name": PATH}}},
-    {"llm": {"name": "llama"}, "modalities": {"image": {"encoder": "x", "input_projector": {"name": PATH}}}},
+    {
+        "llm": {"name": "llama"},
+        "modalities": {
+            "image": {"encoder": "x", "representation": {"name": "autoregressive", "input_projector": {"name": PATH}}}
+        },
+    },
     {"llm": {"name": "llama", "architecture": {"x": [{"class_path": PATH}]}}},
     {"llm": PATH},
     {"llm": {"name": "llama"}, "encoders": {"eye": PATH}},
@@ -120,22 +125,22 @@ def test_a_safe_config_of_names_passes() -> None:
         ("", "not JSON"),
         ("[" * 100_000, "not JSON"),
         ("[" * 900 + "]" * 900, "deeply"),
-        ('{"format": 1, "model": ' + '{"a":' * 100 + "1" + "}" * 101, "deeply"),
+        ('{"format": 2, "model": ' + '{"a":' * 100 + "1" + "}" * 101, "deeply"),
         ("[]", "should be a mapping"),
         ('"model"', "should be a mapping"),
         ("9" * 5000, "not JSON"),
-        ('{"format": 1}', "files"),
-        ('{"format": 1, "model": [], "files": FILES}', "model should be a mapping"),
-        ('{"format": 1, "model": {}, "references": [1], "files": FILES}', "references should be"),
-        ('{"format": 1, "model": {}, "references": {"llm": ["a"]}, "files": FILES}', "references.llm should be"),
-        ('{"format": 1, "model": {}, "files": ["a"]}', "files"),
-        ('{"format": 1, "model": {}, "files": {"a": 3}}', "a"),
-        ('{"format": 1, "model": {}, "files": {"../a": "0"}}', "../a"),
-        ('{"format": 1, "model": {}, "files": {"/etc/passwd": "0"}}', "/etc/passwd"),
-        ('{"format": 1, "model": {"llm": {"tokenizer": "@/../../x"}}, "files": FILES}', "outside"),
-        ('{"format": 1, "model": {"llm": {"tokenizer": "@//etc"}}, "files": FILES}', "outside"),
+        ('{"format": 2}', "files"),
+        ('{"format": 2, "model": [], "files": FILES}', "model should be a mapping"),
+        ('{"format": 2, "model": {}, "references": [1], "files": FILES}', "references should be"),
+        ('{"format": 2, "model": {}, "references": {"llm": ["a"]}, "files": FILES}', "references.llm should be"),
+        ('{"format": 2, "model": {}, "files": ["a"]}', "files"),
+        ('{"format": 2, "model": {}, "files": {"a": 3}}', "a"),
+        ('{"format": 2, "model": {}, "files": {"../a": "0"}}', "../a"),
+        ('{"format": 2, "model": {}, "files": {"/etc/passwd": "0"}}', "/etc/passwd"),
+        ('{"format": 2, "model": {"llm": {"tokenizer": "@/../../x"}}, "files": FILES}', "outside"),
+        ('{"format": 2, "model": {"llm": {"tokenizer": "@//etc"}}, "files": FILES}', "outside"),
         ('{"format": [], "model": {}}', "format"),
-        ('{"format": 1, "model": {}}' + " " * 17_000_000, "bytes"),
+        ('{"format": 2, "model": {}}' + " " * 17_000_000, "bytes"),
         ("\\ud800", "not JSON"),
     ],
 )

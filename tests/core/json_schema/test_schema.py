@@ -31,7 +31,7 @@ model:
   encoders:
     eye: {name: conv, size: "${variables.size}", grid: 4, layout_dim: 8, meaning_dim: 8, widths: [8]}
   modalities:
-    image: {encoder: eye, input_projector: {name: mlp, hidden_dim: 8}}
+    image: {encoder: eye, representation: {name: autoregressive, input_projector: {name: mlp, hidden_dim: 8}}}
 module: {name: any-to-any, optimizer: {lr: 1e-3}}
 data:
   datasets:
@@ -56,8 +56,8 @@ MISTAKES: dict[str, tuple[str, Any]] = {
     "no language model": ("model.llm", GONE),
     "no encoder of a modality": ("model.modalities.image.encoder", GONE),
     "unknown option of a modality": ("model.modalities.image.encodr", "eye"),
-    "unknown projector": ("model.modalities.image.input_projector.name", "mpl"),
-    "unknown option of a projector": ("model.modalities.image.input_projector.hiden_dim", 4),
+    "unknown projector": ("model.modalities.image.representation.input_projector.name", "mpl"),
+    "unknown option of a projector": ("model.modalities.image.representation.input_projector.hiden_dim", 4),
     "wrong word in the loss": ("model.loss", {"feature": "mae"}),
     "not positive": ("model.max_length", 0),
     "unknown module": ("module.name", "any2any"),

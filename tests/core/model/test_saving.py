@@ -64,7 +64,7 @@ def test_a_record_that_does_not_prove_its_files_is_refused(saved: Path, change: 
         AnyToAnyModel.from_pretrained(saved, trust=True)
 
 
-@pytest.mark.parametrize("text", ["[" * 100_000, '{"a":' * 900, "7", "[]", "", "\0", '{"format": 1}'])
+@pytest.mark.parametrize("text", ["[" * 100_000, '{"a":' * 900, "7", "[]", "", "\0", '{"format": 2}'])
 def test_a_config_that_is_none_is_one_error(saved: Path, text: str) -> None:
     (saved / "config.json").write_text(text)
     with pytest.raises(CheckpointError, match=r"config\.json"):
@@ -104,28 +104,33 @@ def test_a_model_that_is_not_finite_replaces_nothing(saved: Path) -> None:
     assert {p.name for p in saved.iterdir()} == {"config.json", "model.safetensors", "llm"}
 
 
+def projector_of(model: AnyToAnyModel) -> Any:
+    return model.representation("image").input_projector
+
+
 def test_every_component_is_saved_and_loaded_alike(tokenizer_folder: Path, tmp_path: Path) -> None:
     """A projector's weights and its other files need not stay where they were."""
     options = model_options(tokenizer_folder, ("image",))
     plain = build(options)
-    save_file(plain.parts.input_projectors["image"].state_dict(), tmp_path / "projector.safetensors")
+    save_file(projector_of(plain).state_dict(), tmp_path / "projector.safetensors")
     (tmp_path / "table.txt").write_text("1 2 3")
-    options["modalities"]["image"]["input_projector"] = {
+    projector = {
         "class_path": "projects.FileProjector",
         "weights": str(tmp_path / "projector.safetensors"),
         "table": str(tmp_path / "table.txt"),
     }
+    options["modalities"]["image"]["representation"] = {"name": "autoregressive", "input_projector": projector}
     model = build(options)
     model.save_pretrained(tmp_path / "saved")
     for name in ("projector.safetensors", "table.txt"):
         (tmp_path / name).unlink()
     shutil.move(tmp_path / "saved", tmp_path / "elsewhere")
     loaded = AnyToAnyModel.from_pretrained(tmp_path / "elsewhere", trust=True)
-    projector: Any = loaded.parts.input_projectors["image"]
-    assert projector.config.weights is None
-    assert Path(projector.config.table).read_text() == "1 2 3"
-    given = plain.parts.input_projectors["image"].state_dict()
-    assert all(torch.equal(projector.state_dict()[k], v) for k, v in given.items())
+    moved = projector_of(loaded)
+    assert moved.config.weights is None
+    assert Path(moved.config.table).read_text() == "1 2 3"
+    given = projector_of(plain).state_dict()
+    assert all(torch.equal(moved.state_dict()[k], v) for k, v in given.items())
 
 
 def referring(folder: Path) -> dict[str, Any]:

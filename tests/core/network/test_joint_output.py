@@ -9,7 +9,6 @@ import av
 import pytest
 import soundfile
 import torch
-from anyloom.network.joint_output import diffusion_losses
 
 from anyloom import AnyToAnyModel, Conversation, Message
 from anyloom.checking.inspection import inspect_model
@@ -17,6 +16,7 @@ from anyloom.conversation import Media
 from anyloom.errors import AnyloomError
 from anyloom.interfaces import Sample
 from anyloom.network.config import ModelConfig
+from anyloom.network.decoding_losses import decoder_losses
 from anyloom.options import validate
 from anyloom.sequence.batch import Batch
 from anyloom.training.module import AnyToAnyModule
@@ -35,7 +35,7 @@ VOICE: dict[str, Any] = {
     "unet": {**SMALL, "attention_head_dim": 4},
     "lm_tokens": 1,
     "lm_dim": 8,
-    "steps": 2,
+    "denoising_steps": 2,
     "griffin_lim_steps": 2,
 }
 REEL: dict[str, Any] = {
@@ -45,17 +45,17 @@ REEL: dict[str, Any] = {
     "clip": {"frames": 3, "fps": 8.0, "height": 8, "width": 12},
     "autoencoder": SMALL,
     "unet": {**SMALL, "attention_head_dim": 4},
-    "steps": 2,
+    "denoising_steps": 2,
 }
 DECODERS = {"image": BRUSH, "audio": VOICE, "video": REEL}
-COUPLE = {"width": 16, "heads": 2, "places": 4, "detail": 2}
+COUPLE: dict[str, Any] = {"name": "condition-coupler", "width": 16, "heads": 2, "places": 4, "detail": 2}
 
 
 def options(tokenizer: Path, pair: tuple[str, str] = ("image", "audio"), *, couple: bool = False) -> dict[str, Any]:
     made = model_options(tokenizer, modalities=pair, decoders={n: DECODERS[n] for n in pair})
     for name in pair:
         made["modalities"][name]["decoder"] = name
-    return {**made, "couple": {"both": {"pair": list(pair), **COUPLE}}} if couple else made
+    return {**made, "couple": {"both": {"pair": list(pair), "coupler": COUPLE}}} if couple else made
 
 
 def build(tokenizer: Path, *, opened: bool = True, **more: Any) -> AnyToAnyModel:
@@ -89,9 +89,11 @@ def test_a_message_with_a_picture_and_a_sound_is_learned_and_decoded(tokenizer_f
     model = build(tokenizer_folder, couple=couple).train()
     terms = model(batch_of(model, BOTH, BOTH)).terms
     assert {"diffusion/image", "diffusion/audio", "feature/image", "feature/audio", "text"} == set(terms)
-    (terms["diffusion/image"] + terms["diffusion/audio"]).backward()
+    (terms["diffusion/image"].total + terms["diffusion/audio"].total).backward()
     reached = {n for n, p in model.parts.named_parameters() if p.grad is not None and p.grad.abs().sum() > 0}
-    wanted = ["output_projectors.image", "output_projectors.audio", "llm"] + ["couplers.both"] * couple
+    wanted = ["representations.image.output_projector", "representations.audio.output_projector", "llm"] + [
+        "couplers.both"
+    ] * couple
     assert all(any(n.startswith(prefix) for n in reached) for prefix in wanted)
     assert not any(n.startswith("decoders") for n in reached)
     (answer,) = answers(model, [PROMPT], [3])
@@ -160,14 +162,13 @@ def test_media_of_one_message_are_paired_in_order_and_others_are_on_their_own(to
         ]
     )
     batch = batch_of(model, OTHER, two_turns)
-    predicted = {n: torch.randn(len(m.row), 1, DIM, requires_grad=True) for n, m in batch.media.items()}
-    losses = diffusion_losses(model, batch.media, predicted)
-    assert {n: len(x) for n, x in losses.items()} == {"image": 3, "audio": 3}
-    reached = []
-    for loss in losses["image"]:
-        (gradient,) = torch.autograd.grad(loss, predicted["audio"], retain_graph=True, allow_unused=True)
-        reached.append([] if gradient is None else gradient.abs().sum((1, 2)).nonzero().flatten().tolist())
-    assert reached == [[2], [3], []]
+    predicted = {n: torch.randn(len(m.made), 1, DIM, requires_grad=True) for n, m in batch.media.items()}
+    losses = decoder_losses(model.config, model.parts, batch.media, predicted, seeded=True)
+    assert {n: count for n, (_, count) in losses.items()} == {"image": 3, "audio": 3}
+    (gradient,) = torch.autograd.grad(losses["image"][0], predicted["audio"], retain_graph=True)
+    assert gradient.abs().sum((1, 2)).nonzero().flatten().tolist() == [1, 2]  # the first sound has no picture beside it
+    (gradient,) = torch.autograd.grad(losses["audio"][0], predicted["image"])
+    assert gradient.abs().sum((1, 2)).nonzero().flatten().tolist() == [0, 1]  # the last picture has no sound
 
 
 def test_a_coupler_is_saved_and_loaded(tokenizer_folder: Path, tmp_path: Path) -> None:
@@ -185,6 +186,7 @@ def test_coupling_may_begin_with_a_model_trained_without(tokenizer_folder: Path,
     plain.save_pretrained(tmp_path / "plain")
     config = validate(AnyToAnyModule.Config, {"start_from": str(tmp_path / "plain")}, where="module")
     module = AnyToAnyModule(config, options(tokenizer_folder, couple=True))
+    module.configure_model()
     state = module.model.parts.state_dict()
     assert all(torch.equal(state[k], v) for k, v in plain.parts.state_dict().items())
     assert any(k.startswith("couplers.both.") for k in state)
@@ -194,7 +196,7 @@ def test_coupling_may_begin_with_a_model_trained_without(tokenizer_folder: Path,
 def test_check_counts_couplers(tokenizer_folder: Path) -> None:
     found = inspect_model(validate(ModelConfig, options(tokenizer_folder, couple=True), where="model"))
     assert not found.problems
-    (record,) = [part for part in found.parts if part.key == "model.couple.both"]
+    (record,) = [part for part in found.parts if part.key == "model.couple.both.coupler"]
     real = build(tokenizer_folder, couple=True).parts.coupler("both")
     assert record.parameters == record.trainable == sum(p.numel() for p in real.parameters())
 
@@ -204,20 +206,20 @@ def test_check_counts_couplers(tokenizer_folder: Path) -> None:
     [
         ({"pair": ["image", "smell"]}, r"model\.couple\.both\.pair: no modality 'smell' with a decoder"),
         ({"pair": ["audio", "audio"]}, r"model\.couple\.both\.pair: a modality is not coupled with itself"),
-        ({"width": 15}, "width must be a multiple of heads"),
-        ({"widht": 16}, "did you mean 'width'"),
+        ({"coupler": {**COUPLE, "width": 15}}, "width must be a multiple of heads"),
+        ({"coupler": {**COUPLE, "widht": 16}}, "did you mean 'width'"),
     ],
 )
 def test_wrong_couples_are_named(tokenizer_folder: Path, changes: dict[str, Any], message: str) -> None:
     wrong = options(tokenizer_folder, couple=True)
     wrong["couple"]["both"] |= changes
     with pytest.raises(AnyloomError, match=message):
-        validate(ModelConfig, wrong, where="model")
+        AnyToAnyModel.from_config({"model": wrong})
 
 
 def test_decoders_of_other_times_are_refused_before_weights_are_read(tokenizer_folder: Path) -> None:
     wrong = options(tokenizer_folder, couple=True)
     wrong["decoders"]["audio"] = {**VOICE, "schedule": {"num_train_timesteps": 500}}
     found = inspect_model(validate(ModelConfig, wrong, where="model"))
-    assert [p.where for p in found.problems] == ["model.couple.both"]
+    assert [p.where for p in found.problems] == ["model.couple.both.coupler"]
     assert "diffusion times" in str(found.problems[0])

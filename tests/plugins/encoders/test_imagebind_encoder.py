@@ -181,8 +181,10 @@ def test_a_model_trains_around_it_and_keeps_it_fixed(tokenizer_folder: Path) -> 
     encoder = model.encoder("image")
     assert not encoder.training
     assert all(p.grad is None and not p.requires_grad for p in encoder.parameters())
-    assert model.parts.output_projectors["audio"].state_dict()
-    assert any(p.grad is not None and p.grad.any() for p in model.parts.output_projectors["audio"].parameters())
+    assert model.parts.representation("audio").output_projector.state_dict()
+    assert any(
+        p.grad is not None and p.grad.any() for p in model.parts.representation("audio").output_projector.parameters()
+    )
 
 
 def test_a_saved_model_brings_weights_and_vocabulary_along(tokenizer_folder: Path, tmp_path: Path) -> None:

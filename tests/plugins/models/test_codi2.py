@@ -113,7 +113,7 @@ def test_the_result_holds_what_was_trained_and_refers_to_the_rest(trained: Path)
     saved = trained / "run" / "model"
     keys = load_file(saved / "model.safetensors").keys()
     assert any("lora_" in key for key in keys)
-    assert any(key.startswith("output_projectors.video") for key in keys)
+    assert any(key.startswith("representations.video.output_projector") for key in keys)
     assert not any(key.startswith(("encoders.", "decoders.")) or "base_layer" in key for key in keys)
     references = json.loads((saved / "config.json").read_text())["references"]
     assert sorted(references) == ["decoders.audio", "decoders.image", "decoders.video", "encoders.imagebind", "llm"]

@@ -255,7 +255,7 @@ def test_a_lesson_trains_a_saved_model_further_and_compares(
     assert page.count("<svg") == 1
     before, after = (read_tensors(lesson.parent / f) for f in ("weights", "run/model"))
     changed = {n.split(".")[0] for n in before if not torch.allclose(before[n].float(), after[n])}
-    assert changed == {"llm", "input_projectors", "output_projectors"}, "encoders and decoders stay"
+    assert changed == {"llm", "representations"}, "encoders and decoders stay"
 
     assert run(lesson, interrupt) == 0
     assert "Everything was done before" in capsys.readouterr().out
