@@ -8,6 +8,7 @@ from itertools import pairwise
 from typing import Any, Final
 
 from anyloom.errors import ConversationError
+from anyloom_llama.reason import reason
 
 __all__ = ["PLAIN_TEMPLATE", "Answer", "ChatTemplate", "Rendered", "unused_character"]
 
@@ -105,7 +106,7 @@ class ChatTemplate:
             )
         except Exception as error:  # templates raise what they like
             raise ConversationError(
-                f"the chat template refuses the roles {', '.join(r for r, _ in turns)} ({_line(error)})",
+                f"the chat template refuses the roles {', '.join(r for r, _ in turns)} ({reason(error)})",
                 fix="start with user, then alternate",
             ) from error
 
@@ -188,7 +189,3 @@ def unused_character(texts: Iterable[str]) -> str:
     """A private-use character that no text holds."""
     used = {character for text in texts for character in text}
     return next(chr(c) for c in range(0xE000, 0xF8FF) if chr(c) not in used)
-
-
-def _line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]

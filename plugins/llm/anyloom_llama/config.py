@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+import re
+from collections.abc import Mapping
+from typing import Any, Final, Literal
 
-from pydantic import Field, PositiveFloat, PositiveInt, model_validator
+from pydantic import Field, PositiveFloat, PositiveInt, field_validator, model_validator
 
 from anyloom.interfaces import LLM, ComponentConfig
 from anyloom.options import WrongOptionsError
 
 __all__ = ["CausalLMConfig", "LoraOptions"]
+
+_NUMBER: Final = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+")
 
 
 class LoraOptions(ComponentConfig):
@@ -62,6 +66,14 @@ class CausalLMConfig(LLM.Config):
     def fixed(self) -> bool:
         """Whether the pretrained parameters stay as they are."""
         return self.freeze or self.lora is not None
+
+    @field_validator("architecture", mode="before")
+    @classmethod
+    def _numbers(cls, value: Any) -> Any:
+        """Numbers that YAML takes for text because they have no point, such as 1e-5."""
+        if isinstance(value, Mapping):
+            return {key: cls._numbers(inner) for key, inner in value.items()}
+        return float(value) if isinstance(value, str) and _NUMBER.fullmatch(value) else value
 
     @model_validator(mode="after")
     def _source(self) -> Any:

@@ -37,14 +37,15 @@ class CausalLM(LLM):
     def __init__(self, config: CausalLMConfig) -> None:
         super().__init__(config)
         self._tokenizer = None if may_be_missing(config) and config.tokenizer is None else read_tokenizer(config)
-        architecture = read_config(config, None if self._tokenizer is None else self._tokenizer.size)
-        found = behaviour(architecture)
+        self.architecture = read_config(config, None if self._tokenizer is None else self._tokenizer.size)
+        found = behaviour(self.architecture, config.attention)
         with torch.device("meta") if config.weights is not None else contextlib.nullcontext():
-            self.lm = build(config, architecture)
+            self.lm = build(config, self.architecture)
         self._scores, self._packs, self._needs_gpu = found.scores, found.packs, config.load_in_4bit
         # Not those of the config: OPT may have narrower embeddings than layers, and tables are padded.
         self.vocab_size, self.hidden_size = self.lm.get_input_embeddings().weight.shape
-        self.max_positions: int | None = getattr(architecture, "max_position_embeddings", None)
+        limits = (getattr(self.architecture, name, None) for name in ("max_position_embeddings", "max_seq_len"))
+        self.max_positions: int | None = next((limit for limit in limits if limit is not None), None)
         if self._tokenizer is not None and self._tokenizer.size > self.vocab_size:
             raise ConfigError(
                 f"the tokenizer has {self._tokenizer.size} entries, the model only {self.vocab_size} rows",
@@ -102,7 +103,7 @@ class CausalLM(LLM):
         """
         if self.config.weights is None:
             return
-        self.lm = read_weights(self.config)
+        self.lm = read_weights(self.config, self.architecture)
         self._set_trainable()
         if self.config.load_in_4bit:
             leave_base_out(self.lm)

@@ -1,19 +1,26 @@
-"""Reads configuration, tokenizer and weights of a checkpoint, and says plainly what is wrong with one."""
+"""Reads configuration, tokenizer and weights of a checkpoint, and says plainly what is wrong with one.
+
+Nothing here runs code of a checkpoint: ``trust_remote_code`` is False everywhere, so nobody is asked either.
+"""
 
 from __future__ import annotations
 
+import copy
 import importlib.util
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from transformers import CONFIG_MAPPING, AutoConfig, AutoModelForCausalLM, AutoTokenizer, PretrainedConfig
+from transformers import AutoModelForCausalLM, AutoTokenizer, PretrainedConfig
 
-from anyloom.errors import CheckpointError, ConfigError, nearest
+from anyloom.errors import AnyloomError, CheckpointError, ConfigError
+from anyloom.storage.headers import tensor_files
 from anyloom.storage.tensors import check_report
+from anyloom_llama.architecture import from_options, from_published
 from anyloom_llama.config import CausalLMConfig
 from anyloom_llama.four_bit import loading_options
+from anyloom_llama.reason import reason
 from anyloom_llama.tokenizer import ChatTokenizer
 
 __all__ = ["build", "may_be_missing", "read_config", "read_tokenizer", "read_weights"]
@@ -29,8 +36,9 @@ def read_tokenizer(config: CausalLMConfig) -> ChatTokenizer:
 
     Raises:
         anyloom.errors.CheckpointError: It is not there or broken.
+        anyloom.errors.ConversationError: Its chat template cannot write a question and an answer.
     """
-    backend = _local(config, AutoTokenizer.from_pretrained, config.tokenizer or config.weights)
+    backend = _local(config, AutoTokenizer.from_pretrained, config.tokenizer or config.weights, trust_remote_code=False)
     return ChatTokenizer(backend, config.chat_template)
 
 
@@ -43,47 +51,56 @@ def read_config(config: CausalLMConfig, vocab_size: int | None) -> PretrainedCon
 
     Raises:
         anyloom.errors.CheckpointError: The checkpoint is not there, and the options do not describe it.
-        anyloom.errors.ConfigError: transformers does not know the architecture.
+        anyloom.errors.ConfigError: transformers does not know the architecture or its options.
     """
     if config.weights is not None:
         try:
-            return _local(config, AutoConfig.from_pretrained, config.weights)
+            values, _ = _local(config, PretrainedConfig.get_config_dict, config.weights)
+            return from_published(values, where=config.weights)
         except CheckpointError:
             if not may_be_missing(config):
                 raise
-    options = {} if vocab_size is None else {"vocab_size": vocab_size}
-    options |= dict(config.architecture or {})
-    kind = options.pop("model_type", None)
-    if kind is None:
-        raise ConfigError("'architecture' needs a 'model_type'", where="architecture", fix="for example llama")
-    try:
-        return AutoConfig.for_model(kind, **options)
-    except ValueError as error:
-        fix = nearest(kind, CONFIG_MAPPING) or "use a model type of transformers, such as llama"
-        raise ConfigError(f"no architecture is called {kind!r}", where="architecture.model_type", fix=fix) from error
+    return from_options(config.architecture or {}, vocab_size)
 
 
 def build(config: CausalLMConfig, architecture: PretrainedConfig) -> Any:
     """Build the model with random parameters.
 
     Raises:
-        anyloom.errors.ConfigError: The attention implementation is not installed.
+        anyloom.errors.ConfigError: The attention implementation is not installed, or the sizes do not fit together.
     """
-    return AutoModelForCausalLM.from_config(architecture, **_options(config))
+    options = _options(config)
+    try:
+        return AutoModelForCausalLM.from_config(architecture, trust_remote_code=False, **options)
+    except Exception as error:  # families check their sizes in ways of their own
+        raise ConfigError(
+            f"{architecture.model_type!r} cannot be built with these options ({reason(error)})",
+            where="architecture",
+            fix="compare them with a published config.json of this family",
+        ) from error
 
 
-def read_weights(config: CausalLMConfig) -> Any:
-    """Read the model. Only safetensors are opened.
+def read_weights(config: CausalLMConfig, architecture: PretrainedConfig) -> Any:
+    """Read the model. Only safetensors are opened, and of a folder none but its own.
 
     Raises:
         anyloom.errors.CheckpointError: The files are missing, truncated or of another model.
         anyloom.errors.ConfigError: 4 bits or the attention implementation are not possible here.
     """
+    folder = Path(str(config.weights))
+    if (folder / "adapter_config.json").exists():
+        raise CheckpointError(
+            "this is an adapter, not a model", where=str(folder), fix="give the folder of the model it was merged into"
+        )
+    if folder.is_dir():
+        tensor_files(folder)  # refuses an index that names files elsewhere
     options = _options(config) | (loading_options() if config.load_in_4bit else {})
     model, report = _local(
         config,
         AutoModelForCausalLM.from_pretrained,
         config.weights,
+        config=copy.deepcopy(architecture),
+        trust_remote_code=False,
         use_safetensors=True,
         output_loading_info=True,
         ignore_mismatched_sizes=True,  # they are in the report
@@ -101,17 +118,19 @@ def _options(config: CausalLMConfig) -> dict[str, Any]:
     return {"attn_implementation": config.attention, "dtype": getattr(torch, config.dtype)}
 
 
-def _local(config: CausalLMConfig, load: Any, source: str | None, **options: Any) -> Any:
+def _local(asked: CausalLMConfig, load: Any, source: str | None, **options: Any) -> Any:
     """Call a ``from_pretrained`` with local files only, unless the config allows a download."""
     try:
-        return load(source, local_files_only=not config.download, **options)
+        return load(source, local_files_only=not asked.download, **options)
+    except AnyloomError:
+        raise
     except SafetensorError as error:
         raise CheckpointError(
             f"a file is truncated or not safetensors ({error})", where=str(source), fix="fetch it again"
         ) from error
-    except (OSError, ValueError) as error:
+    except Exception as error:  # whatever a library makes of files that are not what they should be
         folder = Path(str(source))
-        what = f"cannot be read ({str(error).splitlines()[0]})" if folder.exists() else "there is no such folder"
+        what = f"cannot be read ({reason(error)})" if folder.exists() else "there is no such folder"
         raise CheckpointError(
             what, where=str(source), fix="give the folder of the files, or set 'download: true' to fetch them"
         ) from error

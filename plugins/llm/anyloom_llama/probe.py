@@ -17,11 +17,12 @@ from typing import Any, Final
 
 import torch
 from torch import Tensor, nn
-from transformers import AutoModelForCausalLM, PretrainedConfig
+from transformers import CONFIG_MAPPING, AutoModelForCausalLM, PretrainedConfig
 
 from anyloom.errors import ConfigError
 from anyloom_llama.cache import LayerCache
 from anyloom_llama.packing import packed_positions
+from anyloom_llama.reason import reason
 from anyloom_llama.scores import Scores
 
 __all__ = ["Behaviour", "behaviour"]
@@ -44,8 +45,8 @@ _LENGTH: Final = 7
 _LARGEST: Final = 40_000_000
 """Parameters of a small model; one that keeps more has sizes that are not known here."""
 
-
 _Found = tuple[tuple[str | None, bool, bool], bool]
+"""Name of the factor of its scores, whether it divides, whether there is a cap; whether samples are kept apart."""
 
 
 @dataclass(frozen=True)
@@ -61,8 +62,12 @@ class Behaviour:
     packs: bool
 
 
-def behaviour(architecture: PretrainedConfig) -> Behaviour:
+def behaviour(architecture: PretrainedConfig, attention: str) -> Behaviour:
     """What a model of this architecture does.
+
+    Args:
+        architecture: Its configuration.
+        attention: Attention implementation; what needs a GPU is tried as ``sdpa``.
 
     Raises:
         anyloom.errors.ConfigError: It is no causal language model that reads embeddings, and why.
@@ -74,9 +79,19 @@ def behaviour(architecture: PretrainedConfig) -> Behaviour:
             where="architecture.model_type",
             fix=f"use the language model in it: {text.model_type}",
         )
-    options = architecture.to_diff_dict()
-    key = json.dumps({**options, "model_type": architecture.model_type}, sort_keys=True, default=str)
-    found = _found(key, _Held(architecture))
+    options = json.dumps(architecture.to_diff_dict(), sort_keys=True)
+    asked = "eager" if attention == "eager" else "sdpa"
+    found = _found(architecture.model_type, options, asked)
+    if (
+        isinstance(found, str)
+        and asked == "sdpa"
+        and not isinstance(_found(architecture.model_type, options, "eager"), str)
+    ):
+        raise ConfigError(
+            f"{architecture.model_type!r} does not work with this attention ({found})",
+            where="attention",
+            fix="set 'attention: eager'",
+        )
     if isinstance(found, str):
         raise ConfigError(
             f"{architecture.model_type!r} cannot be used here: {found}",
@@ -89,30 +104,24 @@ def behaviour(architecture: PretrainedConfig) -> Behaviour:
     return Behaviour(scores, packs)
 
 
-class _Held:
-    """Carries a config past the cache, whose key says what it holds."""
-
-    def __init__(self, architecture: PretrainedConfig) -> None:
-        self.architecture = architecture
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Held)
-
-    def __hash__(self) -> int:
-        return 0
-
-
 @functools.lru_cache(maxsize=64)
-def _found(key: str, held: _Held) -> _Found | str:
-    try:
-        with torch.random.fork_rng(devices=[]), torch.device("cpu"), torch.no_grad(), warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            small = _small(held.architecture)
+def _found(model_type: str, options: str, attention: str) -> _Found | str:
+    """What is found for options as JSON."""
+    with torch.random.fork_rng(devices=[]), torch.device("cpu"), torch.no_grad(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            small = _small(CONFIG_MAPPING[model_type].from_dict(json.loads(options)))
             with torch.device("meta"):
                 size = sum(p.numel() for p in AutoModelForCausalLM.from_config(small).parameters())
-            return f"{size:,} parameters are left of it at a small size" if size > _LARGEST else _look(_model(small))
-    except Exception as error:
-        return f"it does not run on embeddings ({type(error).__name__}: {_line(error)})"
+            if size > _LARGEST:
+                return f"{size:,} parameters are left of it at a small size"
+            model = _model(small, attention)
+        except Exception as error:
+            return f"it cannot be built with these options ({type(error).__name__}: {reason(error)})"
+        try:
+            return _look(model)
+        except Exception as error:
+            return f"it does not run on embeddings ({type(error).__name__}: {reason(error)})"
 
 
 def _small(architecture: PretrainedConfig) -> PretrainedConfig:
@@ -126,17 +135,17 @@ def _small(architecture: PretrainedConfig) -> PretrainedConfig:
         if isinstance(getattr(small, name, None), int):
             setattr(small, name, min(size, getattr(small, name)))
     for name in ("layer_types", "mlp_layer_types"):
-        if isinstance(getattr(small, name, None), list):
+        if isinstance(getattr(small, name, None), list) and not isinstance(getattr(type(small), name, None), property):
             setattr(small, name, _some_of_each(getattr(small, name), _LAYERS))
     for name in ("pad_token_id", "bos_token_id", "eos_token_id"):
         setattr(small, name, None)
     return small
 
 
-def _model(small: PretrainedConfig) -> Any:
+def _model(small: PretrainedConfig, attention: str) -> Any:
     """A model whose scores are large enough to show a cap."""
     torch.manual_seed(0)
-    model = AutoModelForCausalLM.from_config(small, attn_implementation="eager", dtype=torch.float32).eval()
+    model = AutoModelForCausalLM.from_config(small, attn_implementation=attention, dtype=torch.float32).eval()
     for parameter in model.parameters():
         if parameter.ndim > 1:
             nn.init.normal_(parameter, std=0.3)
@@ -146,10 +155,6 @@ def _model(small: PretrainedConfig) -> Any:
 def _some_of_each(kinds: list[str], count: int) -> list[str]:
     """As many layers, of as many kinds as there is room for."""
     return [*dict.fromkeys(kinds), *kinds][:count]
-
-
-def _line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or ["no reason given"])[0][:200]
 
 
 def _look(model: Any) -> _Found | str:

@@ -9,9 +9,8 @@ import pytest
 import torch
 
 from anyloom import AnyToAnyModel, Conversation, Message
-from anyloom.errors import CheckpointError, ConfigError, ConversationError
-from anyloom.interfaces import Sample
-from anyloom_llama.chat import chat_texts
+from anyloom.errors import CheckpointError, ConfigError
+from anyloom.interfaces import LLMInputs, Sample
 from parts import llm_options, model_options, picture
 
 CONVERSATION = Conversation(
@@ -51,7 +50,7 @@ def model_from(checkpoint: Path, **llm: Any) -> AnyToAnyModel:
 
 
 def loss_of(model: AnyToAnyModel) -> torch.Tensor:
-    return model(model.collator()([Sample(CONVERSATION, "test")])).total
+    return model(model.collator()([Sample(CONVERSATION, "test")])).total()
 
 
 def test_a_published_folder_loads_and_gives_its_own_logits(checkpoint: Path) -> None:
@@ -60,12 +59,13 @@ def test_a_published_folder_loads_and_gives_its_own_logits(checkpoint: Path) -> 
     model = model_from(checkpoint).eval()
     reference = AutoModelForCausalLM.from_pretrained(checkpoint).eval()
     ids = torch.tensor([model.llm.tokenizer.encode("what is this? hello there")])
-    positions = torch.arange(ids.shape[1])[None]
+    length = ids.shape[1]
+    everywhere = torch.stack([torch.zeros(length, dtype=torch.long), torch.arange(length)], 1)
     with torch.no_grad():
-        ours = model.llm.logits(model.llm(model.llm.embed(ids), torch.ones_like(ids), positions).hidden)
-        theirs = reference(ids).logits
-    torch.testing.assert_close(ours[..., :320], theirs, atol=1e-5, rtol=1e-4)
-    assert ours.shape[-1] == 322
+        ours = model.llm(LLMInputs(ids, torch.arange(length)[None], torch.ones_like(ids), logits_at=everywhere)).logits
+        theirs = reference(ids).logits[0]
+    torch.testing.assert_close(ours[:, :320], theirs, atol=1e-5, rtol=1e-4)
+    assert ours.shape == (length, 322)
 
 
 @pytest.mark.parametrize(
@@ -122,39 +122,6 @@ def test_saving_keeps_what_was_trained(
         weights.write_bytes(weights.read_bytes()[:-1] + b"\0")
         with pytest.raises(CheckpointError, match="another file here"):
             AnyToAnyModel.from_pretrained(tmp_path / "saved", trust=True)
-
-
-LLAMA_2 = (
-    "{% if messages[0]['role'] == 'system' %}{% set start = 1 %}{% else %}{% set start = 0 %}{% endif %}"
-    "{% for m in messages[start:] %}{% if m['role'] == 'user' %}{{ bos_token }}[INST] "
-    "{% if loop.first and start %}<<SYS>>\n{{ messages[0]['content'] }}\n<</SYS>>\n\n{% endif %}"
-    "{{ m['content'].strip() }} [/INST]{% else %} {{ m['content'].strip() }} {{ eos_token }}{% endif %}{% endfor %}"
-)
-
-
-def test_chat_markup_is_read_off_a_template_with_a_system_message(tokenizer_folder: Path) -> None:
-    from transformers import AutoTokenizer
-
-    tokenizer = AutoTokenizer.from_pretrained(tokenizer_folder)
-    roles = ["system", "user", "assistant", "user"]
-    parts = chat_texts(tokenizer, roles, LLAMA_2)
-    contents = ["be brief", "hello", "hi", "bye"]
-    ours = "".join(before + text + after for (before, after), text in zip(parts, contents))
-    messages = [{"role": r, "content": c} for r, c in zip(roles, contents)]
-    assert ours == tokenizer.apply_chat_template(messages, chat_template=LLAMA_2, tokenize=False)
-    assert parts[2][1].endswith("</s>")
-
-
-def test_templates_that_move_messages_are_refused(tokenizer_folder: Path) -> None:
-    from transformers import AutoTokenizer
-
-    tokenizer = AutoTokenizer.from_pretrained(tokenizer_folder)
-    moved = "{{ messages[1]['content'] }}{{ messages[0]['content'] }}"
-    with pytest.raises(ConversationError, match="moves or drops"):
-        chat_texts(tokenizer, ["system", "user"], moved)
-    refusing = "{{ raise_exception('system messages are not for me') }}"
-    with pytest.raises(ConversationError, match="refuses the roles system, user"):
-        chat_texts(tokenizer, ["system", "user"], refusing)
 
 
 def test_wrong_sources_give_one_clear_error(tokenizer_folder: Path, tmp_path: Path) -> None:

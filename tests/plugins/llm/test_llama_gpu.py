@@ -54,7 +54,7 @@ def loss_of(model: AnyToAnyModel, *conversations: Conversation) -> torch.Tensor:
     from lightning.fabric.utilities import move_data_to_device
 
     batch = model.collator()([Sample(c, "test") for c in conversations or (CONVERSATION,)])
-    loss: torch.Tensor = model(move_data_to_device(batch, torch.device(DEVICE))).total
+    loss: torch.Tensor = model(move_data_to_device(batch, torch.device(DEVICE))).total()
     return loss
 
 
