@@ -69,6 +69,12 @@ def build_scheduler(schedule: Schedule, prediction: Prediction) -> Any:
             fix=nearest(unknown[0], list(known)) or f"it has {', '.join(known)}",
         )
     options = {"prediction_type": prediction, **schedule.model_dump(exclude={"scheduler", "options"})}
+    if schedule.scheduler == "PNDMScheduler" and prediction == "sample":
+        raise ConfigError(
+            "PNDMScheduler samples from networks that predict epsilon or v_prediction",
+            where="schedule.scheduler",
+            fix="use another sampler, such as DDIMScheduler",
+        )
     try:
         with torch.device("cpu"):
             scheduler = cls(**{k: v for k, v in {**options, **schedule.options}.items() if k in known})
