@@ -268,3 +268,36 @@ class LatentDecoderContract:
     def test_without_dropped_conditions_the_null_asks_for_no_gradient(self) -> None:
         assert self.build(freeze=False, condition_dropout=0.1).null.requires_grad
         assert not self.build(freeze=False, condition_dropout=0.0).null.requires_grad
+
+    @pytest.mark.parametrize(("dtype", "autoencoder"), [("bfloat16", torch.bfloat16), ("float16", torch.float32)])
+    def test_networks_may_have_less_precision(self, dtype: str, autoencoder: torch.dtype) -> None:
+        decoder = self.build(dtype=dtype)
+        assert decoder.unet.dtype == getattr(torch, dtype)
+        assert decoder.autoencoder.vae.dtype == autoencoder
+        assert decoder.null.dtype == torch.float32
+        assert decoder.stored_bytes() < 0.8 * self.build().stored_bytes()
+        if dtype == "bfloat16":
+            losses = decoder(self.condition(2), self.targets(decoder, 2))
+            assert losses.dtype == torch.float32
+            assert bool(losses.isfinite().all())
+
+    def test_more_denoising_steps_than_the_schedule_has_are_refused(self) -> None:
+        decoder = self.build()
+        with pytest.raises(ConfigError, match="1001 denoising steps, but the schedule has 1000"):
+            decoder.generate(self.condition(1), seeds=[0], sampling=decoder.Sampling(denoising_steps=1001))
+
+    def test_the_schedule_of_trained_weights_stays_with_them(self, tmp_path: Path) -> None:
+        schedule = {"beta_schedule": "linear", "beta_start": 0.001, "beta_end": 0.01, "timestep_spacing": "linspace"}
+        trained = self.build(schedule=schedule)
+        trained.save(tmp_path)
+        options = {key: value for key, value in self.options.items() if key != "schedule"}
+        silent = self.decoder_class.from_options({**options, "weights": str(tmp_path)})
+        silent.load_weights()
+        assert torch.equal(silent.scheduler.alphas_cumprod, trained.scheduler.alphas_cumprod)
+        assert silent.schedule.timestep_spacing == "linspace"
+        assert silent.portable_options(tmp_path, "x")["schedule"]["beta_end"] == 0.01
+        other = self.decoder_class.from_options(
+            {**options, "weights": str(tmp_path), "schedule": {"beta_end": 0.02, "timestep_spacing": "trailing"}}
+        )
+        with pytest.raises(CheckpointError, match=r"trained with beta_end 0\.01, the config says 0\.02"):
+            other.load_weights()

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from anyloom.diffusion.draws import RowDraws
 from anyloom.diffusion.guidance import Shown, drop_rows
 from anyloom.diffusion.options import LatentDiffusionConfig
-from anyloom.diffusion.schedule import build_scheduler
+from anyloom.diffusion.schedule import Schedule, build_scheduler
 from anyloom.errors import FeatureSpaceError
 from anyloom.interfaces.decoder import Decoder
 from anyloom.interfaces.feature_space import FeatureSpace
@@ -33,8 +33,12 @@ class ConditionedDenoiser(Decoder):
     def __init__(self, config: LatentDiffusionConfig) -> None:
         super().__init__(config)
         self.uses_reference = config.reference
-        self.scheduler = build_scheduler(config.schedule, config.prediction)
+        self.take_schedule(config.schedule)
         self.null = nn.Parameter(torch.zeros(config.tokens, config.dim))
+
+    def take_schedule(self, schedule: Schedule) -> None:
+        """Noise and sample by a schedule, which may have come with weights rather than from the config."""
+        self.schedule, self.scheduler = schedule, build_scheduler(schedule, self.config.prediction)
 
     @property
     def denoiser_channels(self) -> int:
@@ -56,7 +60,7 @@ class ConditionedDenoiser(Decoder):
             sampling: Media are being made; otherwise a loss is computed.
 
         Returns:
-            ``(B, ...)`` each; :meth:`denoise` gets the first, further ones are for a subclass's :meth:`predict`.
+            ``(B, ...)`` each, which :meth:`denoise` gets unless a subclass has its own :meth:`predict`.
         """
 
     @abstractmethod
@@ -64,13 +68,13 @@ class ConditionedDenoiser(Decoder):
         """One row of what stands in the place of :meth:`condition` where the features are dropped."""
 
     @abstractmethod
-    def denoise(self, noisy: Tensor, times: Tensor, condition: Tensor) -> Tensor:
+    def denoise(self, noisy: Tensor, times: Tensor, *condition: Tensor) -> Tensor:
         """Run the network.
 
         Args:
             noisy: Latents ``(B, Z, ...)``, with the channels of the reference behind them where there are any.
             times: ``(B,)``.
-            condition: ``(B, ...)``, the first part of :meth:`condition`.
+            condition: What :meth:`condition` gave, ``(B, ...)`` each.
         """
 
     def feature_space(self) -> FeatureSpace:
@@ -136,4 +140,4 @@ class ConditionedDenoiser(Decoder):
         """
         dtype = self.unet.dtype
         inputs = torch.cat([noisy, shown.reference], 1).to(dtype)
-        return self.denoise(inputs, times, shown.features[0].to(dtype))
+        return self.denoise(inputs, times, *(part.to(dtype) for part in shown.features))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import torch
@@ -12,7 +13,7 @@ from anyloom.diffusion.published import variant_of
 from anyloom.errors import CheckpointError
 from anyloom.storage.tensors import read_tensors
 
-__all__ = ["clip_empty_prompt", "empty_prompt_file"]
+__all__ = ["clip_empty_prompt", "clip_null", "empty_prompt_file", "require_words"]
 
 
 def empty_prompt_file(file: str | Path) -> Tensor:
@@ -29,6 +30,53 @@ def empty_prompt_file(file: str | Path) -> Tensor:
             fix="write the hidden states of an empty prompt under that name",
         )
     return tensors["empty_prompt"]
+
+
+def clip_null(folder: Path, file: Path | None, *, tokens: int, dim: int) -> Tensor | None:
+    """Null ``(L, D)`` of weights that were trained on CLIP's hidden states of words; None for those that were not.
+
+    It is the first L hidden states of the empty prompt, which is what the pipelines guide away from: the text encoder
+    is causal, so they are those of a prompt of that length.
+
+    Args:
+        folder: The published folder.
+        file: Has the hidden states; without it the folder's own text encoder is asked.
+        tokens: L.
+        dim: D.
+
+    Raises:
+        anyloom.errors.CheckpointError: The states cannot be had, or do not fit.
+    """
+    prompt = clip_empty_prompt(folder) if file is None else empty_prompt_file(file)
+    if prompt is None:
+        require_words(folder)
+        return None
+    if prompt.shape[0] < tokens or prompt.shape[1:] != (dim,):
+        raise CheckpointError(
+            f"the empty prompt is {tuple(prompt.shape)}, which is no null of {tokens} x {dim}",
+            where=str(file or folder / "text_encoder"),
+            fix="set tokens and dim to what the weights were trained on",
+        )
+    return prompt[:tokens]
+
+
+def require_words(folder: Path) -> None:
+    """Refuse a folder that says it was trained on words but has lost its text encoder.
+
+    Raises:
+        anyloom.errors.CheckpointError: ``model_index.json`` names a text encoder that is not there.
+    """
+    try:
+        index = json.loads((folder / "model_index.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return
+    named = index.get("text_encoder") if isinstance(index, dict) else None
+    if isinstance(named, list) and any(named):
+        raise CheckpointError(
+            "model_index.json names a text encoder that is not here, so there is no null to guide away from",
+            where=str(folder),
+            fix="fetch the folders tokenizer and text_encoder too, or give the hidden states as empty_prompt",
+        )
 
 
 @torch.no_grad()

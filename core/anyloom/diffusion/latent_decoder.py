@@ -22,11 +22,14 @@ from anyloom.diffusion.guidance import guided
 from anyloom.diffusion.objective import Noised
 from anyloom.diffusion.options import DiffusionSampling, LatentDiffusionConfig
 from anyloom.diffusion.published import Networks, is_published
+from anyloom.diffusion.published_schedule import under_trained
 from anyloom.diffusion.sampling import Trajectory
 from anyloom.diffusion.saved import check_options, read_saved, write_saved
+from anyloom.diffusion.schedule import Schedule
 from anyloom.diffusion.widening import widen_input, widened
 from anyloom.errors import ConfigError
 from anyloom.interfaces.decoder import Condition
+from anyloom.options import validate
 from anyloom.storage.repositories import is_repository
 from anyloom.storage.tensors import load_into
 
@@ -55,26 +58,20 @@ class LatentDiffusionDecoder(ConditionedDenoiser):
         "dim",
         "tokens",
         "scale",
-        "schedule.",
         "autoencoder.",
     )
     """Options, as dotted prefixes, that must be those the weights were trained with ..."""
-    changeable_options: ClassVar[tuple[str, ...]] = (
-        "schedule.scheduler",
-        "schedule.timestep_spacing",
-        "schedule.steps_offset",
-        "schedule.set_alpha_to_one",
-        "schedule.skip_prk_steps",
-        "autoencoder.kl_weight",
-        "autoencoder.scaling_factor",
-    )
-    """... and the exceptions from them."""
+    changeable_options: ClassVar[tuple[str, ...]] = ("autoencoder.kl_weight", "autoencoder.scaling_factor")
+    """... and the exceptions from them. Of the schedule, what is left out is as the weights were trained."""
     beside_denoiser: ClassVar[tuple[str, ...]] = ("autoencoder.",)
     """Name prefixes of parameters that are not trained with the denoiser."""
 
     def finish_parts(self) -> None:
-        """Apply attention, checkpointing and freezing; subclasses call it when their networks exist."""
+        """Apply precision, attention, checkpointing and freezing; subclasses call it when their networks exist."""
         widen_input(self.unet, self.denoiser_channels + self.reference_channels)
+        dtype = getattr(torch, self.config.dtype)
+        nn.Module.to(self.unet, dtype)  # diffusers' own warns of parts to be kept in float32, of which there are none
+        nn.Module.to(self.autoencoder.vae, torch.float32 if dtype == torch.float16 else dtype)
         if self.config.attention == "eager":
             from diffusers.models.attention_processor import AttnProcessor
 
@@ -233,7 +230,14 @@ class LatentDiffusionDecoder(ConditionedDenoiser):
         return trajectory.run(self.guided_prediction(features, reference, draws, options))
 
     def start(self, draws: RowDraws, denoising_steps: int) -> Trajectory:
-        """Noise of each row, and the way from there."""
+        """Noise of each row, and the way from there.
+
+        Raises:
+            anyloom.errors.ConfigError: There are more denoising steps than the schedule has.
+        """
+        if denoising_steps > self.schedule.num_train_timesteps:
+            what = f"{denoising_steps} denoising steps, but the schedule has {self.schedule.num_train_timesteps}"
+            raise ConfigError(what, where="denoising_steps", fix="take fewer")
         noise = draws.normal(self.latent_shape)
         return Trajectory(self.scheduler, noise=noise, denoising_steps=denoising_steps, generators=draws.generators)
 
@@ -282,6 +286,10 @@ class LatentDiffusionDecoder(ConditionedDenoiser):
             changeable=(*self.changeable_options, "reference_"),
             where=str(folder / "config.json"),
         )
+        if "schedule" in saved.options:
+            where = str(folder / "config.json")
+            trained = validate(Schedule, saved.options["schedule"], where=f"{where}: schedule")
+            self.take_schedule(under_trained(self.config.schedule, trained, where=where))
         tensors = saved.tensors
         if self.uses_reference and _INPUT in tensors:
             tensors[_INPUT] = widened(tensors[_INPUT], self.denoiser_channels + self.reference_channels)
@@ -296,14 +304,24 @@ class LatentDiffusionDecoder(ConditionedDenoiser):
         """Load the diffusers folder or repository ``source``; subclasses say which parts it has."""
         raise ConfigError("this decoder reads no published layout", where="weights", fix="give a saved folder")
 
+    def portable_options(self, folder: Path, name: str) -> dict[str, Any]:
+        """The schedule may have come with the weights."""
+        return {**super().portable_options(folder, name), "schedule": self.schedule.model_dump(mode="json")}
+
     @torch.no_grad()
-    def take_networks(self, networks: Networks) -> None:
-        """Take published networks for one's own; their null is zero and their latents have one scale."""
+    def take_networks(self, networks: Networks, null: Tensor | None = None) -> None:
+        """Take published networks for one's own; their latents have one scale.
+
+        Args:
+            networks: Denoiser and autoencoder.
+            null: What they were trained with in place of a condition, ``(L, D)``; None stands for zeros.
+        """
         self.unet, self.autoencoder.vae = networks.unet, networks.vae
-        self.null.zero_()
+        self.null.copy_(torch.zeros_like(self.null) if null is None else null)
         self.autoencoder.latent_mean.zero_()
         self.autoencoder.latent_std.fill_(1 / networks.vae.config.scaling_factor)
 
     def save(self, folder: str | Path) -> None:
         """Write ``model.safetensors`` and ``config.json``, which ``weights: folder`` loads."""
-        write_saved(self.state_dict(), self.config.model_dump(mode="json", exclude={"weights", "download"}), folder)
+        options = self.config.model_dump(mode="json", exclude={"weights", "download"})
+        write_saved(self.state_dict(), {**options, "schedule": self.schedule.model_dump(mode="json")}, folder)

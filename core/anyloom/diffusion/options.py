@@ -37,6 +37,7 @@ class LatentDiffusionConfig(Decoder.Config):
         denoising_steps: Denoising steps, unless a call says otherwise.
         guidance: Guidance scale, unless a call says otherwise; 1 turns it off.
         reference_guidance: Guidance scale of the reference, unless a call says otherwise; 1 turns it off.
+        dtype: Precision of the networks; with ``float16`` the autoencoder stays float32, whose values grow too large.
         attention: ``eager`` computes attention without fused kernels: faster for short sequences on CPUs.
         gradient_checkpointing: Compute activations again in the backward pass, for less memory.
         weights: Folder that a training stage or ``save`` wrote, or one in the published diffusers layout.
@@ -58,6 +59,7 @@ class LatentDiffusionConfig(Decoder.Config):
     denoising_steps: PositiveInt = 50
     guidance: float = 1.0
     reference_guidance: float = 1.0
+    dtype: Literal["float32", "bfloat16", "float16"] = "float32"
     attention: Literal["default", "eager"] = "default"
     gradient_checkpointing: bool = False
     weights: str | None = None

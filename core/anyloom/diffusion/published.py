@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ from anyloom.diffusion.widening import widen_input
 from anyloom.errors import CheckpointError
 from anyloom.storage.tensors import check_report
 
-__all__ = ["Networks", "check_prediction", "is_published", "read_network", "read_networks", "variant_of"]
+__all__ = ["Networks", "is_published", "read_network", "read_networks", "variant_of"]
 
 
 @dataclass(frozen=True)
@@ -111,24 +110,6 @@ def variant_of(folder: Path, stem: str) -> str | None:
             fix=f"write them as safetensors first: anyloom to-safetensors {folder}",
         )
     return None
-
-
-def check_prediction(folder: Path, prediction: str) -> None:
-    """Compare a folder's scheduler, where there is one, with what a decoder is to predict.
-
-    Raises:
-        anyloom.errors.CheckpointError: They differ.
-    """
-    file = folder / "scheduler" / "scheduler_config.json"
-    if not file.exists():
-        return
-    there = json.loads(file.read_text()).get("prediction_type", "epsilon")
-    if there != prediction:
-        raise CheckpointError(
-            f"the published model predicts {there!r}, the config says {prediction!r}",
-            where=str(file),
-            fix=f"set prediction: {there}",
-        )
 
 
 def _check_sizes(loaded: nn.Module, like: nn.Module, where: str) -> None:

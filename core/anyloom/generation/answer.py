@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from anyloom.conversation.segments import Media
+from anyloom.errors import ConversationError
 from anyloom.generation.options import GenerationOptions, PlannedMedium
 from anyloom.sequence.interleave import Tags
 
@@ -69,6 +70,7 @@ class Answer:
         fed: Ids that were read after the prompt; positions of media hold the pad id.
         tokens: Text tokens so far.
         done: Whether it is over.
+        room: Positions that the model has for it when it begins, None if there is no limit.
     """
 
     options: GenerationOptions
@@ -82,6 +84,7 @@ class Answer:
     fed: list[int] = field(default_factory=list)
     tokens: int = 0
     done: bool = False
+    room: int | None = None
 
     def __post_init__(self) -> None:
         self.generator = torch.Generator().manual_seed(self.seed)
@@ -94,8 +97,14 @@ class Answer:
         """Media begun so far."""
         return sum(isinstance(s, MadeMedium) for s in self.segments)
 
+    def fits(self, positions: int) -> bool:
+        """Whether the model has so many positions left."""
+        return self.room is None or len(self.fed) + positions <= self.room
+
     def must(self) -> PlannedMedium | int | None:
         """What has to come next: a medium, the id that ends the answer, or None where a token is sampled."""
+        if not self.fits(1):
+            return self.stops[0]
         if self._plan is not None:
             if not self._plan:
                 return self.stops[0]
@@ -112,7 +121,11 @@ class Answer:
             return []
         if self.made >= self.options.max_media:
             return list(self._names)
-        return [begin for begin, name in self._names.items() if self.options.media.get(name) == "forbid"]
+        return [
+            begin
+            for begin, name in self._names.items()
+            if self.options.media.get(name) == "forbid" or not self.fits(self.tags[name].made + 2)
+        ]
 
     def take(self, token: int) -> int:
         """Go on with a sampled token; returns the id that is read next."""
@@ -145,7 +158,17 @@ class Answer:
         return token
 
     def begin(self, medium: PlannedMedium) -> int:
-        """Begin a medium; returns its begin tag. The caller gives the run its state."""
+        """Begin a medium; returns its begin tag. The caller gives the run its state.
+
+        Raises:
+            anyloom.errors.ConversationError: The model has no positions left for it.
+        """
+        if not self.fits(self.tags[medium.modality].made + 2):
+            raise ConversationError(
+                f"no room is left for the {medium.modality} that was asked for: the model has no more positions",
+                where="generate",
+                fix="shorten the conversation, or ask for fewer media",
+            )
         if self._plan is not None:
             self._plan.pop(0)
         elif self._forced:

@@ -40,8 +40,10 @@ class Engine:
 
     def add(self, answers: Sequence[Answer], reading: Reading) -> None:
         """Take in answers whose prompts have been read, one row each."""
-        for answer, before in zip(answers, reading.before, strict=True):
+        limit = self.network.llm.max_positions
+        for answer, before, position in zip(answers, reading.before, reading.position.tolist(), strict=True):
             answer.before = {**before, **answer.before}
+            answer.room = None if limit is None else limit - position
         self._reading = reading if self._reading is None else self._joined(self._reading, reading)
         self.answers += answers
 

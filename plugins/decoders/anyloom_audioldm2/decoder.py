@@ -17,7 +17,7 @@ from anyloom.diffusion.draws import RowDraws
 from anyloom.diffusion.latent_decoder import LatentDiffusionDecoder
 from anyloom.diffusion.sound import sound_to_log_mel, to_wave
 from anyloom.diffusion.unet import build_unet
-from anyloom_audioldm2.config import AudioLDM2Config
+from anyloom_audioldm2.config import GRIFFIN_LIM, AudioLDM2Config
 from anyloom_audioldm2.published import read
 from anyloom_audioldm2.vocoder import build_vocoder, load_vocoder
 
@@ -28,12 +28,14 @@ class AudioLDM2Decoder(LatentDiffusionDecoder):
     """AudioLDM2 (arXiv 2308.05734) conditioned on features alone (CoDi-2, section 3.2).
 
     Features ``(L, D)`` take the slot of the T5 tokens, which has ImageBind's width; the slot of GPT2's tokens is zero.
+    The null is the empty prompt in both slots for published weights, zeros for a decoder trained from nothing.
     """
 
     Config = AudioLDM2Config
     config: AudioLDM2Config
     modality = "audio"
     vocoder: Any
+    null_lm: Tensor
     fixed_options = (*LatentDiffusionDecoder.fixed_options, "unet.", "mel.")
     changeable_options = (*LatentDiffusionDecoder.changeable_options, "mel.frames")
     beside_denoiser = ("autoencoder.", "vocoder.")
@@ -55,7 +57,9 @@ class AudioLDM2Decoder(LatentDiffusionDecoder):
             side=self.latent_shape[1],
             network="AudioLDM2UNet2DConditionModel",
         )
-        self.vocoder = None if config.vocoder is None else build_vocoder(Path(config.vocoder), mel)
+        self.register_buffer("null_lm", torch.zeros(config.lm_tokens, config.lm_dim))
+        named = config.vocoder not in (None, GRIFFIN_LIM)
+        self.vocoder = build_vocoder(Path(str(config.vocoder)), mel) if named else None
         self.finish_parts()
 
     def preprocess(self, media: Media) -> Tensor:
@@ -72,21 +76,18 @@ class AudioLDM2Decoder(LatentDiffusionDecoder):
         return torch.full((1, 1, mel.frames, mel.num_mels), math.log(mel.floor))
 
     def condition(self, features: Tensor, draws: RowDraws, *, sampling: bool = False) -> tuple[Tensor, ...]:
-        """The features ``(B, L, D)`` themselves."""
-        return (features,)
+        """The features ``(B, L, D)`` themselves, and zeros ``(B, lm_tokens, lm_dim)`` in the place of GPT2's states."""
+        return features, features.new_zeros(len(features), *self.null_lm.shape)
 
     def null_condition(self) -> tuple[Tensor, ...]:
-        """The trained null ``(L, D)``."""
-        return (self.null,)
+        """The trained null ``(L, D)``, and what GPT2 makes of an empty prompt ``(lm_tokens, lm_dim)``."""
+        return self.null, self.null_lm
 
-    def denoise(self, noisy: Tensor, times: Tensor, condition: Tensor) -> Tensor:
+    def denoise(self, noisy: Tensor, times: Tensor, *condition: Tensor) -> Tensor:
         """Run the network on latents ``(B, Z, h, w)``; see the base class."""
+        words, language = condition
         output: Tensor = self.unet(
-            noisy,
-            times,
-            encoder_hidden_states=condition.new_zeros(len(noisy), self.config.lm_tokens, self.config.lm_dim),
-            encoder_hidden_states_1=condition,
-            return_dict=False,
+            noisy, times, encoder_hidden_states=language, encoder_hidden_states_1=words, return_dict=False
         )[0]
         return output
 
@@ -112,25 +113,28 @@ class AudioLDM2Decoder(LatentDiffusionDecoder):
         """Load what ``weights`` names, and the vocoder of ``vocoder`` or of the same folder."""
         self.vocoder = None
         super().load_weights()
-        folder = self._vocoder_folder()
-        if folder is not None:
-            self.vocoder = load_vocoder(folder, self.config.mel)
-            self.finish_parts()
+        named = self.config.vocoder
+        if named == GRIFFIN_LIM:
+            self.vocoder = None
+        elif named is not None:
+            self._take_vocoder(Path(named))
+        elif self.vocoder is None and self.config.weights is not None:
+            beside = Path(self.config.weights) / "vocoder"  # of a decoder that was saved with one
+            if beside.is_dir():
+                self._take_vocoder(beside)
 
-    def _vocoder_folder(self) -> Path | None:
-        if self.config.vocoder is not None:
-            return Path(self.config.vocoder)
-        within = None if self.config.weights is None else Path(self.config.weights) / "vocoder"
-        return within if within is not None and within.is_dir() else None
+    def _take_vocoder(self, folder: Path) -> None:
+        self.vocoder = load_vocoder(folder, self.config.mel)
+        self.finish_parts()
 
     def weight_files(self) -> list[Path]:
         """The folders that ``weights`` and ``vocoder`` name."""
-        own = [] if self.config.vocoder is None else [Path(self.config.vocoder)]
-        return [*super().weight_files(), *own]
+        named = self.config.vocoder
+        return [*super().weight_files(), *([] if named in (None, GRIFFIN_LIM) else [Path(str(named))])]
 
     def portable_options(self, folder: Path, name: str) -> dict[str, Any]:
-        """Save the vocoder, where there is one, beside the model."""
-        options = super().portable_options(folder, name)
+        """Save the vocoder, where there is one, beside the model; the null is among the saved tensors."""
+        options = {**super().portable_options(folder, name), "empty_prompt": None}
         if self.vocoder is None:
             return {**options, "vocoder": None}
         self.vocoder.save_pretrained(folder / name / "vocoder")
@@ -149,4 +153,10 @@ class AudioLDM2Decoder(LatentDiffusionDecoder):
     def load_published(self, source: str) -> None:
         """Load the layout of ``cvssp/audioldm2``."""
         published = read(self.config, source, self.unet, self.autoencoder.vae)
-        self.take_networks(published.networks)
+        self.take_networks(published.networks, published.null)
+        self.take_schedule(published.schedule)
+        if published.null_lm is not None:
+            with torch.no_grad():
+                self.null_lm.copy_(published.null_lm)
+        if published.vocoder is not None:
+            self.vocoder = load_vocoder(published.vocoder, self.config.mel)

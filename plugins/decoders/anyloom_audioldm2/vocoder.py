@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError
 
+from anyloom.diffusion.published import variant_of
 from anyloom.diffusion.sound import MelOptions
 from anyloom.errors import CheckpointError
 from anyloom.storage.tensors import check_report
@@ -19,7 +21,7 @@ def build_vocoder(folder: Path, mel: MelOptions) -> Any:
     """Build the vocoder that a folder's ``config.json`` describes, with random weights; works on the meta device.
 
     Raises:
-        anyloom.errors.CheckpointError: There is no such file, or it takes another mel spectrogram or sample rate.
+        anyloom.errors.CheckpointError: There is no such file, or it takes another mel spectrogram, sample rate or hop.
     """
     from transformers import SpeechT5HifiGan, SpeechT5HifiGanConfig
 
@@ -31,12 +33,13 @@ def load_vocoder(folder: Path, mel: MelOptions) -> Any:
     """Load a vocoder; frozen.
 
     Raises:
-        anyloom.errors.CheckpointError: It is not there, or takes another mel spectrogram or sample rate.
+        anyloom.errors.CheckpointError: It is not there, or takes another mel spectrogram, sample rate or hop.
     """
     from transformers import SpeechT5HifiGan
 
     load = SpeechT5HifiGan.from_pretrained
-    options = {"local_files_only": True, "use_safetensors": True, "output_loading_info": True}
+    variant = variant_of(folder, "model")
+    options = {"local_files_only": True, "use_safetensors": True, "output_loading_info": True, "variant": variant}
     vocoder, report = _read(folder, lambda: load(folder, **options))
     check_report({**report, "unexpected_keys": ()}, where=str(folder))
     return _checked(vocoder, folder, mel)
@@ -45,15 +48,23 @@ def load_vocoder(folder: Path, mel: MelOptions) -> Any:
 def _read(folder: Path, action: Callable[[], Any]) -> Any:
     try:
         return action()
-    except (OSError, ValueError, SafetensorError) as error:
-        raise CheckpointError(f"cannot read the vocoder ({str(error).splitlines()[0]})", where=str(folder)) from error
+    except (OSError, ValueError, TypeError, RuntimeError, SafetensorError) as error:
+        what = f"cannot read the vocoder ({str(error).splitlines()[0]})"
+        raise CheckpointError(what, where=str(folder), fix="fetch the folder again") from error
 
 
 def _checked(vocoder: Any, folder: Path, mel: MelOptions) -> Any:
-    there = (vocoder.config.model_in_dim, vocoder.config.sampling_rate)
-    if there != (mel.num_mels, mel.sample_rate):
+    config = vocoder.config
+    there = {
+        "bands": config.model_in_dim,
+        "samples per second": config.sampling_rate,
+        "samples per frame": math.prod(config.upsample_rates),
+    }
+    here = {"bands": mel.num_mels, "samples per second": mel.sample_rate, "samples per frame": mel.hop}
+    wrong = [f"{there[key]} {key}, not {here[key]}" for key in here if there[key] != here[key]]
+    if wrong:
         raise CheckpointError(
-            f"the vocoder takes {there[0]} mels at {there[1]} Hz, not {mel.num_mels} at {mel.sample_rate}",
+            f"the vocoder takes {'; '.join(wrong)}",
             where=str(folder),
             fix="use the mel options the vocoder was trained with",
         )

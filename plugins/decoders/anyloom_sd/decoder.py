@@ -36,30 +36,30 @@ class SDDecoder(LatentDiffusionDecoder):
 
     def __init__(self, config: SDConfig) -> None:
         super().__init__(config)
-        size = int(config.picture_size)
-        side = size // config.autoencoder.reduction
-        self.autoencoder = LatentAutoencoder(config.autoencoder, 3, size)
-        self.latent_shape = (int(config.autoencoder.latent_channels), side, side)
+        height, width = config.height_width
+        reduction = config.autoencoder.reduction
+        self.autoencoder = LatentAutoencoder(config.autoencoder, 3, height)
+        self.latent_shape = (int(config.autoencoder.latent_channels), height // reduction, width // reduction)
         self.unet = build_unet(
             config.unet,
             channels=self.denoiser_channels,
             out_channels=self.latent_shape[0],
             context_dim=config.dim,
-            side=side,
+            side=self.latent_shape[1],
         )
         self.finish_parts()
 
     def preprocess(self, media: Media) -> Tensor:
-        """Return a picture as float32 ``(3, size, size)`` in [-1, 1], resized with antialiasing.
+        """Return a picture as float32 ``(3, height, width)`` in [-1, 1], resized with antialiasing.
 
         Raises:
             anyloom.errors.MediaError: It is no picture of three channels.
         """
-        return to_network(media.tensor(), self.config.picture_size, media.path)
+        return to_network(media.tensor(), self.config, media.path)
 
     def example(self) -> Tensor:
-        """A grey picture ``(1, 3, size, size)``."""
-        return torch.zeros(1, 3, self.config.picture_size, self.config.picture_size)
+        """A grey picture ``(1, 3, height, width)``."""
+        return torch.zeros(1, 3, *self.config.height_width)
 
     def condition(self, features: Tensor, draws: RowDraws, *, sampling: bool = False) -> tuple[Tensor, ...]:
         """The features ``(B, L, D)`` themselves."""
@@ -69,9 +69,9 @@ class SDDecoder(LatentDiffusionDecoder):
         """The trained null ``(L, D)``."""
         return (self.null,)
 
-    def denoise(self, noisy: Tensor, times: Tensor, condition: Tensor) -> Tensor:
+    def denoise(self, noisy: Tensor, times: Tensor, *condition: Tensor) -> Tensor:
         """Run the network on latents ``(B, Z, h, w)``; see the base class."""
-        output: Tensor = self.unet(noisy, times, condition, return_dict=False)[0]
+        output: Tensor = self.unet(noisy, times, condition[0], return_dict=False)[0]
         return output
 
     def to_media(self, decoded: Tensor, seeds: Sequence[int], features: Tensor) -> list[Media]:
@@ -81,10 +81,8 @@ class SDDecoder(LatentDiffusionDecoder):
     def load_published(self, source: str) -> None:
         """Load the layout of ``stable-diffusion-v1-5/stable-diffusion-v1-5``, with or without a text encoder."""
         published = read(self.config, source, self.unet, self.autoencoder.vae)
-        self.take_networks(published.networks)
-        if published.null is not None:
-            with torch.no_grad():
-                self.null.copy_(published.null)
+        self.take_networks(published.networks, published.null)
+        self.take_schedule(published.schedule)
 
     def portable_options(self, folder: Path, name: str) -> dict[str, Any]:
         """The null is among the saved tensors."""

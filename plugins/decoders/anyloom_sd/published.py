@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 
 from torch import Tensor, nn
 
-from anyloom.diffusion.empty_prompt import clip_empty_prompt, empty_prompt_file
-from anyloom.diffusion.published import Networks, check_prediction, read_networks
-from anyloom.errors import CheckpointError
+from anyloom.diffusion.empty_prompt import clip_null
+from anyloom.diffusion.published import Networks, read_networks
+from anyloom.diffusion.published_schedule import read_schedule
+from anyloom.diffusion.schedule import Schedule
 from anyloom.storage.repositories import fetch
 from anyloom_sd.config import SDConfig
 
@@ -27,6 +27,8 @@ _FILES: Final = (
     "text_encoder/model*.safetensors",
 )
 
+_MENDED: Final = {"steps_offset": 1, "clip_sample": False}
+
 
 @dataclass(frozen=True)
 class Published:
@@ -34,10 +36,12 @@ class Published:
 
     Args:
         networks: Denoiser and autoencoder.
+        schedule: What it was trained and is sampled with, under what the config says.
         null: What the weights were trained with in place of a condition, ``(L, D)``; None stands for zeros.
     """
 
     networks: Networks
+    schedule: Schedule
     null: Tensor | None
 
 
@@ -45,8 +49,7 @@ def read(config: SDConfig, source: str, unet: nn.Module, vae: nn.Module) -> Publ
     """Read a folder, or a hub repository, in diffusers' layout.
 
     The null is zero for weights that were trained on features of pictures, which have no text encoder. For those
-    that were trained on words it is the empty prompt, of which the first L hidden states are taken: the text encoder
-    is causal, so they are those of a prompt of that length.
+    that were trained on words it is the empty prompt.
 
     Args:
         config: The decoder's options.
@@ -58,22 +61,9 @@ def read(config: SDConfig, source: str, unet: nn.Module, vae: nn.Module) -> Publ
         anyloom.errors.CheckpointError: A part is missing, or does not agree with the options.
     """
     folder = fetch(source, _FILES, download=config.download)
-    check_prediction(folder, config.prediction)
+    # diffusers' own pipeline mends two values of old folders likewise
+    mended = Schedule(**{**_MENDED, **config.schedule.model_dump(exclude_unset=True)})
+    schedule = read_schedule(folder, mended, config.prediction)
     channels = config.autoencoder.latent_channels * 2 if config.reference else None
-    return Published(read_networks(folder, unet, vae, channels), _null(config, folder))
-
-
-def _null(config: SDConfig, folder: Path) -> Tensor | None:
-    if config.empty_prompt is not None:
-        prompt: Tensor | None = empty_prompt_file(config.empty_prompt)
-    else:
-        prompt = clip_empty_prompt(folder)
-    if prompt is None:
-        return None
-    if prompt.shape[0] < config.tokens or prompt.shape[1:] != (config.dim,):
-        raise CheckpointError(
-            f"the empty prompt is {tuple(prompt.shape)}, which is no null of {config.tokens} x {config.dim}",
-            where=str(config.empty_prompt or folder / "text_encoder"),
-            fix="set tokens and dim to what the weights were trained on",
-        )
-    return prompt[: config.tokens]
+    null = clip_null(folder, config.empty_prompt, tokens=config.tokens, dim=config.dim)
+    return Published(read_networks(folder, unet, vae, channels), schedule, null)

@@ -8,6 +8,7 @@ from pydantic import Field, PositiveInt, model_validator
 
 from anyloom.diffusion.autoencoder import AutoencoderSizes
 from anyloom.diffusion.latent_decoder import LatentDiffusionDecoder
+from anyloom.diffusion.pictures import PictureOptions
 from anyloom.diffusion.unet import UNetSizes
 from anyloom.interfaces.component import ComponentConfig
 from anyloom.options import WrongOptionsError
@@ -49,11 +50,10 @@ class NoiseLevels(ComponentConfig):
         return self
 
 
-class SDUnCLIPConfig(LatentDiffusionDecoder.Config):
+class SDUnCLIPConfig(PictureOptions, LatentDiffusionDecoder.Config):
     """Options of the image decoder, besides those of every latent diffusion decoder.
 
     Args:
-        picture_size: Rows and columns of a picture, in pixels.
         unet: Sizes of the network.
         noise: Noise augmentation of the feature.
         context_tokens: Constant tokens that cross-attention reads, 77 for an empty prompt of CLIP.
@@ -63,7 +63,7 @@ class SDUnCLIPConfig(LatentDiffusionDecoder.Config):
 
     space: str = "openclip-vit-h"
     dim: PositiveInt = 1024
-    picture_size: PositiveInt = 768
+    picture_size: PositiveInt | tuple[PositiveInt, PositiveInt] = 768
     unet: SDUnCLIPSizes = SDUnCLIPSizes()
     autoencoder: AutoencoderSizes = AutoencoderSizes()
     noise: NoiseLevels = NoiseLevels()
@@ -72,6 +72,5 @@ class SDUnCLIPConfig(LatentDiffusionDecoder.Config):
 
     @model_validator(mode="after")
     def _divides(self) -> SDUnCLIPConfig:
-        if self.picture_size % self.autoencoder.reduction:
-            raise WrongOptionsError({"picture_size": f"not a multiple of {self.autoencoder.reduction}"})
+        self.require_multiple_of(self.autoencoder.reduction)
         return self

@@ -38,10 +38,10 @@ class SDUnCLIPDecoder(LatentDiffusionDecoder):
 
     def __init__(self, config: SDUnCLIPConfig) -> None:
         super().__init__(config)
-        size = int(config.picture_size)
-        self.autoencoder = LatentAutoencoder(config.autoencoder, 3, size)
-        side = size // config.autoencoder.reduction
-        self.latent_shape = (int(config.autoencoder.latent_channels), side, side)
+        height, width = config.height_width
+        reduction = config.autoencoder.reduction
+        self.autoencoder = LatentAutoencoder(config.autoencoder, 3, height)
+        self.latent_shape = (int(config.autoencoder.latent_channels), height // reduction, width // reduction)
         self.augmentation = NoiseAugmentation(config.tokens * config.dim, config.noise.num_levels)
         self.register_buffer("context", torch.zeros(config.context_tokens, config.unet.cross_attention_dim))
         self.unet = build_unet(
@@ -49,23 +49,23 @@ class SDUnCLIPDecoder(LatentDiffusionDecoder):
             channels=self.denoiser_channels,
             out_channels=self.latent_shape[0],
             context_dim=config.unet.cross_attention_dim,
-            side=side,
+            side=self.latent_shape[1],
             class_embed_type="projection",
             projection_class_embeddings_input_dim=2 * config.tokens * config.dim,
         )
         self.finish_parts()
 
     def preprocess(self, media: Media) -> Tensor:
-        """Return a picture as float32 ``(3, size, size)`` in [-1, 1], resized with antialiasing.
+        """Return a picture as float32 ``(3, height, width)`` in [-1, 1], resized with antialiasing.
 
         Raises:
             anyloom.errors.MediaError: It is no picture of three channels.
         """
-        return to_network(media.tensor(), self.config.picture_size, media.path)
+        return to_network(media.tensor(), self.config, media.path)
 
     def example(self) -> Tensor:
-        """A grey picture ``(1, 3, size, size)``."""
-        return torch.zeros(1, 3, self.config.picture_size, self.config.picture_size)
+        """A grey picture ``(1, 3, height, width)``."""
+        return torch.zeros(1, 3, *self.config.height_width)
 
     def fit(self, features: Tensor, latents: Tensor) -> None:
         """Standardise the noise augmentation with training features ``(N, L, D)``."""
@@ -86,10 +86,10 @@ class SDUnCLIPDecoder(LatentDiffusionDecoder):
         vector = self.null.flatten()
         return (torch.cat([vector, torch.zeros_like(vector)]),)
 
-    def denoise(self, noisy: Tensor, times: Tensor, condition: Tensor) -> Tensor:
+    def denoise(self, noisy: Tensor, times: Tensor, *condition: Tensor) -> Tensor:
         """Run the network on latents ``(B, Z, h, w)``; see the base class."""
         context = self.context.to(noisy).expand(len(noisy), -1, -1)
-        output: Tensor = self.unet(noisy, times, context, class_labels=condition, return_dict=False)[0]
+        output: Tensor = self.unet(noisy, times, context, class_labels=condition[0], return_dict=False)[0]
         return output
 
     def to_media(self, decoded: Tensor, seeds: Sequence[int], features: Tensor) -> list[Media]:
@@ -100,6 +100,7 @@ class SDUnCLIPDecoder(LatentDiffusionDecoder):
         """Load the layout of ``stabilityai/stable-diffusion-2-1-unclip``."""
         published = read(self.config, source, self.unet, self.autoencoder.vae)
         self.take_networks(published.networks)
+        self.take_schedule(published.schedule)
         with torch.no_grad():
             self.augmentation.mean.copy_(published.mean)
             self.augmentation.std.copy_(published.std)

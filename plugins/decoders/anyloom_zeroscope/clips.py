@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import math
-
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from anyloom.diffusion.autoencoder import AutoencoderSizes, LatentAutoencoder
 from anyloom.errors import MediaError
+from anyloom.signal.resizing import resized
 from anyloom_zeroscope.config import ClipOptions
 
 __all__ = ["FrameAutoencoder", "frame_indices", "to_clip", "to_network"]
@@ -40,18 +38,7 @@ def to_network(clip: Tensor, rate: float, options: ClipOptions) -> Tensor:
         raise MediaError(f"a clip is a tensor (T, 3, H, W), got {tuple(clip.shape)}", fix="convert its frames to RGB")
     frames = clip[frame_indices(len(clip), rate, options)]
     frames = frames.float() / 255 if clip.dtype == torch.uint8 else frames.float()
-    return _cover(frames, options.height, options.width).clamp(0, 1) * 2 - 1
-
-
-def _cover(frames: Tensor, height: int, width: int) -> Tensor:
-    """Scale frames to cover ``(height, width)`` and crop them around the centre."""
-    rows, columns = frames.shape[-2:]
-    scale = max(height / rows, width / columns)
-    size = max(height, math.ceil(rows * scale - 1e-6)), max(width, math.ceil(columns * scale - 1e-6))
-    if size != (rows, columns):
-        frames = F.interpolate(frames, size, mode="bicubic", antialias=True)
-    top, left = (size[0] - height) // 2, (size[1] - width) // 2
-    return frames[..., top : top + height, left : left + width]
+    return resized(frames, (options.height, options.width), fit=options.fit).clamp(0, 1) * 2 - 1
 
 
 def to_clip(output: Tensor) -> Tensor:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from pydantic import PositiveFloat, PositiveInt, model_validator
 
 from anyloom.diffusion.latent_decoder import LatentDiffusionDecoder
 from anyloom.diffusion.objective import Prediction
 from anyloom.interfaces.component import ComponentConfig
+from anyloom.options import WrongOptionsError
+from anyloom.signal.resizing import Fit
 
 __all__ = ["ClipOptions", "UNetSizes", "ZeroscopeConfig"]
 
@@ -18,13 +22,16 @@ class ClipOptions(ComponentConfig):
         frames: Frames T of a clip; longer ones are cut, the last frame of shorter ones is held.
         fps: Frames per second; clips of another rate are resampled to the frame shown at each time.
         height: Rows of a frame, in pixels.
-        width: Columns of a frame; frames of another shape are scaled to cover it and cropped around the centre.
+        width: Columns of a frame.
+        fit: What happens to frames of other proportions: ``cover`` scales and cuts off the ends, as encoders do;
+            ``pad`` fills up with white; ``squeeze`` changes the proportions.
     """
 
     frames: PositiveInt = 24
     fps: PositiveFloat = 8.0
     height: PositiveInt = 320
     width: PositiveInt = 576
+    fit: Fit = "cover"
 
 
 class UNetSizes(ComponentConfig):
@@ -54,10 +61,10 @@ class UNetSizes(ComponentConfig):
     def _sizes_agree(self) -> UNetSizes:
         levels = len(self.block_out_channels)
         if len(self.attends) != levels:
-            raise ValueError(f"attention_levels has {len(self.attends)} entries for {levels} levels")
+            raise WrongOptionsError({"attention_levels": f"{len(self.attends)} entries for {levels} levels"})
         odd = [c for c in self.block_out_channels if c % self.attention_head_dim]
         if odd:
-            raise ValueError(f"block_out_channels must be multiples of attention_head_dim, {odd[0]} is not")
+            raise WrongOptionsError({"block_out_channels": f"must be multiples of attention_head_dim, {odd[0]} is not"})
         return self
 
 
@@ -67,6 +74,8 @@ class ZeroscopeConfig(LatentDiffusionDecoder.Config):
     Args:
         clip: Frames, frame rate and size of clips.
         unet: Sizes of the network.
+        empty_prompt: Safetensors file with the tensor ``empty_prompt`` ``(L or more, D)``, null of published weights;
+            without it the folder's own text encoder is asked.
         frames_at_once: Frames that the autoencoder takes at a time where no gradient is needed; fewer take less memory.
     """
 
@@ -75,11 +84,12 @@ class ZeroscopeConfig(LatentDiffusionDecoder.Config):
     prediction: Prediction = "epsilon"
     clip: ClipOptions = ClipOptions()
     unet: UNetSizes = UNetSizes()
+    empty_prompt: Path | None = None
     frames_at_once: PositiveInt = 8
 
     @model_validator(mode="after")
     def _divides(self) -> ZeroscopeConfig:
         reduction = self.autoencoder.reduction
         if self.clip.height % reduction or self.clip.width % reduction:
-            raise ValueError(f"clip.height and clip.width must be multiples of {reduction}")
+            raise WrongOptionsError({"clip": f"height and width must be multiples of {reduction}"})
         return self

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -11,16 +12,13 @@ from torch import Tensor
 from anyloom.conversation.segments import Media
 from anyloom.diffusion.draws import RowDraws
 from anyloom.diffusion.latent_decoder import LatentDiffusionDecoder
-from anyloom.diffusion.published import check_prediction, read_networks
 from anyloom.errors import MediaError
-from anyloom.storage.repositories import fetch
 from anyloom_zeroscope.checkpointing import checkpoint_blocks
 from anyloom_zeroscope.clips import FrameAutoencoder, to_clip, to_network
 from anyloom_zeroscope.config import ZeroscopeConfig
+from anyloom_zeroscope.published import read
 
 __all__ = ["ZeroscopeDecoder"]
-
-_FILES = ("*.json", "unet/*", "vae/*", "scheduler/*")
 
 
 class ZeroscopeDecoder(LatentDiffusionDecoder):
@@ -72,9 +70,9 @@ class ZeroscopeDecoder(LatentDiffusionDecoder):
         """The trained null ``(L, D)``."""
         return (self.null,)
 
-    def denoise(self, noisy: Tensor, times: Tensor, condition: Tensor) -> Tensor:
+    def denoise(self, noisy: Tensor, times: Tensor, *condition: Tensor) -> Tensor:
         """Run the network on latents ``(B, Z, T, h, w)``; see the base class."""
-        output: Tensor = self.unet(noisy, times, condition, return_dict=False)[0]
+        output: Tensor = self.unet(noisy, times, condition[0], return_dict=False)[0]
         return output
 
     def to_media(self, decoded: Tensor, seeds: Sequence[int], features: Tensor) -> list[Media]:
@@ -88,15 +86,18 @@ class ZeroscopeDecoder(LatentDiffusionDecoder):
         checkpoint_blocks(self.unet)
 
     def load_published(self, source: str) -> None:
-        """Load the layout of ``cerspense/zeroscope_v2_576w``; its text encoder is not needed.
+        """Load the layout of ``cerspense/zeroscope_v2_576w``.
 
         Raises:
             anyloom.errors.CheckpointError: A part is missing, or does not agree with the decoder's options.
         """
-        folder = fetch(source, _FILES, download=self.config.download)
-        check_prediction(folder, self.config.prediction)
-        channels = self.denoiser_channels + self.reference_channels
-        self.take_networks(read_networks(folder, self.unet, self.autoencoder.vae, channels))
+        published = read(self.config, source, self.unet, self.autoencoder.vae)
+        self.take_networks(published.networks, published.null)
+        self.take_schedule(published.schedule)
+
+    def portable_options(self, folder: Path, name: str) -> dict[str, Any]:
+        """The null is among the saved tensors."""
+        return {**super().portable_options(folder, name), "empty_prompt": None}
 
 
 def _build_unet(config: ZeroscopeConfig, channels: int) -> Any:

@@ -148,3 +148,10 @@ def _check_limits(made: PretrainedConfig) -> None:
         value = getattr(made, name, None)
         if isinstance(value, int) and not 0 < value <= limit:
             raise ConfigError(f"{value} is no possible value", where=f"architecture.{name}", fix=f"give 1 to {limit:,}")
+    heads, shared = (getattr(made, name, None) for name in ("num_attention_heads", "num_key_value_heads"))
+    if isinstance(heads, int) and isinstance(shared, int) and (shared < 1 or heads % shared):
+        raise ConfigError(
+            f"{heads} heads cannot share {shared} keys evenly",
+            where="architecture.num_key_value_heads",
+            fix=f"give a divisor of {heads}",
+        )

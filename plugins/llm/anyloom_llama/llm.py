@@ -52,6 +52,7 @@ class CausalLM(LLM):
                 where="tokenizer",
                 fix="use the model's own tokenizer, without added entries",
             )
+        self.new_tokens: list[str] = []
         self.new_input_rows = nn.Parameter(torch.empty(0, self.hidden_size))
         self.new_output_rows = nn.Parameter(torch.empty(0, self.hidden_size))
         self._set_trainable()
@@ -116,12 +117,13 @@ class CausalLM(LLM):
     def portable_options(self, folder: Path, name: str) -> dict[str, Any]:
         """Save the tokenizer beside the model and describe the architecture in full."""
         self.tokenizer.backend.save_pretrained(folder / name)
-        architecture = self.lm.config.to_diff_dict()
+        architecture = {k: v for k, v in self.lm.config.to_diff_dict().items() if k != "quantization_config"}
         return {"weights": None, "architecture": architecture, "tokenizer": f"@/{name}"}
 
     def add_tokens(self, tokens: Sequence[str]) -> list[int]:
         """Give each token a row of its own, drawn around the mean of the old ones."""
-        known = len(self.new_input_rows)
+        known = len(self.new_tokens)
+        self.new_tokens += tokens
         new = torch.empty(len(tokens), self.hidden_size)
         self.new_input_rows = nn.Parameter(torch.cat([self.new_input_rows.data, new]))
         self.new_output_rows = nn.Parameter(torch.cat([self.new_output_rows.data, new]))

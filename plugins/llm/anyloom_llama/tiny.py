@@ -43,4 +43,4 @@ def llm(folder: Path) -> LLMCase:
         tokenizer_object=core, additional_special_tokens=_SPECIAL[3:], chat_template=_TEMPLATE, **names
     )
     tokenizer.save_pretrained(folder / "tokenizer")
-    return LLMCase("llama", options={"architecture": ARCHITECTURE, "tokenizer": str(folder / "tokenizer")})
+    return LLMCase("causal-lm", options={"architecture": ARCHITECTURE, "tokenizer": str(folder / "tokenizer")})

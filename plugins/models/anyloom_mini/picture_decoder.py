@@ -11,9 +11,8 @@ from torch import Tensor, nn
 from anyloom.conversation.segments import Media
 from anyloom.diffusion.augmentation import NoiseAugmentation
 from anyloom.diffusion.draws import RowDraws
-from anyloom.diffusion.pictures import to_network, to_pictures
+from anyloom.diffusion.pictures import PictureOptions, to_network, to_pictures
 from anyloom.diffusion.unet import UNetSizes, build_unet
-from anyloom.options import WrongOptionsError
 from anyloom_mini.linear_autoencoder import LinearAutoencoder
 from anyloom_mini.opponent import opponent
 from anyloom_mini.sketched_decoder import SketchedDecoder
@@ -35,25 +34,23 @@ class PictureSizes(UNetSizes):
 class MiniPicture(SketchedDecoder):
     """The way of SD unCLIP (a feature as class label) in small, with everything that can be fitted in closed form."""
 
-    class Config(SketchedDecoder.Config):
+    class Config(PictureOptions, SketchedDecoder.Config):
         """Options, besides those of every decoder with a sketch.
 
         Args:
-            picture_size: Rows and columns of a picture, in pixels.
             unet: Sizes of the network.
             context_tokens: Trained tokens that cross-attention reads.
             colour_weight: Weight of the two colour axes against lightness when the autoencoder is trained.
         """
 
-        picture_size: PositiveInt = 64
+        picture_size: PositiveInt | tuple[PositiveInt, PositiveInt] = 64
         unet: PictureSizes = PictureSizes()
         context_tokens: PositiveInt = 1
         colour_weight: float = 1.5
 
         @model_validator(mode="after")
         def _divides(self) -> MiniPicture.Config:
-            if self.picture_size % self.autoencoder.reduction:
-                raise WrongOptionsError({"picture_size": f"not a multiple of {self.autoencoder.reduction}"})
+            self.require_multiple_of(self.autoencoder.reduction)
             return self
 
     config: Config
@@ -61,10 +58,10 @@ class MiniPicture(SketchedDecoder):
 
     def __init__(self, config: Config) -> None:
         super().__init__(config)
-        size = int(config.picture_size)
-        side = size // config.autoencoder.reduction
-        self.autoencoder = LinearAutoencoder(config.autoencoder, 3, size)
-        self.latent_shape = (int(config.autoencoder.latent_channels), side, side)
+        height, width = config.height_width
+        reduction = config.autoencoder.reduction
+        self.autoencoder = LinearAutoencoder(config.autoencoder, 3, height)
+        self.latent_shape = (int(config.autoencoder.latent_channels), height // reduction, width // reduction)
         self.augmentation = NoiseAugmentation(config.tokens * config.dim)
         self.context = nn.Parameter(torch.zeros(config.context_tokens, config.unet.cross_attention_dim))
         self.unet = build_unet(
@@ -72,7 +69,7 @@ class MiniPicture(SketchedDecoder):
             channels=self.denoiser_channels,
             out_channels=self.latent_shape[0],
             context_dim=config.unet.cross_attention_dim,
-            side=side,
+            side=self.latent_shape[1],
             class_embed_type="projection",
             projection_class_embeddings_input_dim=2 * config.tokens * config.dim,
         )
@@ -80,16 +77,16 @@ class MiniPicture(SketchedDecoder):
         self.finish_parts()
 
     def preprocess(self, media: Media) -> Tensor:
-        """Return a picture as float32 ``(3, size, size)`` in [-1, 1], resized with antialiasing.
+        """Return a picture as float32 ``(3, height, width)`` in [-1, 1], resized with antialiasing.
 
         Raises:
             anyloom.errors.MediaError: It is no picture of three channels.
         """
-        return to_network(media.tensor(), self.config.picture_size, media.path)
+        return to_network(media.tensor(), self.config, media.path)
 
     def example(self) -> Tensor:
-        """A grey picture ``(1, 3, size, size)``."""
-        return torch.zeros(1, 3, self.config.picture_size, self.config.picture_size)
+        """A grey picture ``(1, 3, height, width)``."""
+        return torch.zeros(1, 3, *self.config.height_width)
 
     def fit(self, features: Tensor, latents: Tensor) -> None:
         """Also standardise the noise augmentation with training features ``(N, L, D)``."""

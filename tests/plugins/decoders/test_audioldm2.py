@@ -241,5 +241,5 @@ def test_a_missing_vocoder_is_one_clear_error(tmp_path: Path) -> None:
 def test_a_vocoder_for_other_mels_is_refused(tmp_path: Path) -> None:
     _publish(tmp_path)
     options = {**TINY, "mel": {**TINY["mel"], "num_mels": 32}, "weights": str(tmp_path)}
-    with pytest.raises(CheckpointError, match="takes 16 mels"):
+    with pytest.raises(CheckpointError, match="takes 16 bands, not 32"):
         AudioLDM2Decoder.from_options(options).load_weights()

@@ -8,10 +8,11 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
 from anyloom.conversation import Media
-from anyloom.diffusion.pictures import to_network, to_picture
+from anyloom.diffusion.pictures import PictureOptions, to_network, to_picture
 from anyloom.errors import CheckpointError, ConfigError, MediaError
 from anyloom.interfaces import Condition
 from anyloom.storage.tensors import write_tensors
@@ -100,7 +101,8 @@ def test_full_sizes_on_the_meta_device_are_the_published_models() -> None:
 
 def test_preprocessing_agrees_between_uint8_and_float_and_is_undone() -> None:
     picture = torch.randint(256, (3, 16, 16), dtype=torch.uint8)
-    from_bytes, from_floats = to_network(picture, 16), to_network(picture.float() / 255, 16)
+    size = PictureOptions(picture_size=16)
+    from_bytes, from_floats = to_network(picture, size), to_network(picture.float() / 255, size)
     torch.testing.assert_close(from_bytes, from_floats)
     torch.testing.assert_close((to_picture(from_bytes) * 255).round().to(torch.uint8), picture)
 
@@ -173,7 +175,7 @@ def test_the_null_of_weights_for_words_is_the_empty_prompt(tmp_path: Path) -> No
     given = SDDecoder.from_options(TINY, weights=str(tmp_path), empty_prompt=str(tmp_path / "prompt.safetensors"))
     given.load_weights()
     assert torch.equal(given.null, torch.ones(3, 8))
-    assert given.portable_options(tmp_path, "brush") == {"weights": None, "empty_prompt": None}
+    assert given.portable_options(tmp_path, "brush").items() >= {"weights": None, "empty_prompt": None}.items()
 
 
 @pytest.mark.parametrize(
@@ -196,3 +198,61 @@ def test_a_text_encoder_without_tokenizer_is_one_clear_error(tmp_path: Path) -> 
     (tmp_path / "text_encoder").mkdir()
     with pytest.raises(CheckpointError, match="the empty prompt cannot be computed"):
         SDDecoder.from_options(TINY, weights=str(tmp_path)).load_weights()
+
+
+def test_a_broken_text_encoder_is_one_line(tmp_path: Path) -> None:
+    publish(tmp_path, words=True)
+    file = tmp_path / "text_encoder" / "model.safetensors"
+    file.write_bytes(file.read_bytes()[:-100])
+    with pytest.raises(CheckpointError, match="the empty prompt cannot be computed") as caught:
+        SDDecoder.from_options(TINY, weights=str(tmp_path)).load_weights()
+    assert "\n" not in str(caught.value)
+
+
+def test_a_pickled_text_encoder_names_the_command_that_converts_it(tmp_path: Path) -> None:
+    publish(tmp_path, words=True)
+    file = tmp_path / "text_encoder" / "model.safetensors"
+    torch.save(load_file(file), file.with_name("pytorch_model.bin"))
+    file.unlink()
+    with pytest.raises(CheckpointError, match=r"pickled \(pytorch_model\.bin\).*anyloom to-safetensors"):
+        SDDecoder.from_options(TINY, weights=str(tmp_path)).load_weights()
+
+
+def test_a_folder_that_lost_its_text_encoder_is_named(tmp_path: Path) -> None:
+    publish(tmp_path)
+    (tmp_path / "model_index.json").write_text(json.dumps({"text_encoder": ["transformers", "CLIPTextModel"]}))
+    with pytest.raises(CheckpointError, match=r"names a text encoder that is not here.*empty_prompt"):
+        SDDecoder.from_options(TINY, weights=str(tmp_path)).load_weights()
+
+
+def test_half_precision_folders_are_read(tmp_path: Path) -> None:
+    publish(tmp_path, words=True)
+    for file in tmp_path.rglob("*.safetensors"):
+        tensors = {name: t.half() if t.is_floating_point() else t for name, t in load_file(file).items()}
+        save_file(tensors, file.with_suffix(".fp16.safetensors"), {"format": "pt"})
+        file.unlink()
+    decoder = SDDecoder.from_options(TINY, weights=str(tmp_path))
+    decoder.load_weights()
+    assert decoder.null.any()
+    assert decoder.unet.dtype == torch.float32
+
+
+@pytest.mark.parametrize(("fit", "sides"), [("cover", 1.0), ("pad", 1.0), ("squeeze", -1.0)])
+def test_pictures_of_other_proportions_are_fitted_as_the_config_says(fit: str, sides: float) -> None:
+    """White in the middle, black at the ends: covered, the ends are cut off; padded, there is white above and below."""
+    wide = torch.zeros(3, 16, 48)
+    wide[..., 16:32] = 1.0
+    target = SDDecoder.from_options(TINY, fit=fit).preprocess(Media("image", wide))
+    assert target.shape == (3, 16, 16)
+    torch.testing.assert_close(target[:, 8, 8], torch.ones(3), atol=1e-2, rtol=0)
+    torch.testing.assert_close(target[:, 0, 0], torch.full((3,), sides), atol=1e-2, rtol=0)
+
+
+def test_pictures_need_not_be_square() -> None:
+    decoder = SDDecoder.from_options(TINY, picture_size=[8, 24], denoising_steps=1)
+    assert decoder.latent_shape == (4, 4, 12)
+    made = decoder.generate(Condition(torch.randn(1, 3, 8)), seeds=[0])[0].tensor()
+    assert made.shape == (3, 8, 24)
+    assert decoder.example().shape == (1, 3, 8, 24)
+    with pytest.raises(ConfigError, match="multiple of 2"):
+        SDDecoder.from_options(TINY, picture_size=[8, 23])

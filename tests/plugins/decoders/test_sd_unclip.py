@@ -9,7 +9,7 @@ import torch
 
 from anyloom.conversation import Media
 from anyloom.diffusion.draws import RowDraws
-from anyloom.diffusion.pictures import to_network, to_picture
+from anyloom.diffusion.pictures import PictureOptions, to_network, to_picture
 from anyloom.errors import CheckpointError, ConfigError, MediaError
 from anyloom.interfaces import Condition
 from anyloom.storage.tensors import write_tensors
@@ -53,14 +53,15 @@ def test_generates_pictures() -> None:
 
 def test_preprocessing_agrees_between_uint8_and_float_and_is_undone() -> None:
     picture = torch.randint(256, (3, 16, 16), dtype=torch.uint8)
-    from_bytes, from_floats = to_network(picture, 16), to_network(picture.float() / 255, 16)
+    size = PictureOptions(picture_size=16)
+    from_bytes, from_floats = to_network(picture, size), to_network(picture.float() / 255, size)
     torch.testing.assert_close(from_bytes, from_floats)
     torch.testing.assert_close((to_picture(from_bytes) * 255).round().to(torch.uint8), picture)
 
 
 def test_resizing_is_antialiased() -> None:
     checkerboard = (torch.arange(64)[:, None] + torch.arange(64)) % 2
-    small = to_network(checkerboard.expand(3, 64, 64).float(), 8)
+    small = to_network(checkerboard.expand(3, 64, 64).float(), PictureOptions(picture_size=8))
     assert small[:, 1:-1, 1:-1].abs().max() < 0.02
 
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from anyloom import AnyToAnyModel, Conversation, Message
-from anyloom.errors import CheckpointError, ConfigError
+from anyloom.errors import AnyloomError, CheckpointError, ConfigError, ConversationError
 from anyloom.interfaces import LLMInputs, Sample
 from parts import llm_options, model_options, picture
 
@@ -122,6 +122,35 @@ def test_saving_keeps_what_was_trained(
         weights.write_bytes(weights.read_bytes()[:-1] + b"\0")
         with pytest.raises(CheckpointError, match="another file here"):
             AnyToAnyModel.from_pretrained(tmp_path / "saved", trust=True)
+
+
+def test_answers_end_with_the_table_of_positions(tokenizer_folder: Path) -> None:
+    """GPT-2 with 40 positions: answers stop there, media that do not fit are refused, long prompts too."""
+    options = model_options(tokenizer_folder, ("image",))
+    architecture = {"model_type": "gpt2", "n_embd": 32, "n_layer": 1, "n_head": 2, "n_positions": 40}
+    options["llm"] = {"name": "llama", "tokenizer": str(tokenizer_folder), "attention": "eager"}
+    options["llm"]["architecture"] = architecture
+    model = AnyToAnyModel.from_config({"model": options})
+    asked = Conversation([Message("user", "hello")])
+    with torch.no_grad():  # never the end of an answer by itself
+        model.llm.lm.get_output_embeddings().weight[model.llm.tokenizer.eos_id] = 0
+        model.llm.new_output_rows.zero_()
+        model.llm.lm.transformer.ln_f.bias.add_(1)
+        model.llm.lm.get_output_embeddings().weight[7] += 1
+    answer = model.generate(asked, max_new_tokens=100)
+    assert isinstance(answer, Message)
+    prompt = [i for piece in model.llm.tokenizer.render(asked.messages, open_answer=True) for i in piece.ids]
+    assert len(model.llm.tokenizer.encode(answer.text)) <= 40 - len(prompt)
+    assert answer.text
+    size = model.tags["image"].made + 2
+    room = (40 - len(prompt)) // size
+    made = model.generate(asked, plan=["image"] * room, decode=False)
+    assert isinstance(made, Message)
+    assert len(made.media) == room
+    with pytest.raises(ConversationError, match="no room is left for the image"):
+        model.generate(asked, plan=["image"] * (room + 1), decode=False)
+    with pytest.raises(AnyloomError, match="the limit is 40"):
+        model.generate(Conversation([Message("user", "hello " * 40)]))
 
 
 def test_wrong_sources_give_one_clear_error(tokenizer_folder: Path, tmp_path: Path) -> None:
