@@ -42,8 +42,11 @@ def sections(folder: Path, *, max_steps: int = 3, **model: Any) -> dict[str, Any
     data.mkdir()
     train, held_out = write_conversations(data, "train.jsonl"), write_conversations(data, "held-out.jsonl", 3)
     dataset = {"name": "conversations", "train": str(train), "val": str(held_out), "test": str(held_out)}
+    options = model_options(tokenizer, **model)
+    for modality in options["modalities"].values():
+        modality.setdefault("representation", {"name": "autoregressive", "feature_noise": 0.1})
     return {
-        "model": model_options(tokenizer, loss={"feature_noise": 0.1}, **model),
+        "model": options,
         "module": {"name": "any-to-any", "optimizer": {"lr": 0.01}},
         "data": {"datasets": {"small": dataset}, "batch_size": 2},
         "trainer": {

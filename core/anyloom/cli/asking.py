@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from anyloom.cli.arguments import exists
+from anyloom.config.yaml_text import parse_yaml
 from anyloom.errors import ConversationError
 
 if TYPE_CHECKING:
@@ -18,7 +19,9 @@ __all__ = ["InOrder", "chat_value", "choices_of", "conversation_of", "media_rule
 
 _MOST_BYTES: Final = 32_000_000
 _MOST_SEED: Final = 2**63 - 1
-_CHOICES: Final = ("max_new_tokens", "max_media", "temperature", "top_p", "steps", "guidance", "source_guidance")
+_CHOICES: Final = ("max_new_tokens", "max_media", "temperature", "top_p")
+_SAMPLING: Final = {"steps": "denoising_steps", "guidance": "guidance", "reference_guidance": "reference_guidance"}
+"""Words of the command line for options that most decoders have."""
 
 
 class InOrder(argparse.Action):
@@ -47,9 +50,48 @@ def seed_number(text: str) -> int:
 seed_number.__name__ = f"whole number from 0 to {_MOST_SEED}"  # argparse names the type in its error
 
 
-def choices_of(options: argparse.Namespace) -> dict[str, Any]:
-    """The options of answering that were given."""
-    return {k: getattr(options, k) for k in _CHOICES if getattr(options, k) is not None}
+def choices_of(options: argparse.Namespace, model: AnyToAnyModel) -> dict[str, Any]:
+    """The options of answering that were given; those of decoders by modality.
+
+    Raises:
+        anyloom.errors.ConversationError: No decoder of the model has an option that was given.
+    """
+    chosen = {k: getattr(options, k) for k in _CHOICES if getattr(options, k) is not None}
+    sampling = _for_all_decoders(options, model)
+    for word in options.set:
+        modality, name, value = _setting(word, model)
+        sampling.setdefault(modality, {})[name] = value
+    return {**chosen, "sampling": sampling} if sampling else chosen
+
+
+def _for_all_decoders(options: argparse.Namespace, model: AnyToAnyModel) -> dict[str, dict[str, Any]]:
+    """``--steps`` and the like, for every decoder that has such an option."""
+    decoders = {name: decoder for name in model.tags if (decoder := model.decoder(name)) is not None}
+    sampling: dict[str, dict[str, Any]] = {}
+    for word, option in _SAMPLING.items():
+        value = getattr(options, word)
+        if value is None:
+            continue
+        having = [name for name, decoder in decoders.items() if option in decoder.Sampling.model_fields]
+        if not having:
+            where = f"--{word.replace('_', '-')}"
+            raise ConversationError("no decoder of this model has such an option", where=where, fix="leave it out")
+        for name in having:
+            sampling.setdefault(name, {})[option] = value
+    return sampling
+
+
+def _setting(word: str, model: AnyToAnyModel) -> tuple[str, str, Any]:
+    """``--set image.denoising_steps=20`` in its parts."""
+    key, found, text = word.partition("=")
+    modality, _, name = key.partition(".")
+    decoder = model.decoder(modality) if modality in model.tags else None
+    if not found or decoder is None or name not in decoder.Sampling.model_fields:
+        options = ((m, d.Sampling.model_fields) for m in model.tags if (d := model.decoder(m)) is not None)
+        known = [f"{m}.{option}" for m, fields in options for option in fields]
+        fix = f"write MODALITY.OPTION=VALUE, with one of {', '.join(known) or 'none: there is no decoder'}"
+        raise ConversationError(f"no decoder has the option {key!r}", where="--set", fix=fix)
+    return modality, name, parse_yaml(text, where="--set") if text else None
 
 
 def media_rules(options: argparse.Namespace, model: AnyToAnyModel) -> dict[str, str]:

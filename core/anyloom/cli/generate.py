@@ -36,7 +36,7 @@ def main(arguments: Sequence[str]) -> int:
     named = load_named_model(split_sources(options), untrained=options.untrained)
     model = placed(named.model, options.device, options.dtype)
     rules = media_rules(options, model)
-    answer = model.generate(conversation, media=rules, seed=options.seed, **choices_of(options))
+    answer = model.generate(conversation, media=rules, seed=options.seed, **choices_of(options, model))
     assert not isinstance(answer, list)
     _write(conversation, answer, folder, options.conversation)
     return 0
@@ -71,7 +71,10 @@ def _parser() -> argparse.ArgumentParser:
     answer.add_argument("--top-p", type=float, help="nucleus of text sampling")
     answer.add_argument("--steps", type=int, help="denoising steps of the decoders")
     answer.add_argument("--guidance", type=float, help="classifier-free guidance of the decoders")
-    answer.add_argument("--source-guidance", type=float, help="guidance by the medium that is edited")
+    answer.add_argument("--reference-guidance", type=float, help="guidance by the medium that is edited")
+    answer.add_argument(
+        "--set", action="append", default=[], metavar="MODALITY.OPTION=VALUE", help="an option of one decoder"
+    )
     answer.add_argument("--untrained", action="store_true", help=UNTRAINED_HELP)
     add_device_arguments(answer)
     answer.add_argument(

@@ -48,7 +48,7 @@ def answer_lines(options: argparse.Namespace) -> int:
     sources = split_sources(options)
     named = load_named_model(sources, untrained=options.untrained)
     model = placed(named.model, options.device, options.dtype)
-    rules, choices = media_rules(options, model), choices_of(options)
+    rules, choices = media_rules(options, model), choices_of(options, model)
     weights = str((named.folder or Path(named.name)).resolve())
     how = [weights, sources.overrides, rules, choices, options.seed, options.dtype]
     done = _answered(folder, file, how)

@@ -39,6 +39,8 @@ def is_component(key: Key) -> bool:
     if len(key) < 2 or key[0] not in ("model", "module", "data", "suite") or any(k in _FREE for k in key):
         return False
     table, last = key[-2], key[-1]
+    if key == ("model", "loss"):  # weights of terms; components of the kind stand in the table model.losses
+        return False
     return table in _TABLES or any(last == kind or last.endswith(f"_{kind}") for kind in KINDS)
 
 

@@ -92,7 +92,7 @@ def _kind(known: list[ComponentSpec], broken: dict[str, str], made: dict[str, An
             "class_path": _CLASS_PATH,
         },
         **whole,
-        "allOf": rules,
+        **({"allOf": rules} if rules else {}),
     }
 
 

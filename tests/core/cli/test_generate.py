@@ -85,7 +85,7 @@ def test_a_predicted_feature_without_a_decoder_is_a_note(
     model = AnyToAnyModel.from_pretrained(folder / "model", trust=True)
     monkeypatch.setattr(AnyToAnyModel, "from_pretrained", lambda *_, **__: model)
     sampled = iter([model.tags["audio"].begin, model.llm.tokenizer.eos_id])
-    monkeypatch.setattr("anyloom.generation.answering._sample", lambda *_: next(sampled))
+    monkeypatch.setattr("anyloom.generation.engine.next_tokens", lambda *_, **__: [next(sampled)])
     assert ask(folder, tmp_path, "--text", "hello", "--max-media", "1") == 0
     assert "audio was predicted, but the model has no decoder" in capsys.readouterr().err
 
@@ -116,7 +116,7 @@ def test_a_config_answers_with_what_it_has_trained(
         (("--text", "a", "--forbid", "smell"), "'smell'"),
         (("--text", "a", "--force", "audio"), "no decoder for 'audio'"),
         (("--text", "a", "--device", "toaster"), "--device: "),
-        (("--text", "a", "--steps", "0"), "generate.steps: Input should be greater than 0"),
+        (("--text", "a", "--steps", "0"), "generate.sampling.image.denoising_steps: Input should be greater than 0"),
     ],
 )
 def test_mistakes_are_one_line(

@@ -142,7 +142,7 @@ def test_a_saved_model_stands_for_its_config(tmp_path: Path) -> None:
     folder.mkdir()
     files = {"model.safetensors": "0" * 64}  # read with the tensors, not with the config
     model = {"llm": {"name": "llama", "tokenizer": "@/llm"}, "encoders": {"eye": {"name": "tiny", "width": 8}}}
-    (folder / "config.json").write_text(json.dumps({"format": 1, "model": model, "files": files}))
+    (folder / "config.json").write_text(json.dumps({"format": 2, "model": model, "files": files}))
     more = write(tmp_path, "more.yaml", {"defaults": "saved", "model": {"encoders": {"eye": {"width": 16}}}})
     for sources in ([str(folder), {"model": {"encoders": {"eye": {"width": 16}}}}], [more]):
         merged = compose(sources)

@@ -69,8 +69,8 @@ BROKEN = {
     "unknown kind": (component("tiny", kind="encodr"), "failed", "did you mean 'encoder'?"),
     "bad name": (component("tiny", name="Tiny One"), "failed", "is not lower-case"),
     "bad target": (component("tiny", target="anyloom_tiny.parts"), "failed", "is not 'package.module:Name'"),
-    "newer api": (component("tiny", api=2), "incompatible", "written for plugin api 2; this anyloom has api 1"),
-    "newer api and kind": (component("tiny", api=2, kind="robot"), "incompatible", "plugin api 2"),
+    "newer api": (component("tiny", api=3), "incompatible", "written for plugin api 3; this anyloom has api 2"),
+    "newer api and kind": (component("tiny", api=3, kind="robot"), "incompatible", "plugin api 3"),
 }
 
 

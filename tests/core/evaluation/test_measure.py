@@ -1,12 +1,16 @@
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
+from anyloom import AnyToAnyModel
 from anyloom.conversation import Conversation, Message
+from anyloom.evaluation import measure as module
 from anyloom.interfaces import Sample
-from anyloom.training import measure as module
+from parts import model_options, picture, sound
 
 
 class Metric:
@@ -33,7 +37,7 @@ class Metric:
         return {"seen": len(self.seen)}
 
 
-def test_batches_are_answered_in_order_with_their_own_seeds_and_progress(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_batches_are_answered_in_order_with_one_seed_and_progress(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[tuple[list[str], int]] = []
 
     def update(model: Any, samples: Any, metrics: Any, *, seed: int) -> None:
@@ -48,6 +52,23 @@ def test_batches_are_answered_in_order_with_their_own_seeds_and_progress(monkeyp
         metrics: Any = {"m": metric}
         found = module.measure(model, samples, metrics, seed=5, batch_size=2, advance=shares.append)
         assert found == {"m/seen": 3.0}
-    assert asked == [(["a", "b"], 5), (["c"], 7)] * 2
+    assert asked == [(["a", "b"], 5), (["c"], 5)] * 2
     assert shares == [0.0, 2 / 3, 1.0] * 2
     assert metric.prepared == [model, model]
+
+
+def test_a_sample_is_answered_alike_wherever_it_stands_and_whoever_asks(tokenizer_folder: Path) -> None:
+    model = AnyToAnyModel.from_config({"model": model_options(tokenizer_folder)}).eval()
+    target = Message("assistant", ["here: ", picture(1), sound(2), picture(3)])
+    samples = [
+        Sample(Conversation([Message("user", text), target]), "t", key=text) for text in ("hello", "and", "a bell")
+    ]
+    together = module.answer_samples(model, samples, seed=3)
+    backwards = module.answer_samples(model, samples[::-1], seed=3)[::-1]
+    alone = [module.answer_samples(model, [s], seed=3)[0] for s in samples]
+    for one, two, three in zip(together, backwards, alone):
+        assert [m.modality for m in one.answer.media] == ["image", "audio", "image"]
+        for a, b, c in zip(one.answer.media, two.answer.media, three.answer.media):
+            torch.testing.assert_close(a.features, b.features, atol=1e-5, rtol=1e-4)
+            torch.testing.assert_close(a.features, c.features, atol=1e-5, rtol=1e-4)
+        assert one.answer.text == two.answer.text == three.answer.text

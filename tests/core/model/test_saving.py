@@ -55,7 +55,7 @@ def edit(folder: Path, change: Any) -> None:
         (lambda r: r["model"]["llm"].update(tokenizer="@/../../x"), "outside the saved model"),
         (lambda r: r["model"]["llm"].update(tokenizer="/etc"), "outside the saved model"),
         (lambda r: r["model"]["llm"].update(tokenizer="../tokenizer"), "outside the saved model"),
-        (lambda r: r.update(format=99), "format 99 is not 1"),
+        (lambda r: r.update(format=99), "format 99 is not 2"),
     ],
 )  # fmt: skip
 def test_a_record_that_does_not_prove_its_files_is_refused(saved: Path, change: Any, message: str) -> None:

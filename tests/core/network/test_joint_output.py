@@ -206,7 +206,7 @@ def test_check_counts_couplers(tokenizer_folder: Path) -> None:
     [
         ({"pair": ["image", "smell"]}, r"model\.couple\.both\.pair: no modality 'smell' with a decoder"),
         ({"pair": ["audio", "audio"]}, r"model\.couple\.both\.pair: a modality is not coupled with itself"),
-        ({"coupler": {**COUPLE, "width": 15}}, "width must be a multiple of heads"),
+        ({"coupler": {**COUPLE, "width": 15}}, "width: must be a multiple of heads"),
         ({"coupler": {**COUPLE, "widht": 16}}, "did you mean 'width'"),
     ],
 )

@@ -7,12 +7,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from anyloom.diffusion.weights import fetch, is_repository
 from pydantic import PositiveInt
 from torch import Tensor
 
 from anyloom.conversation import Media
 from anyloom.interfaces import FeatureSpace
+from anyloom.storage.repositories import fetch, is_repository
 from anyloom.storage.tensors import read_tensors
 from anyloom_metrics.extractors.folders import load_published
 from anyloom_metrics.extractors.published import PublishedNetwork

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
-from anyloom.diffusion.weights import fetch, is_repository
 from torch import Tensor
 
 from anyloom.errors import CheckpointError, ConfigError
 from anyloom.interfaces import Encoder, FeatureSpace
+from anyloom.storage.repositories import fetch, is_repository
 from anyloom_metrics.extractors.folders import load_published, read_json
 
 __all__ = ["JointEncoder", "projected"]
