@@ -66,7 +66,9 @@ def test_the_json_form_is_stable(tmp_path: Path, config: dict[str, Any], capsys:
     assert parts["model.decoders.brush"]["trainable"] == 0
     assert set(parts["model.decoders.brush"]["networks"]) == {"unet", "autoencoder"}
     assert parts["model.modalities.image.representation"]["component"] == "autoregressive"
-    assert model["feature_spaces"]["image"] == {"name": "patch-image", "dim": DIM, "tokens": 1, "scale": "raw"}
+    assert model["feature_spaces"]["image"] == {
+        "name": "patch-image", "dim": DIM, "tokens": 1, "scale": "raw", "codes": None
+    }  # fmt: skip
     memory = model["memory"]
     assert memory["inference"] == memory["weights"]
     assert memory["training"] == memory["weights"] + memory["gradients"] + memory["optimizer"]

@@ -1,4 +1,4 @@
-"""The medium before a target goes with it into its decoder: in training batches and in answers."""
+"""The medium that is edited goes into the decoder beside the noise: in training and in answers."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from torch import Tensor
 from anyloom import AnyToAnyModel, Conversation, Message
 from anyloom.conversation import Media
 from anyloom.diffusion.latent_decoder import LatentDiffusionDecoder
-from anyloom.interfaces import Sample
+from anyloom.interfaces import Condition, Sample
 from anyloom.sequence.batch import Batch
 from anyloom.sequence.media_targets import TargetCollator
 from parts import image_decoder_options, model_options, picture, sound
@@ -22,9 +22,9 @@ def model_with(tokenizer: Path, **decoder: Any) -> AnyToAnyModel:
     torch.manual_seed(2)
     options = model_options(tokenizer)
     options["decoders"] = {"brush": image_decoder_options(**decoder)}
-    options["modalities"]["image"]["decoder"] = "brush"
+    options["modalities"]["image"] |= {"decoder": "brush", "reference": "last"}
     model = AnyToAnyModel.from_config({"model": options})
-    if decoder.get("source"):
+    if decoder.get("reference"):
         brush = model.decoder("image")
         assert isinstance(brush, LatentDiffusionDecoder)
         torch.manual_seed(3)
@@ -48,65 +48,17 @@ TWO_TURNS = Conversation(
 FIRST = Conversation([Message("user", [sound(3), "a red heart"]), Message("assistant", [picture(4)])])
 
 
-def test_a_batch_holds_the_medium_of_the_same_modality_before_each_target(tokenizer_folder: Path) -> None:
-    model = model_with(tokenizer_folder, source=True)
-    decoder = model.decoder("image")
-    assert decoder is not None
-    media = batch_of(model, FIRST, TWO_TURNS).media["image"]
-    assert media.decoder_sources is not None
-    expected = [None, picture(0), picture(1)]
-    assert len(media.decoder_sources) == 3
-    for found, source in zip(media.decoder_sources, expected):
-        assert (found is None) == (source is None)
-        if found is not None and source is not None:
-            assert torch.equal(found, decoder.preprocess(source))
-    assert media.decoder_targets is not None
-    for found, n in zip(media.decoder_targets, (4, 1, 2)):
-        assert torch.equal(found, decoder.preprocess(picture(n)))
-
-
-def test_every_medium_is_preprocessed_once_for_its_decoder(tokenizer_folder: Path) -> None:
-    model = model_with(tokenizer_folder, source=True)
-    collator = model.collator()
-    calls: list[str] = []
-    prepare = collator.decode["image"]
-
-    def count(media: Media) -> Tensor:
-        calls.append(media.key)
-        return prepare(media)
-
-    collator.decode["image"] = count
-    collator([Sample(TWO_TURNS, "test"), Sample(TWO_TURNS, "test")])
-    assert sorted(calls) == ["picture-0", "picture-1", "picture-2"]
-    calls.clear()
-    collator.edits = frozenset()
-    assert collator([Sample(TWO_TURNS, "test")]).media["image"].decoder_sources is None
-    assert sorted(calls) == ["picture-1", "picture-2"]
-
-
-def test_a_source_that_was_cut_away_is_none(tokenizer_folder: Path) -> None:
-    interleaver = model_with(tokenizer_folder).interleaver()
-    whole = interleaver(TWO_TURNS)
-    model = model_with(tokenizer_folder, source=True)
-    collator = model.collator()
-    collator.interleaver.max_length = len(whole.ids) - whole.runs[0].start
-    kept = [run.media.key for run in collator.interleaver(TWO_TURNS).runs]
-    assert kept == ["picture-1", "sound-5", "picture-2"]
-    sources = collator([Sample(TWO_TURNS, "test")]).media["image"].decoder_sources
-    assert sources is not None
-    assert [s is None for s in sources] == [True, False]
-
-
 def test_the_diffusion_loss_sees_the_source_and_its_gradient_still_reaches_the_llm(tokenizer_folder: Path) -> None:
     def loss(model: AnyToAnyModel, *, without: bool = False) -> Tensor:
         batch = batch_of(model, TWO_TURNS, FIRST)
-        sources = batch.media["image"].decoder_sources
-        if without and sources is not None:
-            batch.media["image"].decoder_sources = [None] * len(sources)
+        targets = batch.media["image"].decoder
+        assert targets is not None
+        if without:
+            targets.references = targets.has_reference = None
         torch.manual_seed(0)
-        return model(batch).terms["diffusion/image"]
+        return model(batch).terms["diffusion/image"].mean
 
-    sourced, plain = (model_with(tokenizer_folder, **o) for o in ({"source": True}, {}))
+    sourced, plain = (model_with(tokenizer_folder, **o) for o in ({"reference": True}, {}))
     assert loss(sourced).item() != pytest.approx(loss(plain).item(), rel=1e-4)
     assert loss(sourced, without=True).item() == pytest.approx(loss(plain).item(), rel=1e-5)
     loss(sourced).backward()
@@ -126,25 +78,28 @@ def directly(model: AnyToAnyModel, made: Media, seed: int, source: Media | None,
     decoder = model.decoder("image")
     assert decoder is not None
     assert made.features is not None
-    given = [None if source is None else decoder.preprocess(source)]
-    return decoder.generate(made.features[None], seeds=[seed], source=given, **options)[0].tensor()
+    condition = Condition(made.features[None])
+    if source is not None:
+        condition = Condition(made.features[None], decoder.preprocess(source)[None], torch.tensor([True]))
+    return decoder.generate(condition, seeds=[seed], sampling=decoder.Sampling(**options))[0].tensor()
 
 
 def test_an_answer_is_decoded_with_the_last_medium_of_the_prompt(tokenizer_folder: Path) -> None:
-    model = model_with(tokenizer_folder, source=True)
+    model = model_with(tokenizer_folder, reference=True)
     for conversation, source in ((TWO_TURNS, picture(1)), (FIRST, None)):
         (message,) = answer(model, conversation)
         torch.testing.assert_close(message.media[0].tensor(), directly(model, message.media[0], 7, source))
         together = answer(model, FIRST, TWO_TURNS)[conversation is TWO_TURNS]
         torch.testing.assert_close(together.media[0].tensor(), message.media[0].tensor(), atol=1e-4, rtol=1e-3)
-    (guided,) = answer(model, TWO_TURNS, source_guidance=4.0, guidance=2.0)
-    expected = directly(model, guided.media[0], 7, picture(1), source_guidance=4.0, guidance=2.0)
+    how = {"reference_guidance": 4.0, "guidance": 2.0}
+    (guided,) = answer(model, TWO_TURNS, sampling={"image": how})
+    expected = directly(model, guided.media[0], 7, picture(1), **how)
     torch.testing.assert_close(guided.media[0].tensor(), expected)
     assert not torch.allclose(expected, directly(model, guided.media[0], 7, picture(1)), atol=1e-3)
 
 
 def test_what_was_generated_is_the_source_of_what_follows(tokenizer_folder: Path) -> None:
-    model = model_with(tokenizer_folder, source=True)
+    model = model_with(tokenizer_folder, reference=True)
     with torch.no_grad():
         begin = model.tags["image"].begin - model.llm.vocab_size  # type: ignore[operator]
         model.llm.new_output_rows[begin] += 50 * model.llm.new_output_rows[begin].sign()  # type: ignore[index,operator]
@@ -163,7 +118,7 @@ def test_what_was_generated_is_the_source_of_what_follows(tokenizer_folder: Path
 
 
 def test_a_saved_model_keeps_its_widened_decoder(tokenizer_folder: Path, tmp_path: Path) -> None:
-    model = model_with(tokenizer_folder, source=True)
+    model = model_with(tokenizer_folder, reference=True)
     model.save_pretrained(tmp_path / "saved")
     loaded = AnyToAnyModel.from_pretrained(tmp_path / "saved", trust=True)
     a, b = (answer(m, TWO_TURNS)[0].media[0].tensor() for m in (model, loaded))
