@@ -79,7 +79,8 @@ def conversation_of(options: argparse.Namespace) -> Conversation:
     messages: list[Message] = []
     if options.conversation is not None:
         file: Path = options.conversation
-        messages += conversation_from_json(chat_value(file), root=file.parent, where=str(file)).messages
+        root, anywhere = file.parent, options.anywhere
+        messages += conversation_from_json(chat_value(file), root=root, where=str(file), anywhere=anywhere).messages
     if options.segments:
         parts = [Text(value) if kind == "text" else _media(value) for kind, value in options.segments]
         messages.append(Message("user", parts))

@@ -56,7 +56,7 @@ def answer_lines(options: argparse.Namespace) -> int:
     print(f"{done} of {total} are answered already" if done else f"{total} conversations", file=sys.stderr)
     waiting = islice(_lines(file), done, None)
     while batch := list(islice(waiting, _BATCH)):
-        asked = [_conversation(raw, f"{file}:{number}", file.parent) for _, number, raw in batch]
+        asked = [_conversation(raw, f"{file}:{number}", file.parent, options.anywhere) for _, number, raw in batch]
         seeds = [options.seed + index for index, _, _ in batch]
         answers = model.generate([conversation for conversation, _ in asked], media=rules, seed=seeds, **choices)
         assert isinstance(answers, list)
@@ -85,7 +85,7 @@ def _lines(file: Path) -> Iterator[tuple[int, int, bytes]]:
                 index += 1
 
 
-def _conversation(raw: bytes, where: str, root: Path) -> tuple[Conversation, dict[str, Any]]:
+def _conversation(raw: bytes, where: str, root: Path, anywhere: bool) -> tuple[Conversation, dict[str, Any]]:
     """The conversation of a line, and what stands beside it."""
     from anyloom.media import conversation_from_json
 
@@ -94,7 +94,7 @@ def _conversation(raw: bytes, where: str, root: Path) -> tuple[Conversation, dic
     except (ValueError, RecursionError) as error:
         what = "nested too deeply" if isinstance(error, RecursionError) else str(error)
         raise ConversationError(f"not JSON ({what})", where=where, fix="write one conversation a line") from error
-    conversation = conversation_from_json(value, root=root, where=where)
+    conversation = conversation_from_json(value, root=root, where=where, anywhere=anywhere)
     if conversation.messages[-1].role == "assistant":
         raise ConversationError("the conversation ends with an answer", where=where, fix="end it with a question")
     return conversation, {k: v for k, v in value.items() if k != "messages"} if isinstance(value, dict) else {}

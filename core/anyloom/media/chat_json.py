@@ -134,7 +134,7 @@ def _place(path: str, reading: _Reading, where: str) -> Path:
         raise ConversationError(
             f"the path {path!r} leaves the folder {reading.root}",
             where=where,
-            fix="put the file into that folder; if you trust the conversation, read it with anywhere=True",
+            fix="put the file into that folder; if you trust it, read it with anywhere=True (generate: --anywhere)",
         )
     return place
 
