@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from anyloom.cli.arguments import add_device_arguments, add_trust_arguments, split_sources
 from anyloom.cli.asking import InOrder, chat_value, choices_of, conversation_of, media_rules, seed_number
+from anyloom.cli.console import note
 from anyloom.cli.model_argument import HELP, UNTRAINED_HELP, load_named_model, placed
 from anyloom.cli.outputs import free_file, ready_folder
 from anyloom.errors import ConversationError
@@ -98,7 +98,7 @@ def _write(conversation: Conversation, answer: Message, folder: Path, earlier: P
     for part in value["messages"][-1]["content"]:
         print(part["text"] if part["type"] == "text" else f"{part['type']}: {folder / part['path']}")
     for name in left_out:
-        print(f"note: {name} was predicted, but the model has no decoder for it", file=sys.stderr)
+        note(f"note: {name} was predicted, but the model has no decoder for it")
     print(f"conversation: {file}")
 
 

@@ -12,7 +12,6 @@ import hashlib
 import json
 import os
 import re
-import sys
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
@@ -20,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from anyloom.cli.arguments import exists, split_sources
 from anyloom.cli.asking import choices_of, media_rules
+from anyloom.cli.console import note
 from anyloom.cli.model_argument import load_named_model, placed
 from anyloom.cli.outputs import ready_folder
 from anyloom.errors import ConfigError, ConversationError
@@ -53,7 +53,7 @@ def answer_lines(options: argparse.Namespace) -> int:
     how = [weights, sources.overrides, rules, choices, options.seed, options.dtype]
     done = _answered(folder, file, how)
     _drop_unfinished(folder, done)
-    print(f"{done} of {total} are answered already" if done else f"{total} conversations", file=sys.stderr)
+    note(f"{done} of {total} are answered already" if done else f"{total} conversations")
     waiting = islice(_lines(file), done, None)
     while batch := list(islice(waiting, _BATCH)):
         asked = [_conversation(raw, f"{file}:{number}", file.parent, options.anywhere) for _, number, raw in batch]
@@ -62,7 +62,7 @@ def answer_lines(options: argparse.Namespace) -> int:
         assert isinstance(answers, list)
         _append(folder, batch, asked, answers, how)
         done += len(batch)
-        print(f"answered {done} of {total}", file=sys.stderr)
+        note(f"answered {done} of {total}")
     print(f"answers: {folder / _RESULT}")
     return 0
 
