@@ -423,3 +423,9 @@ def test_k_and_family_are_groups() -> None:
             "/tone/k1",
         )
     }
+
+
+def test_the_guide_lists_all_metrics_and_extractors() -> None:
+    page = (Path(__file__).parents[3] / "docs" / "guide" / "metrics.md").read_text(encoding="utf-8")
+    named = {s.name for s in get_registry().components() if s.plugin == "anyloom_metrics"}
+    assert {name for name in named if f"`{name}`" not in page} == set()
