@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from anyloom.discovery import ComponentSpec, hookimpl
+from anyloom.discovery import CommandSpec, ComponentSpec, hookimpl
 
 
 @hookimpl
@@ -77,6 +77,18 @@ def anyloom_components() -> list[ComponentSpec]:
             licence="Apache-2.0",
             summary="A data set of the Hugging Face hub, streamed, where a download is allowed",
         ),
+    ]
+
+
+@hookimpl
+def anyloom_commands() -> list[CommandSpec]:
+    """Tiny data sets to look at."""
+    return [
+        CommandSpec(
+            name="layouts",
+            target="anyloom_corpora.command:main",
+            summary="write tiny data sets in every layout that a reader takes",
+        )
     ]
 
 
