@@ -429,3 +429,67 @@ def test_the_guide_lists_all_metrics_and_extractors() -> None:
     page = (Path(__file__).parents[3] / "docs" / "guide" / "metrics.md").read_text(encoding="utf-8")
     named = {s.name for s in get_registry().components() if s.plugin == "anyloom_metrics"}
     assert {name for name in named if f"`{name}`" not in page} == set()
+
+
+def test_samples_of_one_subject_are_alike_in_the_standard_error() -> None:
+    once = [pair(sound(n), sound(n + 50), number=n, subject=f"s{n}") for n in range(4)]
+    thrice = [pair(sound(n), sound(n + 50), number=(n, i), subject=f"s{n}") for n in range(4) for i in range(3)]
+    first, second = metric("log-spectral-distance"), metric("log-spectral-distance")
+    first.update(once)
+    second.update(thrice)
+    assert second.standard_errors() == pytest.approx(first.standard_errors()), "copies add nothing"
+    alone = metric("log-spectral-distance")
+    alone.update([replace(e, sample=replace(e.sample, provenance={"subject": "s"})) for e in once])
+    assert alone.standard_errors() == {}
+
+
+def test_sounds_of_very_different_length_are_flagged() -> None:
+    short = replace(sound(1), data=sound(1).tensor()[:, :4000])
+    measure = metric("log-spectral-distance")
+    found = values(measure, [pair(short, sound(2), n=1), pair(sound(1), sound(2), n=2)])
+    assert (found["edit/count"], found["edit/flagged"]) == (1, 1)
+    assert "differ in length" in measure.flags()["edit/flagged"][0]
+
+
+def test_a_value_that_some_samples_lack_is_left_out_and_flagged(tmp_path: Path) -> None:
+    from anyloom_metrics.tiny_extractors import write_clip
+
+    extractor = {"name": "clip-joint", "weights": str(write_clip(tmp_path))}
+    measure = metric("clip-score", extractor=extractor)
+    found = values(measure, [*edits(picture)[:3], *edits(picture, references=("a cat",))[3:]])
+    assert "edit/ref_score" not in found
+    assert measure.flags()["edit/ref_score"] == ["left out: 3 of 5 scored samples do not have it"]
+
+
+def test_lpips_of_bytes_equals_lpips(tmp_path: Path) -> None:
+    """lpips.npz, lpips_normalize01: 1e-5."""
+    from anyloom.storage.tensors import write_tensors
+    from anyloom_metrics.extractors.perceptual import PerceptualNetwork
+    from metric_golden import fan_in, golden, seeded
+
+    g = golden("lpips")
+    backbone = seeded(g["backbone_keys"], lambda key, n: np.float32(0.05) * n if n.ndim == 1 else fan_in(n))
+    state = {k: v for k, v in PerceptualNetwork().state_dict().items() if k.startswith("scaling_layer.")}
+    state |= {f"net.{k}": v for k, v in backbone.items()}
+    state |= {f"lin{n}.model.1.weight": g[f"lin{n}"][None, :, None, None] for n in range(5)}
+    write_tensors(state, tmp_path / "lpips.safetensors")
+    pairs = [
+        pair(Media("image", a), Media("image", b), n=i)
+        for i, (a, b) in enumerate(zip(g["img0_uint8"], g["img1_uint8"]))
+    ]
+    measure = metric("lpips", weights=str(tmp_path / "lpips.safetensors"))
+    measure.update(pairs)
+    assert [s.values["lpips"] for s in measure.scores()] == pytest.approx(g["lpips_normalize01"].tolist(), abs=1e-5)
+
+
+def test_clips_are_judged_frame_by_frame(tmp_path: Path) -> None:
+    from anyloom_metrics.metrics.looking import Looking
+    from anyloom_metrics.tiny_extractors import write_clip
+
+    extractor = {"name": "clip-joint", "weights": str(write_clip(tmp_path))}
+    one = pair(clip(1), clip(2), prompt="a red cat")
+    found = values(metric("clip-frame-text", extractor=extractor), [one])
+    looking, device = Looking(extractor, "image"), torch.device("cpu")
+    frames = torch.stack(looking.media([Media("image", f) for f in clip(1).tensor()], device))[:, 0]
+    expected = torch.cosine_similarity(frames, looking.texts(["a red cat"], device)).mean()
+    assert found["edit/alignment"] == pytest.approx(float(expected), abs=1e-6)

@@ -1,6 +1,6 @@
 """The metrics as functions of tensors and texts: no model, no files, no state."""
 
-from anyloom_metrics.functional.alignment import image_alignment, text_image_alignment
+from anyloom_metrics.functional.alignment import frame_text_alignment, image_alignment, text_image_alignment
 from anyloom_metrics.functional.captions import CaptionScores, caption_scores, caption_words
 from anyloom_metrics.functional.clip_score import clap_score, clip_score, ref_clip_score
 from anyloom_metrics.functional.directional import EditSimilarities, clip_directional_similarity, edit_similarities
@@ -46,6 +46,7 @@ __all__ = [
     "clip_score",
     "covariance_problem",
     "edit_similarities",
+    "frame_text_alignment",
     "frechet_distance",
     "frechet_distance_at_infinity",
     "hit_rate_at",

@@ -13,9 +13,20 @@ from anyloom.errors import MediaError
 from anyloom.interfaces import Evaluated, Sample
 from anyloom_metrics.functional.checks import SILENCE
 
-__all__ = ["REASONS", "answered", "fault_of", "groups_of", "identity_of", "input_of", "pair_at_one_rate", "prompt_of"]
+__all__ = [
+    "LENGTHS_DIFFER",
+    "REASONS",
+    "answered",
+    "fault_of",
+    "groups_of",
+    "identity_of",
+    "input_of",
+    "pair_at_one_rate",
+    "prompt_of",
+]
 __all__ += ["number_of", "target_of", "wants_target"]
 
+LENGTHS_DIFFER: Final = "answer and reference differ in length by more than a tenth"
 REASONS: Final = (
     "",
     "no answer",
@@ -26,6 +37,7 @@ REASONS: Final = (
     "the reference holds NaN or infinite values",
     "no text",
     "nothing moves in the answer",
+    LENGTHS_DIFFER,
 )
 """Why a sample was not scored; a sample's state holds the number."""
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from anyloom.interfaces import ComponentConfig, Evaluated, Metric, Sample
-from anyloom_metrics.metrics.asked import REASONS, groups_of, identity_of
+from anyloom_metrics.metrics.asked import REASONS, groups_of, identity_of, number_of
 from anyloom_metrics.metrics.contract import Contract
 
 __all__ = ["RowConfig", "RowMetric"]
@@ -40,12 +40,14 @@ class RowMetric(Metric):
     identities: list[Tensor]
     names: list[Tensor]
     reasons: list[Tensor]
+    subjects: list[Tensor]
 
     def __init__(self, config: Any) -> None:
         super().__init__(config)
         self._empty: dict[str, Tensor] = {}
         self.add_rows("identities", torch.zeros(0, dtype=torch.int64))
         self.add_rows("names", torch.zeros(0, _WIDTH, dtype=torch.uint8))
+        self.add_rows("subjects", torch.zeros(0, dtype=torch.int64))
         self.add_rows("reasons", torch.zeros(0, dtype=torch.int64))
 
     @abstractmethod
@@ -88,6 +90,8 @@ class RowMetric(Metric):
         self.append("identities", torch.tensor([identity_of(sample)]))
         self.append("names", _packed(groups_of(sample)))
         self.append("reasons", torch.tensor([REASONS.index(reason)]))
+        subject = sample.provenance.get("subject")
+        self.append("subjects", self.identities[-1] if subject is None else torch.tensor([number_of(f"{subject}")]))
 
     def sample_groups(self) -> list[list[str]]:
         """Groups of each sample."""

@@ -10,11 +10,13 @@ from pydantic import NonNegativeInt
 from anyloom.interfaces import Evaluated, ValueInfo
 from anyloom_metrics.functional.divergence import paired_kl_divergence
 from anyloom_metrics.functional.spectral import log_spectral_distance
-from anyloom_metrics.metrics.asked import answered, fault_of, pair_at_one_rate, target_of
+from anyloom_metrics.metrics.asked import LENGTHS_DIFFER, answered, fault_of, pair_at_one_rate, target_of
 from anyloom_metrics.metrics.contract import Contract
 from anyloom_metrics.metrics.pairs import LookingConfig, LookingMetric, PairConfig, PairMetric, media_of
 
 __all__ = ["LogSpectralDistance", "PairedKL"]
+
+_SHARE = 0.9
 
 
 class LogSpectralDistance(PairMetric):
@@ -45,6 +47,13 @@ class LogSpectralDistance(PairMetric):
         """Pairs at one rate."""
         preset = "audioldm_eval@4d6d18e" + ("" if self.config.offset == 1120 else f" with offset {self.config.offset}")
         return Contract(("answer", "target"), paired=True, preset=preset)
+
+    def refuse(self, evaluated: Evaluated) -> str:
+        """Also pairs of very different length: the longer one would be cut to the shorter."""
+        if fault := super().refuse(evaluated):
+            return fault
+        lengths = [media_of(m).tensor().shape[-1] for m in self.pair(evaluated)]
+        return LENGTHS_DIFFER if min(lengths) < _SHARE * max(lengths) else ""
 
     def measured(self, evaluated: Sequence[Evaluated]) -> list[dict[str, float]]:
         """Distances."""
