@@ -11,7 +11,7 @@ from torch import Tensor
 
 from anyloom.errors import MediaError
 
-__all__ = ["from_pillow", "to_bytes", "to_pillow"]
+__all__ = ["checked_pixels", "from_pillow", "to_bytes", "to_pillow"]
 
 _DEEPEST: Final = 65535
 _BYTE: Final = 255
@@ -51,20 +51,24 @@ def _grey(values: Any, scale: float | None) -> Tensor:
     return torch.from_numpy(values / np.float32(scale)).expand(3, -1, -1).contiguous()
 
 
-def to_bytes(data: Tensor, where: str, dims: int) -> Tensor:
-    """Return RGB values ``(..., 3, H, W)`` as uint8; floats are taken as 0..1, clamped and rounded.
+_FAR_OUTSIDE: Final = 1.0
+"""A model's output may leave 0..1 by a little and is clamped; what is further away is on another scale."""
+
+
+def checked_pixels(data: Tensor, where: str, dims: int) -> Tensor:
+    """Return RGB values ``(..., 3, H, W)``, uint8 or float in about 0..1, as they are, on the CPU.
 
     Args:
-        data: The tensor, float or uint8.
+        data: The tensor.
         where: Place for the error message.
         dims: How many dimensions it must have.
 
     Raises:
-        anyloom.errors.MediaError: The shape or type is another, or the values are plainly on another scale.
+        anyloom.errors.MediaError: The shape or type is another, a value is not finite, or plainly on another scale.
     """
     if data.ndim != dims or data.shape[-3] != 3 or 0 in data.shape:
         expected = "(3, H, W)" if dims == 3 else "(T, 3, H, W)"
-        raise MediaError(f"expected a tensor {expected}, got {tuple(data.shape)}", where=where)
+        raise MediaError(f"expected a tensor {expected}, got {tuple(data.shape)}", where=where, fix="convert it to RGB")
     data = data.detach().cpu()
     if data.dtype == torch.uint8:
         return data
@@ -74,14 +78,26 @@ def to_bytes(data: Tensor, where: str, dims: int) -> Tensor:
         )
     if not torch.isfinite(data).all():
         raise MediaError("the tensor holds NaN or infinite values", where=where)
-    if float(data.max()) > _FAR_ABOVE:
-        what = f"expected float values in 0..1, got values up to {float(data.max()):g}"
+    low, high = float(data.min()), float(data.max())
+    if low < -_FAR_OUTSIDE or high > 1 + _FAR_OUTSIDE:
+        what = f"expected float values in 0..1, got values from {low:g} to {high:g}"
         raise MediaError(what, where=where, fix="divide them by 255, or convert them to uint8")
-    return (data.float().clamp(0, 1) * _BYTE).round().to(torch.uint8)
+    return data
 
 
-_FAR_ABOVE: Final = 2.0
-"""A model's output may leave 0..1 by a little and is clamped; what goes beyond this is on another scale."""
+def to_bytes(data: Tensor, where: str, dims: int) -> Tensor:
+    """Return RGB values ``(..., 3, H, W)`` as uint8; floats are taken as 0..1, clamped and rounded.
+
+    Args:
+        data: The tensor, float or uint8.
+        where: Place for the error message.
+        dims: How many dimensions it must have.
+
+    Raises:
+        anyloom.errors.MediaError: As for :func:`checked_pixels`.
+    """
+    data = checked_pixels(data, where, dims)
+    return data if data.dtype == torch.uint8 else (data.float().clamp(0, 1) * _BYTE).round().to(torch.uint8)
 
 
 def to_pillow(data: Tensor, where: str = "") -> Image.Image:

@@ -16,6 +16,7 @@ from pydantic import Field
 from torch import Tensor
 
 from anyloom.conversation import Media
+from anyloom.conversation.waves import checked_wave
 from anyloom.discovery.targets import how_to_install, missing_modules
 from anyloom.errors import AnyloomError, MediaError
 from anyloom.interfaces.component import ComponentConfig
@@ -208,11 +209,5 @@ def _require_av(path: Path) -> None:
 
 def _checked(media: Media, where: str) -> tuple[Tensor, int]:
     """Return the samples ``(T,)``, clamped, and the rate of a sound."""
-    data, rate = media.tensor().detach().cpu(), media.meta.get("sample_rate", 0)
-    if data.ndim != 2 or data.shape[0] != 1 or not data.shape[1] or not data.is_floating_point():
-        raise MediaError(f"expected a float tensor (1, T), got {data.dtype} {tuple(data.shape)}", where=where)
-    if rate <= 0:
-        raise MediaError("the sample rate is unknown", where=where, fix="give meta={'sample_rate': ...} in Hz")
-    if not torch.isfinite(data).all():
-        raise MediaError("the tensor holds NaN or infinite values", where=where)
-    return data[0].float().clamp(-1, 1), round(rate)
+    rate = media.meta.get("sample_rate", 0)
+    return checked_wave(media.tensor(), rate, where)[0].clamp(-1, 1), round(rate)
