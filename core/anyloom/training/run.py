@@ -16,7 +16,6 @@ from lightning.fabric.plugins import CheckpointIO
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.plugins.io import AsyncCheckpointIO
-from lightning.pytorch.strategies import DDPStrategy
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 from torch.distributed.constants import default_pg_timeout
 
@@ -96,9 +95,8 @@ class _CommandLine(LightningCLI):
             raise
         except (MisconfigurationException, ValueError, TypeError, ImportError) as error:
             raise ConfigError(" ".join(str(error).split()), where="trainer") from error
-        strategy = trainer.strategy
-        if isinstance(strategy, DDPStrategy) and strategy._timeout == default_pg_timeout:
-            strategy._timeout = timedelta(seconds=self.project.faults.timeout)
+        if getattr(trainer.strategy, "_timeout", None) == default_pg_timeout:
+            trainer.strategy._timeout = timedelta(seconds=self.project.faults.timeout)  # type: ignore[attr-defined]
         return trainer
 
 
@@ -132,10 +130,10 @@ def run(subcommand: str, sections: Mapping[str, Any], *, answers: Path | None = 
         raise combine(problems)
     require_files(sections)
     project = validate(ProjectConfig, sections, where="")
-    if subcommand == "fit" and project.result is not None:
-        require_room(Path(project.result))
-    if answers is not None:
-        require_room(answers)
+    root = project.trainer.get("default_root_dir")
+    for place in (answers, *((project.result, root) if subcommand == "fit" else ())):
+        if place is not None:
+            require_room(Path(place))
     options = project.module if subcommand == "fit" else _trained(project)
     leave_out: list[int] = []
     while True:
