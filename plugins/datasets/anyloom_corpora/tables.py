@@ -104,9 +104,7 @@ def table(path: Path) -> Rows:
         return JsonLines(path)
     if suffix == ".parquet":
         return ParquetRows([path])
-    raise ConfigError(
-        f"no table: {suffix or 'no suffix'}", where=str(path), fix="give csv, tsv, json, jsonl or parquet"
-    )
+    raise ConfigError("not a kind of table that is read", where=str(path), fix="give csv, tsv, json, jsonl or parquet")
 
 
 def parquet_columns(path: Path) -> list[str]:

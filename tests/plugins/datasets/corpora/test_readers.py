@@ -191,14 +191,18 @@ def test_instruct_pix2pix_parquet_groups_rows_by_instruction(layouts):
     assert list(cut.related(1)) == [4]
 
 
-def test_kosmos_g_composition_takes_masked_crops_of_tags(layouts):
+def test_kosmos_g_composition_draws_a_crop_of_each_tag(layouts):
     records = source("kosmos-g", layouts("kosmos-g"))
     assert len(records) == 4
     record = records[3]
     assert record["caption"] == 'A "big" dog on the red chair 2'
-    assert [word for word, _ in record["parts"]] == ["dog", "red chair"]
+    assert [part[0] for part in record["parts"]] == ["dog", "red chair"]
     assert same_picture(record["image"], picture_bytes(2))
-    assert same_picture(record["parts"][1][1], picture_bytes(42))
+    assert same_picture(record["parts"][1][1], picture_bytes(32))
+    assert same_picture(record["parts"][1][2], picture_bytes(42))
+    samples = build("dataset", "kosmos-g", {"root": str(layouts("kosmos-g"))}).build("train")
+    shown = {samples.draw(3, seed).conversation.media[1].key for seed in range(12)}
+    assert shown == {media.key for media in record["parts"][1][1:]}
     listed = source("kosmos-g", layouts("kosmos-g"), manifest="json/train.json")
     assert [r["caption"] for r in every(listed)] == [r["caption"] for r in every(records)]
     assert [len(shard) for shard in listed.shards] == [2, 2]
