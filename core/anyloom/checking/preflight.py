@@ -27,6 +27,7 @@ from anyloom.checking.trainer_options import trainer_problems
 from anyloom.checking.weights import begin_problems, weight_problems
 from anyloom.config.compose import compose
 from anyloom.config.files import used_files
+from anyloom.config.packages import model_folder
 from anyloom.config.schema import FileSource, ProjectConfig
 from anyloom.data.mixing import without_mixing
 from anyloom.errors import AnyloomError, ConfigError
@@ -148,8 +149,13 @@ class _Check:
         if inspection.model is not None and name == _DEFAULT_MODULE:
             if options.get("cache_features"):
                 self.findings.problems += frozen_problems(inspection.model.parts)
-            if isinstance(begin := options.get("start_from"), str):
-                self.findings.problems += begin_problems(inspection.model.parts, Path(begin), "module.start_from")
+            begin = options.get("start_from")
+            folder, only = (begin.get("folder"), begin.get("parts")) if isinstance(begin, Mapping) else (begin, None)
+            if isinstance(folder, str):
+                given = [str(part) for part in only] if isinstance(only, list) else []
+                self.findings.problems += begin_problems(
+                    inspection.model.parts, model_folder(folder), "module.start_from", given
+                )
 
     def _inspected(self, config: ModelConfig) -> ModelInspection:
         """Build a model section that no stage before had, and ask the plugins about it."""

@@ -121,7 +121,8 @@ def _trained_stage(sections: dict[str, Any], stages: dict[str, dict[str, Any]], 
 def _has_weights(sections: dict[str, Any]) -> bool:
     """Whether there is a checkpoint, a result or something to start from."""
     module = sections.get("module")
-    begins = isinstance(module, dict) and _is_folder(module.get("start_from"))
+    begin = module.get("start_from") if isinstance(module, dict) else None
+    begins = _is_folder(begin.get("folder") if isinstance(begin, dict) else begin)
     return bool(sections.get("ckpt_path")) or begins or _is_folder(sections.get("result"))
 
 

@@ -9,7 +9,7 @@ from anyloom.config.saved import is_saved_model
 from anyloom.discovery import get_registry
 from anyloom.errors import ConfigError, nearest
 
-__all__ = ["package_folder", "recipe_path", "shipped_weights"]
+__all__ = ["model_folder", "package_folder", "recipe_path", "shipped_weights"]
 
 
 def recipe_path(name: str) -> Path:
@@ -36,6 +36,13 @@ def shipped_weights(recipe: str | None = None) -> Path | None:
             if is_saved_model(folder):
                 return folder
     return None
+
+
+def model_folder(folder: str | Path) -> Path:
+    """Return a folder as it is, or that of the model that ships with a recipe of this name; what exists wins."""
+    path = Path(folder)
+    named = not path.exists() and path.parent == Path()
+    return (shipped_weights(path.name) if named else None) or path
 
 
 def package_folder(package: str, *, where: str = "config") -> Path:
