@@ -11,7 +11,7 @@ import torch
 from anyloom.building import build
 from anyloom.conversation import Media
 from anyloom.errors import AnyloomError, ConfigError, MediaError
-from anyloom.media import write_media
+from anyloom.media import read_media, write_media
 
 
 def lines(folder: Path, path: str) -> Path:
@@ -51,3 +51,11 @@ def test_limits_are_options_of_the_data_set(folder: Path) -> None:
     wrong = {**options, "media_options": {"image": {"max_pixel": 99}}}
     with pytest.raises(ConfigError, match="max_pixel"):
         build("dataset", "conversations", wrong).build("train")
+
+
+def test_media_may_be_read_in_a_process_of_their_own(folder: Path) -> None:
+    options = {"train": str(lines(folder, "pictures/a.png")), "media_isolation": {"seconds": 100}}
+    media = build("dataset", "conversations", options).build("train")[0].conversation.media[0]
+    assert torch.equal(media.tensor(), read_media(folder / "pictures" / "a.png").tensor())
+    with pytest.raises(AnyloomError, match="must be positive"):
+        build("dataset", "conversations", {**options, "media_isolation": {"seconds": -1}})
