@@ -1,4 +1,4 @@
-"""Readers that hang, crash or take all memory end in a process of their own; what they should have read is one error."""
+"""Readers that hang, crash or take all memory end in a process of their own; each costs one file and one error."""
 
 from __future__ import annotations
 
