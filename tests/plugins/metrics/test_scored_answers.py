@@ -493,3 +493,19 @@ def test_clips_are_judged_frame_by_frame(tmp_path: Path) -> None:
     frames = torch.stack(looking.media([Media("image", f) for f in clip(1).tensor()], device))[:, 0]
     expected = torch.cosine_similarity(frames, looking.texts(["a red cat"], device)).mean()
     assert found["edit/alignment"] == pytest.approx(float(expected), abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("frechet-distance", {"modality": "image"}),
+        ("image-alignment", {}),
+        ("text-media-retrieval", {}),
+    ],
+)
+def test_missing_weights_are_found_before_anything_is_generated(name: str, options: dict[str, Any]) -> None:
+    tiny = {"name": "dino", "hidden_size": 12, "layers": 1, "heads": 2, "weights": "nowhere.safetensors"}
+    with pytest.raises(CheckpointError, match="no weights"):
+        metric(name, extractor=tiny, **options).prepare(None)
+    with pytest.raises(CheckpointError, match="no weights"):
+        metric("lpips", weights="nowhere.safetensors").prepare(None)

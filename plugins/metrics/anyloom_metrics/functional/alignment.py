@@ -83,4 +83,4 @@ def frame_text_alignment(frames: Tensor, prompts: Tensor) -> Tensor:
     [0.5]
     """
     times = frames.shape[1]
-    return paired_cosine(frames.flatten(0, 1), prompts.repeat_interleave(times, 0)).unflatten(0, (-1, times)).mean(1)
+    return paired_cosine(frames.flatten(0, 1), prompts.repeat_interleave(times, 0)).reshape(-1, times).mean(1)

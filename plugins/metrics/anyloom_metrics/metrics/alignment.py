@@ -33,7 +33,7 @@ class ImageAlignment(LookingMetric):
 
     config: Config
     columns: ClassVar[tuple[str, ...]] = ("alignment",)
-    floors: ClassVar[Mapping[str, float]] = {"alignment": 0.0}
+    floors: Mapping[str, float] = {"alignment": 0.0}
     measures: Mapping[str, ValueInfo] = {
         "alignment": ValueInfo("Subject fidelity", "Cosine of the answer with real pictures.", form="number")
     }
@@ -47,8 +47,11 @@ class ImageAlignment(LookingMetric):
     def refuse(self, evaluated: Evaluated) -> str:
         """Answers that are missing or broken, subjects without a real picture."""
         real = self._real(evaluated.sample)
-        faults = (fault_of(m, reference=True) for m in real or [None])
-        return fault_of(answered(evaluated, self.config.modality)) or next((f for f in faults if f), "")
+        if fault := fault_of(answered(evaluated, self.config.modality)) or (
+            "" if real else fault_of(None, reference=True)
+        ):
+            return fault
+        return next((f for m in real if (f := fault_of(m, reference=True))), "")
 
     def measured(self, evaluated: Sequence[Evaluated]) -> list[dict[str, float]]:
         """Cosines."""

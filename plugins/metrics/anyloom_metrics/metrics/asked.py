@@ -57,7 +57,8 @@ def input_of(sample: Sample, modality: str) -> Media | None:
     """The media item of the prompt that the sample is about: the one it names as ``source``, else the last."""
     media = [m for m in sample.conversation.prompt().media if m.modality == modality and _there(m)]
     named = [m for m in media if m.key and m.key == sample.provenance.get("source")]
-    return (named or media or [None])[-1]
+    found = named or media
+    return found[-1] if found else None
 
 
 def prompt_of(sample: Sample) -> str:

@@ -58,7 +58,7 @@ class Captions(TextMetric):
 
     def compute(self) -> dict[str, Tensor]:
         """Scores by ``<group>/<value>``, with ``<group>/count`` and ``<group>/flagged``."""
-        found = {}
+        found: dict[str, Tensor] = {}
         for group, members in self.members().items():
             if texts := self.in_order(members):
                 found |= {f"{group}/{n}": torch.tensor(v) for n, v in _named(_scores(texts)).items()}
@@ -66,7 +66,7 @@ class Captions(TextMetric):
 
     def found_errors(self) -> dict[str, float]:
         """Bootstrapped for BLEU; for ROUGE-L and CIDEr the standard deviation of a mean over root N."""
-        found = {}
+        found: dict[str, float] = {}
         for group, members in self.members().items():
             if (n := len(texts := self.in_order(members))) < 2:
                 continue

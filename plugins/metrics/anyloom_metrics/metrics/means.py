@@ -26,7 +26,7 @@ class MeanMetric(RowMetric):
     """
 
     columns: ClassVar[tuple[str, ...]] = ()
-    floors: ClassVar[Mapping[str, float]] = {}
+    floors: Mapping[str, float] = {}
     values: list[Tensor]
 
     def __init__(self, config: Any) -> None:

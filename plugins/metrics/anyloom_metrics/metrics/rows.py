@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from anyloom.interfaces import ComponentConfig, Evaluated, Metric, Sample
+from anyloom.interfaces.metric import ModelView
 from anyloom_metrics.metrics.asked import REASONS, groups_of, identity_of, number_of
 from anyloom_metrics.metrics.contract import Contract
 
@@ -45,10 +46,27 @@ class RowMetric(Metric):
     def __init__(self, config: Any) -> None:
         super().__init__(config)
         self._empty: dict[str, Tensor] = {}
+        self._place: torch.device | None = None
         self.add_rows("identities", torch.zeros(0, dtype=torch.int64))
         self.add_rows("names", torch.zeros(0, _WIDTH, dtype=torch.uint8))
         self.add_rows("subjects", torch.zeros(0, dtype=torch.int64))
         self.add_rows("reasons", torch.zeros(0, dtype=torch.int64))
+
+    def prepare(self, model: ModelView | None) -> None:
+        """Load what the metric looks through, so that missing weights are found before anything is generated.
+
+        It runs where the model is.
+        """
+        self._place = None if model is None else model.device
+        self.load()
+
+    def load(self) -> None:
+        """Load the networks that the metric looks through; by default there are none."""
+
+    @property
+    def place(self) -> torch.device:
+        """Where extractors run."""
+        return self._place or self.device
 
     @abstractmethod
     def contract(self) -> Contract:
