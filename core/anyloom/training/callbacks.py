@@ -10,9 +10,9 @@ from typing import Any
 import lightning
 import numpy as np
 import torch
-import yaml
 from lightning.pytorch.callbacks import Callback
 
+from anyloom.config.yaml_text import write_yaml
 from anyloom.errors import CheckpointError
 from anyloom.storage.atomic import write_text
 from anyloom.training.console import tell
@@ -127,13 +127,4 @@ class ConfigWriter(Callback):
         folder = trainer.log_dir  # broadcast, so asked for in every process
         if trainer.is_global_zero and folder is not None:
             path = Path(folder) / "config.yaml"
-            write_text(path, yaml.safe_dump(_plain(self.sections), sort_keys=False, allow_unicode=True))
-
-
-def _plain(value: Any) -> Any:
-    """Nested containers with everything that YAML has no word for (a path, a time span) as its text."""
-    if isinstance(value, Mapping):
-        return {str(k): _plain(v) for k, v in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(v) for v in value]
-    return value if value is None or isinstance(value, str | int | float | bool) else str(value)
+            write_text(path, write_yaml(self.sections))
