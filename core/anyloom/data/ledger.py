@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -140,16 +139,9 @@ class Ledger:
 
     def __str__(self) -> str:
         whole = self.total()
-        skipped = ", ".join(f"{n} {reason}" for reason, n in sorted(whole["skipped"].items(), key=lambda i: -i[1]))
-        return (
-            f"data: {whole['read']} read = {whole['used']} used + {sum(whole['skipped'].values())} skipped"
-            + (f" ({skipped})" if skipped else "")
-            + f" + {whole['cut']} cut"
-        )
-
-    def json(self) -> str:
-        """Return the report as JSON text."""
-        return json.dumps(self.report(), indent=1, ensure_ascii=False) + "\n"
+        reasons = ", ".join(f"{n} {reason}" for reason, n in sorted(whole["skipped"].items(), key=lambda i: -i[1]))
+        skipped = f"{sum(whole['skipped'].values())} skipped" + (f" ({reasons})" if reasons else "")
+        return f"{whole['read']} read = {whole['used']} used + {skipped} + {whole['cut']} cut"
 
 
 def together(states: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

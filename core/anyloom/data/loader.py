@@ -201,12 +201,20 @@ class ResumableLoader:
 
     def state_dict(self) -> dict[str, Any]:
         """Return where the stream is, over all processes; plain values. Every process has to call it."""
-        mine = self.local_state()
+        return self.joined_state(self._of_all(self.local_state()))
+
+    def whole_ledger(self) -> Ledger:
+        """Return the ledger over all processes. Every process has to call it."""
+        whole = Ledger(max_bad=self.ledger.max_bad)
+        whole.load(together(self._of_all(self.ledger.state())))
+        return whole
+
+    def _of_all(self, mine: dict[str, Any]) -> list[dict[str, Any]]:
         states = [mine]
         if self.world > 1 and torch.distributed.is_available() and torch.distributed.is_initialized():
             states = [mine] * self.world
             torch.distributed.all_gather_object(states, mine)
-        return self.joined_state(states)
+        return states
 
     def local_state(self) -> dict[str, Any]:
         """Return where this process is."""

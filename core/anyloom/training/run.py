@@ -32,6 +32,7 @@ from anyloom.training.answers import AnswerWriter
 from anyloom.training.callbacks import ConfigWriter, RandomState
 from anyloom.training.checkpoint_files import CheckpointFiles, newest_good
 from anyloom.training.console import tell, without_noise
+from anyloom.training.data_ledger import DataLedger
 from anyloom.training.exact_resume import OpenWindow, PendingValidation
 from anyloom.training.finite import FiniteSteps, NonFiniteError
 from anyloom.training.outputs import OutputGuard, ResultWriter
@@ -207,6 +208,7 @@ def _callbacks(
         OpenWindow(),
         PendingValidation(),
         Explosions(),
+        DataLedger(),
     ]
     if project.trainer.get("enable_progress_bar") is not False:
         callbacks.append(ProgressLines())
