@@ -447,8 +447,8 @@ def test_sounds_of_very_different_length_are_flagged() -> None:
     short = replace(sound(1), data=sound(1).tensor()[:, :4000])
     measure = metric("log-spectral-distance")
     found = values(measure, [pair(short, sound(2), n=1), pair(sound(1), sound(2), n=2)])
-    assert (found["edit/count"], found["edit/flagged"]) == (1, 1)
-    assert "differ in length" in measure.flags()["edit/flagged"][0]
+    assert (found["edit/count"], found["edit/flagged"], found["edit/compared"]) == (2, 0, 0.75)
+    assert measure.flags()["edit/distance"][0].startswith("1 of 2 pairs differ in length")
 
 
 def test_a_value_that_some_samples_lack_is_left_out_and_flagged(tmp_path: Path) -> None:

@@ -14,7 +14,6 @@ from anyloom.interfaces import Evaluated, Sample
 from anyloom_metrics.functional.checks import SILENCE
 
 __all__ = [
-    "LENGTHS_DIFFER",
     "REASONS",
     "answered",
     "fault_of",
@@ -26,7 +25,6 @@ __all__ = [
 ]
 __all__ += ["number_of", "target_of", "wants_target"]
 
-LENGTHS_DIFFER: Final = "answer and reference differ in length by more than a tenth"
 REASONS: Final = (
     "",
     "no answer",
@@ -37,7 +35,6 @@ REASONS: Final = (
     "the reference holds NaN or infinite values",
     "no text",
     "nothing moves in the answer",
-    LENGTHS_DIFFER,
 )
 """Why a sample was not scored; a sample's state holds the number."""
 

@@ -10,13 +10,13 @@ from pydantic import NonNegativeInt
 from anyloom.interfaces import Evaluated, ValueInfo
 from anyloom_metrics.functional.divergence import paired_kl_divergence
 from anyloom_metrics.functional.spectral import log_spectral_distance
-from anyloom_metrics.metrics.asked import LENGTHS_DIFFER, answered, fault_of, pair_at_one_rate, target_of
+from anyloom_metrics.metrics.asked import answered, fault_of, pair_at_one_rate, target_of
 from anyloom_metrics.metrics.contract import Contract
 from anyloom_metrics.metrics.pairs import LookingConfig, LookingMetric, PairConfig, PairMetric, media_of
 
 __all__ = ["LogSpectralDistance", "PairedKL"]
 
-_SHARE = 0.9
+_MOST = 0.9
 
 
 class LogSpectralDistance(PairMetric):
@@ -33,7 +33,7 @@ class LogSpectralDistance(PairMetric):
         offset: NonNegativeInt = 0
 
     config: Config
-    columns: ClassVar[tuple[str, ...]] = ("distance",)
+    columns: ClassVar[tuple[str, ...]] = ("distance", "compared")
     measures: Mapping[str, ValueInfo] = {
         "distance": ValueInfo(
             "Log-spectral distance",
@@ -48,21 +48,26 @@ class LogSpectralDistance(PairMetric):
         preset = "audioldm_eval@4d6d18e" + ("" if self.config.offset == 1120 else f" with offset {self.config.offset}")
         return Contract(("answer", "target"), paired=True, preset=preset)
 
-    def refuse(self, evaluated: Evaluated) -> str:
-        """Also pairs of very different length: the longer one would be cut to the shorter."""
-        if fault := super().refuse(evaluated):
-            return fault
-        lengths = [media_of(m).tensor().shape[-1] for m in self.pair(evaluated)]
-        return LENGTHS_DIFFER if min(lengths) < _SHARE * max(lengths) else ""
-
     def measured(self, evaluated: Sequence[Evaluated]) -> list[dict[str, float]]:
-        """Distances."""
-        return [{"distance": self._distance(one)} for one in evaluated]
+        """Distances, and the share of the longer sound that was compared: both are cut to the shorter."""
+        found = []
+        for one in evaluated:
+            answer, target = self.pair(one)
+            made, real, rate = pair_at_one_rate(media_of(answer), media_of(target))
+            distance = float(log_spectral_distance(made, real, sample_rate=rate, offset=self.config.offset))
+            found.append({"distance": distance, "compared": min(len(made), len(real)) / max(len(made), len(real))})
+        return found
 
-    def _distance(self, evaluated: Evaluated) -> float:
-        answer, target = self.pair(evaluated)
-        made, real, rate = pair_at_one_rate(media_of(answer), media_of(target))
-        return float(log_spectral_distance(made, real, sample_rate=rate, offset=self.config.offset))
+    def found_flags(self) -> dict[str, list[str]]:
+        """Also pairs of very different length."""
+        found = super().found_flags()
+        for group, rows, _ in self.scored_rows():
+            if short := int((rows[:, self.columns.index("compared")] < _MOST).sum()):
+                said = (
+                    f"{short} of {len(rows)} pairs differ in length by more than a tenth: only the shorter is compared"
+                )
+                found.setdefault(f"{group}/distance", []).append(said)
+        return found
 
 
 class PairedKL(LookingMetric):
