@@ -147,7 +147,7 @@ def read_media(
         raise MediaError(f"this cannot be the path of a file ({error.strerror})", where=str(path)[:200]) from error
     if not found:
         what = "this is a folder, not a file" if folder else "there is no such file"
-        raise MediaError(what, where=str(path), fix="check the path")
+        raise MediaError(what, where=str(path), fix="check the path", reason="missing")
     file = _File(modality, str(path), dict(options or {}), isolation)
     if lazy:
         return Media(modality, loader=file, path=str(path), key=f"file:{path.resolve()}", meta=_Header(file))

@@ -197,7 +197,8 @@ def _mono(block: Any, path: Path) -> Any:
     mono = block.mean(axis=1, dtype=np.float32)
     if not np.isfinite(mono).all():
         what = "it holds samples that are NaN or infinite"
-        raise MediaError(what, where=str(path), fix="find out what wrote them; one such sound spoils a training")
+        fix = "find out what wrote them; one such sound spoils a training"
+        raise MediaError(what, where=str(path), fix=fix, reason="NaN")
     return mono
 
 

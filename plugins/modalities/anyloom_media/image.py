@@ -171,7 +171,7 @@ def _library_errors(path: Path) -> Iterator[None]:
         raise
     except Image.DecompressionBombError as error:
         what = "it has more pixels than Pillow opens at all"
-        raise MediaError(what, where=str(path), fix="make it smaller") from error
+        raise MediaError(what, where=str(path), fix="make it smaller", reason="too large") from error
     except UnidentifiedImageError as error:
         raise unreadable(path, "image", f"its content is none of {', '.join(_READ)}") from error
     except Exception as error:  # each of Pillow's decoders raises what it likes: struct.error, KeyError, SystemError

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any, ClassVar
 
 from pydantic import model_validator
@@ -67,7 +66,7 @@ class CaptionedSource(RecordSource):
             names = self.names(row, patterns, where)
             record[modality] = self.folder.media(names, modality, where)
             if self.sound and modality == "video":
-                record["audio"] = soundtrack(Path(record["video"].path), where)
+                record["audio"] = soundtrack(record["video"], where)
         return record
 
     def captions(self, row: Mapping[str, Any], where: str) -> str | Sequence[str]:
