@@ -28,11 +28,20 @@ def main(megabytes: int) -> int:
         try:
             head, tensor = _answer(json.loads(line))
         except AnyloomError as error:
-            said = {"kind": type(error).__name__, "what": error.what, "where": error.where, "fix": error.fix}
+            said: dict[str, Any] = {
+                "kind": type(error).__name__,
+                "what": error.what,
+                "where": error.where,
+                "fix": error.fix,
+            }
+            said["reason"] = getattr(error, "reason", None)
             head, tensor = {"error": said}, None
         except MemoryError:
             what = f"reading it takes more than {megabytes} MB"
-            head, tensor = {"error": {"what": what, "fix": "make it smaller, or raise the limit"}}, None
+            head, tensor = (
+                {"error": {"what": what, "fix": "make it smaller, or raise the limit", "reason": "too large"}},
+                None,
+            )
         except Exception as error:  # a plugin's mistake with one file must not end the reading of the others
             head, tensor = {"error": {"what": f"its reader failed ({type(error).__name__}: {error})"}}, None
         _say(answers, head, tensor)

@@ -177,9 +177,11 @@ def _close() -> None:
         child.close()
 
 
-def _error(value: Mapping[str, str], where: str) -> AnyloomError:
+def _error(value: Mapping[str, Any], where: str) -> AnyloomError:
     kind = getattr(anyloom.errors, value.get("kind", ""), None)
     known = isinstance(kind, type) and issubclass(kind, AnyloomError) and kind.__init__ is AnyloomError.__init__
     make = kind if known and isinstance(kind, type) else MediaError
     error: AnyloomError = make(value.get("what", ""), where=value.get("where") or where, fix=value.get("fix", ""))
+    if isinstance(error, MediaError):
+        error.reason = value.get("reason")
     return error

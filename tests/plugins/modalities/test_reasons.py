@@ -13,7 +13,7 @@ import torch
 from anyloom.conversation import Media
 from anyloom.data.ledger import reason_of
 from anyloom.errors import MediaError
-from anyloom.media import read_media, write_media
+from anyloom.media import Isolation, read_media, write_media
 
 
 def written(folder: Path) -> dict[str, Path]:
@@ -58,3 +58,11 @@ def test_limits_and_values(tmp_path: Path) -> None:
     assert reason(files["a.mp4"], "video", max_pixels=100) == "too large"
     soundfile.write(tmp_path / "nan.wav", np.full(100, np.nan), 16000, subtype="FLOAT")
     assert reason(tmp_path / "nan.wav", "audio") == "NaN"
+
+
+def test_another_process_says_the_same_reason(tmp_path: Path) -> None:
+    path = written(tmp_path)["a.png"]
+    path.write_bytes(path.read_bytes()[:200])
+    with pytest.raises(MediaError) as failure:
+        read_media(path, "image", isolation=Isolation())
+    assert reason_of(failure.value) == "truncated"
