@@ -259,6 +259,7 @@ class ResumableLoader:
                 stacklevel=2,
             )
         self.close()
+        whole = self._whole  # measured on streams at their beginning
         self._handed = Handed(self.rank, self.world, state["position"], state["beyond"])
         self.ledger.load(state["ledger"])
         for samples in self.data.sets:
@@ -269,7 +270,7 @@ class ResumableLoader:
         self._resumed = 0 < done < asked
         # the rest of the pass is the same share of it, whatever size batches have now
         self.batches = done if self._resumed else 0
-        self._length = done + (of - done) * self._whole // of if self._resumed else None
+        self._length = done + (of - done) * whole // of if self._resumed else None
 
     def _stream_states(self, position: int, kept: dict[str, dict[int, Any]]) -> dict[str, Any]:
         """Of each stream the last state before a position."""
