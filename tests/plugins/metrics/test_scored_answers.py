@@ -509,3 +509,26 @@ def test_missing_weights_are_found_before_anything_is_generated(name: str, optio
         metric(name, extractor=tiny, **options).prepare(None)
     with pytest.raises(CheckpointError, match="no weights"):
         metric("lpips", weights="nowhere.safetensors").prepare(None)
+
+
+def test_features_are_not_taken_for_logits() -> None:
+    pooled = {"name": "cnn14", "thin": 32}
+    with pytest.raises(ConfigError, match="needs logits"):
+        metric("paired-kl-divergence", extractor=pooled)
+    with pytest.raises(ConfigError, match="needs logits"):
+        metric("inception-score", extractor=pooled, modality="audio")
+
+
+def test_long_names_of_groups_are_refused() -> None:
+    with pytest.raises(ConfigError, match="shorter names"):
+        metric("psnr").update([pair(picture(1), picture(2), family="x" * 500)])
+
+
+def test_a_protocol_that_is_not_followed_to_the_letter_says_so(tmp_path: Path) -> None:
+    from anyloom_metrics.tiny_extractors import write_clip
+
+    extractor = {"name": "clip-joint", "weights": str(write_clip(tmp_path))}
+    own = metric("clipsim", extractor=extractor)
+    theirs = metric("clipsim", extractor={**extractor, "resize": "instruct-pix2pix"})
+    assert own.contract().preset == f"{theirs.contract().preset}, but resized as pillow"
+    assert metric("log-spectral-distance", offset=1120).contract().preset == "audioldm_eval@4d6d18e"

@@ -83,7 +83,7 @@ def fault_of(media: Media | None, *, reference: bool = False) -> str:
 
 
 def pair_at_one_rate(answer: Media, reference: Media) -> tuple[Tensor, Tensor, int]:
-    """The waves ``(T,)`` and ``(T',)`` of two sounds and their sample rate in Hz.
+    """The waves ``(T,)`` and ``(T',)`` of two sounds, first channels, and their sample rate in Hz.
 
     Raises:
         anyloom.errors.MediaError: A rate is unknown or they differ; nothing is resampled in silence.

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from anyloom.errors import ConfigError
 from anyloom.interfaces import ComponentConfig, Evaluated, Metric, Sample
 from anyloom.interfaces.metric import ModelView
 from anyloom_metrics.metrics.asked import REASONS, groups_of, identity_of, number_of
@@ -17,7 +18,7 @@ from anyloom_metrics.metrics.contract import Contract
 
 __all__ = ["RowConfig", "RowMetric"]
 
-_WIDTH = 200
+_WIDTH = 400
 
 
 class RowConfig(ComponentConfig):
@@ -173,5 +174,9 @@ def _packed(names: Sequence[str]) -> Tensor:
     """Group names as bytes ``(1, W)``, a tensor like any other state."""
     text = "\n".join(names).encode()
     if len(text) > _WIDTH:
-        raise ValueError(f"the group names of one sample take {len(text)} bytes, at most {_WIDTH} fit")
+        raise ConfigError(
+            f"the names of a sample's groups take {len(text)} bytes, at most {_WIDTH} fit",
+            where=names[0],
+            fix="give its task and family shorter names",
+        )
     return torch.tensor([list(text.ljust(_WIDTH, b"\0"))], dtype=torch.uint8)

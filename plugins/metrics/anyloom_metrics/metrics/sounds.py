@@ -89,6 +89,10 @@ class PairedKL(LookingMetric):
         ),
     }
 
+    def __init__(self, config: Config) -> None:
+        super().__init__(config)
+        self._looking.require_logits()
+
     def contract(self) -> Contract:
         """Pairs at the extractor's rate."""
         return Contract(
