@@ -8,7 +8,7 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from torch import Tensor
 
@@ -23,7 +23,7 @@ from anyloom.options import validate
 if TYPE_CHECKING:
     from anyloom.interfaces.modality import ModalityIO
 
-__all__ = ["io_for", "read_media", "write_media"]
+__all__ = ["Header", "io_for", "read_media", "write_media"]
 
 
 def io_for(modality: str, options: Mapping[str, Any] | None = None) -> ModalityIO:
@@ -96,15 +96,23 @@ class _File:
         return data
 
 
-@dataclass(frozen=True, eq=False)
-class _Header(Mapping[str, float]):
-    """What the header of a file says, read at the first look, so that opening a large data set opens no media."""
+class _TellsMeta(Protocol):
+    def meta(self) -> Mapping[str, float]: ...
 
-    file: _File
+
+@dataclass(frozen=True, eq=False)
+class Header(Mapping[str, float]):
+    """What the header of a file says, read at the first look, so that opening a large data set opens no media.
+
+    Args:
+        source: Reads it; picklable.
+    """
+
+    source: _TellsMeta
 
     @functools.cached_property
     def _read(self) -> Mapping[str, float]:
-        return self.file.meta()
+        return self.source.meta()
 
     def __getitem__(self, key: str) -> float:
         return self._read[key]
@@ -150,7 +158,7 @@ def read_media(
         raise MediaError(what, where=str(path), fix="check the path", reason="missing")
     file = _File(modality, str(path), dict(options or {}), isolation)
     if lazy:
-        return Media(modality, loader=file, path=str(path), key=f"file:{path.resolve()}", meta=_Header(file))
+        return Media(modality, loader=file, path=str(path), key=f"file:{path.resolve()}", meta=Header(file))
     return file.read()
 
 

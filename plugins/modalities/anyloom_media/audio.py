@@ -38,6 +38,7 @@ _WRITTEN: Final = {
 }
 _DRAWN_RATE: Final = 16000
 _SAMPLE_BYTES: Final = 4
+_PLAYED_SECONDS: Final = 120
 
 
 class AudioIO(ModalityIO):
@@ -155,10 +156,10 @@ class AudioIO(ModalityIO):
         return path
 
     def to_html(self, media: Media) -> str:
-        """Return a player with a small log-mel spectrogram under it."""
+        """Return a player with a small log-mel spectrogram under it; of a sound over two minutes, the start plays."""
         samples, rate = _checked(media, "to_html")
         buffer = io.BytesIO()
-        soundfile.write(buffer, samples.numpy(), rate, format="WAV", subtype="PCM_16")
+        soundfile.write(buffer, samples[: _PLAYED_SECONDS * rate].numpy(), rate, format="WAV", subtype="PCM_16")
         drawn = _at_rate(samples, rate, _DRAWN_RATE) if rate > _DRAWN_RATE else samples
         seconds = f"{len(samples) / rate:.1f} s"
         picture = picture_tag(log_mel_picture(drawn, min(rate, _DRAWN_RATE)), f"spectrogram, {seconds}")
