@@ -97,6 +97,21 @@ def test_small_copies_of_instruct_pix2pix_call_the_first_picture_otherwise(tmp_p
     assert list(source.related(0)) == [1]
 
 
+def test_other_sets_of_edits_and_instructions_name_their_columns(tmp_path):
+    rows = [{"source_img": {"bytes": picture_bytes(1)}, "instruction": "x", "target_img": {"bytes": picture_bytes(2)}}]
+    pyarrow.parquet.write_table(pyarrow.Table.from_pylist(rows), tmp_path / "t.parquet")
+    columns = {"before": "source_img", "edit": "instruction", "after": "target_img"}
+    edits = build("dataset", "instruct-pix2pix", {"root": str(tmp_path), "shares": [1, 0, 0], "columns": columns})
+    assert edits.source("train")[0]["edit"] == "x"
+    (tmp_path / "dolly.jsonl").write_text('{"instruction": "Sum up.", "context": "A b c.", "response": "B."}\n')
+    columns = {"input": "context", "output": "response"}
+    texts = build("dataset", "alpaca", {"root": str(tmp_path), "file": "dolly.jsonl", "columns": columns})
+    record = texts.source("train")[0]
+    assert (record["input"], record["output"]) == ("A b c.", "B.")
+    with pytest.raises(ConfigError, match="columns"):
+        build("dataset", "alpaca", {"root": str(tmp_path), "columns": {"answer": "response"}})
+
+
 def test_masks_in_the_folders_of_their_archives_and_class_lists_without_a_header(tmp_path):
     image = "0a1b2c3d4e5f6a7b"
     name = f"{image}_m0bt9lr_1.png"
