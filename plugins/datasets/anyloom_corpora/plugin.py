@@ -61,6 +61,13 @@ def anyloom_components() -> list[ComponentSpec]:
             ("image",),
         ),
         _set(
+            "mimic-it-mix",
+            "readers.mimic_it_mix:MimicItMix",
+            "mimic_it_mix",
+            "MIMIC-IT's subsets by Otter's mix file",
+            ("image",),
+        ),
+        _set(
             "open-images",
             "readers.open_images:OpenImages",
             "open_images",

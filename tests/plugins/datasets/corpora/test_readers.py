@@ -329,6 +329,30 @@ def test_mimic_it_texts_need_no_pictures(tmp_path):
         source("mimic-it", tmp_path, subset="TXT")
 
 
+def test_a_mix_file_names_subsets_that_a_mixture_can_weigh(layouts):
+    builder = build("dataset", "mimic-it-mix", {"root": str(layouts("mimic-it-mix")), "mix": "mix.yaml"})
+    sets = builder.build("train")
+    assert {name: len(samples) for name, samples in sets.items()} == {"DC": 6, "TXT": 4}
+    assert list(builder.sources("train")["DC"].related(1)) == [2]
+    assert sets["TXT"][0].conversation.messages[-1].text == "It is."
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("IMAGES: {}", "no group"),
+        ("TEXT_ONLY: {A: {mimicit_path: ../x.json}}", "no name inside"),
+        ("TEXT_ONLY: {A: {mimicit_path: x.json}}", "there is no x.json"),
+        ("TEXT_ONLY: {A: {mimic_path: x.json}}", "unknown key"),
+        ("TEXT_ONLY: {}", "no subset"),
+    ],
+)
+def test_a_wrong_mix_file_is_one_clear_error(tmp_path, text, says):
+    (tmp_path / "mix.yaml").write_text(text)
+    with pytest.raises(ConfigError, match=says):
+        build("dataset", "mimic-it-mix", {"root": str(tmp_path), "mix": "mix.yaml"}).build("train")
+
+
 # ---- what all have in common ---------------------------------------------------------------------------------------
 
 READERS = {
@@ -404,7 +428,16 @@ def test_a_part_keeps_shards_and_relations_inside():
 
 
 def test_all_layouts_are_tried():
-    tried = {*READERS, "webvid-tars", "audioset-clips", "sound-classes", "laion-files", "kosmos-g-edits", "cobsat"}
+    tried = {
+        *READERS,
+        "webvid-tars",
+        "audioset-clips",
+        "sound-classes",
+        "mimic-it-mix",
+        "laion-files",
+        "kosmos-g-edits",
+        "cobsat",
+    }
     assert set(LAYOUTS) == tried
 
 
