@@ -110,14 +110,14 @@ def frechet(folder: Path) -> MetricCase:
 def kernel(folder: Path) -> MetricCase:
     """Of pictures, through a random DINO."""
     del folder
-    options = {"extractor": DINO, "modality": "image", "subsets": 5, "subset_size": 2}
+    options = {"extractor": DINO, "modality": "image", "subsets": 5, "subset_size": 2, "draws": 4}
     return MetricCase("kernel-distance", options=options, evaluated=edits(picture))
 
 
 def inception_score(folder: Path) -> MetricCase:
     """Of sounds, through a random Cnn14."""
     del folder
-    options = {"extractor": CNN, "modality": "audio", "splits": 2}
+    options = {"extractor": CNN, "modality": "audio", "splits": 2, "draws": 4}
     return MetricCase("inception-score", options=options, evaluated=edits(sound))
 
 

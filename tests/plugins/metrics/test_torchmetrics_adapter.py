@@ -142,9 +142,13 @@ def test_metrics_in_metrics() -> None:
     found = metric.compute()
     assert {"all/raw", "all/min", "all/max"} <= set(found)
     assert metric.standard_errors() == {}, "its states cannot be joined"
+
+
+@pytest.mark.slow
+def test_other_metrics_of_torchmetrics_conform() -> None:
     case = MetricCase(
         "torchmetrics",
-        options={"class_path": inner["class_path"], "init_args": RANGE, "modality": "image"},
+        options={"class_path": "torchmetrics.image.PeakSignalNoiseRatio", "init_args": RANGE, "modality": "image"},
         evaluated=edits(picture),
     )
     assert [r for r in check_component(case) if r.verdict == "failed"] == []
