@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from anyloom.cli.arguments import exists
 from anyloom.errors import ConversationError
 
 if TYPE_CHECKING:
@@ -96,7 +96,7 @@ def chat_value(file: Path) -> Any:
     Raises:
         anyloom.errors.ConversationError: It is not there, too large or not JSON.
     """
-    if not exists(str(file)) or not file.is_file():
+    if not os.path.isfile(file):
         raise ConversationError("there is no such file", where=str(file), fix="check the path")
     try:
         with file.open("rb") as stream:

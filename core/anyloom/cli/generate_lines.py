@@ -17,7 +17,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from anyloom.cli.arguments import exists, split_sources
+from anyloom.cli.arguments import split_sources
 from anyloom.cli.asking import choices_of, media_rules
 from anyloom.cli.console import note
 from anyloom.cli.model_argument import load_named_model, placed
@@ -41,7 +41,7 @@ def answer_lines(options: argparse.Namespace) -> int:
     if options.segments or options.conversation is not None:
         fix = "leave --text, --media and --conversation out"
         raise ConversationError("a file of conversations is asked as it is", where="--jsonl", fix=fix)
-    if not exists(str(file)) or not file.is_file():
+    if not os.path.isfile(file):
         raise ConversationError("there is no such file", where=str(file), fix="check the path")
     total = sum(1 for _ in _lines(file))
     folder = ready_folder(options.output)

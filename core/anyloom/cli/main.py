@@ -52,6 +52,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # the reader of a pipe has left, as `head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return _BROKEN_PIPE
+    except OSError as error:  # a file that the system refuses is the user's to mend; anything else is a bug
+        if error.filename is None:
+            raise
+        if debug:
+            traceback.print_exc()
+        print(f"error: {error.filename}: {error.strerror}. To fix: check the path and the disk", file=sys.stderr)
+        return _USER_ERROR
 
 
 def _run(options: list[str], command: list[str]) -> int:

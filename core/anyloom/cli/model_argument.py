@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -53,7 +54,7 @@ def load_named_model(sources: Sources, *, untrained: bool = False) -> NamedModel
     source = sources.single("be used")
     if source is None:
         return _shipped(sources)
-    if Path(source).is_dir():
+    if os.path.isdir(source):
         if sources.overrides:
             raise CheckpointError("a saved model takes no overrides", where=source, fix="give its config instead")
         model = AnyToAnyModel.from_pretrained(source, trust=sources.trust)

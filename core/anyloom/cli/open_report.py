@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import webbrowser
 from collections.abc import Sequence
 from pathlib import Path
@@ -36,8 +37,8 @@ def report_page(path: Path) -> Path:
     Raises:
         anyloom.errors.ConfigError: There is none, or it is no page.
     """
-    page = path / _REPORT if path.is_dir() else path
-    if not page.is_file():
+    page = path / _REPORT if os.path.isdir(path) else path
+    if not os.path.isfile(page):
         raise ConfigError("there is no report here", where=str(page), fix="give report.html or the folder that has it")
     if page.suffix.lower() not in _PAGES:
         raise ConfigError("this is no page", where=str(page), fix=f"give a file that ends in {_PAGES[0]}")

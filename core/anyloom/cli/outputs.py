@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 import tempfile
 from pathlib import Path
 
@@ -55,4 +56,4 @@ def free_folder(folder: Path, result: str) -> Path:
         result: Name of the file that shows that one is there.
     """
     names = (folder.with_name(f"{folder.name}-{number:03d}") for number in itertools.count(1))
-    return next(path for path in itertools.chain([folder], names) if not (path / result).exists())
+    return next(path for path in itertools.chain([folder], names) if not os.path.exists(path / result))

@@ -7,6 +7,7 @@ Some published folders hold ``.bin`` files, which are pickles. They are opened n
 from __future__ import annotations
 
 import argparse
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -39,7 +40,7 @@ def convert_folder(folder: Path) -> list[Path]:
     Raises:
         anyloom.errors.CheckpointError: There is no such folder, or a file is not a plain state dict.
     """
-    if not folder.is_dir():
+    if not os.path.isdir(folder):
         raise CheckpointError("there is no such folder", where=str(folder), fix="give the folder that was downloaded")
     pairs = [(path, path.with_name(_NAMES[path.name])) for path in sorted(folder.rglob("*.bin")) if path.name in _NAMES]
     return [_convert(source, target) for source, target in pairs if not target.exists()]

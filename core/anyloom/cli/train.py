@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import shlex
 from pathlib import Path
 from typing import Any
@@ -127,4 +128,4 @@ def _has_weights(sections: dict[str, Any]) -> bool:
 
 
 def _is_folder(path: object) -> bool:
-    return isinstance(path, str) and Path(path).is_dir()
+    return isinstance(path, str) and os.path.isdir(path)

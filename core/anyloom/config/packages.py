@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 from pathlib import Path
 
 from anyloom.config.saved import is_saved_model
@@ -41,7 +42,7 @@ def shipped_weights(recipe: str | None = None) -> Path | None:
 def model_folder(folder: str | Path) -> Path:
     """Return a folder as it is, or that of the model that ships with a recipe of this name; what exists wins."""
     path = Path(folder)
-    named = not path.exists() and path.parent == Path()
+    named = not os.path.exists(path) and path.parent == Path()
     return (shipped_weights(path.name) if named else None) or path
 
 
@@ -65,7 +66,7 @@ def package_folder(package: str, *, where: str = "config") -> Path:
         raise ConfigError(f"{package!r} is not the package of an installed plugin", where=where, fix=fix)
     spec = importlib.util.find_spec(top)
     places = [Path(place).joinpath(*inner) for place in (spec.submodule_search_locations or [])] if spec else []
-    folder = next((place for place in places if place.is_dir() and all(inner)), None)
+    folder = next((place for place in places if os.path.isdir(place) and all(inner)), None)
     if folder is None:
         raise ConfigError(f"the package {package!r} has no folder", where=where, fix="check the name")
     return folder

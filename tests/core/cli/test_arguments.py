@@ -107,3 +107,31 @@ def test_a_printed_config_is_the_same_config(tmp_path: Path, capsys: pytest.Capt
     assert main(["fit", str(tmp_path / "again.yaml"), "--print-config"]) == 0
     assert capsys.readouterr().out == printed
     assert "small: 1.0e-05" in printed
+
+
+LONG = "a" * 300
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["check", LONG], ["check", f"{LONG}.yaml"], ["fit", f"{LONG}/x.yaml"], ["generate", LONG, "--text", "a"],
+        ["generate", "--text", "a", "--conversation", LONG], ["generate", "--text", "a", "--media", LONG],
+        ["generate", "--jsonl", LONG], ["generate", "--text", "a", "--output", LONG], ["evaluate", LONG],
+        ["evaluate", "--suite", LONG], ["evaluate", "--output", LONG], ["open", LONG], ["to-safetensors", LONG],
+        ["plugins", "restore", LONG], ["plugins", "freeze", "--output", LONG], ["schema", "--output", LONG],
+        ["plugins", "new", "encoder", "x", "--folder", LONG], ["plugins", "check", LONG],
+        ["check", "mini", f"model.encoders.eye.weights={LONG}"], ["check", "mini", f"module.start_from={LONG}"],
+        ["check", "mini", f"result={LONG}"], ["check", "mini", f"ckpt_path={LONG}"], ["check", "\0"],
+        ["predict", "mini", "--output", LONG], ["fit", "mini", f"module.start_from={LONG}"],
+    ],
+)  # fmt: skip
+def test_a_name_that_no_file_can_have_is_one_line(
+    words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(words) == 2
+    printed = capsys.readouterr()
+    assert "Traceback" not in printed.err
+    assert printed.err.count("error: ") <= 1
+    assert list(tmp_path.iterdir()) == [] or words[0] in ("generate", "evaluate", "predict")
