@@ -75,6 +75,8 @@ class SeedFolders:
         return {
             "key": f"{name}/{seeds[number]}",
             "where": where,
+            # the seeds of a prompt are pictures of one concept
+            "image": pictures[0],
             "before": pictures[0],
             "after": pictures[1],
             "edit": cell(words, "edit", where),
@@ -114,6 +116,7 @@ class EditRows(RecordSource):
         """
         before, after = (self._picture(row, self.names[field], where) for field in ("before", "after"))
         return {
+            "image": before,
             "before": before,
             "after": after,
             "edit": cell(row, _known(row, self.names["edit"]), where),
