@@ -427,6 +427,11 @@ def test_a_part_keeps_shards_and_relations_inside():
     assert part.related(0) == [2, 4]
 
 
+def test_shares_are_no_more_than_the_whole(layouts):
+    with pytest.raises(ConfigError, match=r"shares are 1\.5"):
+        source("laion", layouts("laion"), shares=[0.9, 0.3, 0.3])
+
+
 def test_all_layouts_are_tried():
     tried = {
         *READERS,

@@ -26,6 +26,13 @@ def test_csv_with_a_mark_quotes_line_ends_and_blank_lines(tmp_path):
     assert [rows[n] for n in range(len(rows))] == [{"a": "1", "b": 'two, "three"\r\nfour'}, {"a": "5", "b": "6"}]
 
 
+@pytest.mark.parametrize("content", [b"", "a,b\n1,2\n".encode("utf-16"), b'"a,b\n1,2\n'])
+def test_a_table_without_a_header_is_one_clear_error(tmp_path, content):
+    (tmp_path / "t.csv").write_bytes(content)
+    with pytest.raises(ConfigError, match="header"):
+        CsvRows(tmp_path / "t.csv")
+
+
 def test_tsv_json_jsonl_and_parquet_give_the_same_rows(tmp_path):
     expected = [{"file": "a.jpg", "caption": "x"}, {"file": "b.jpg", "caption": "y"}]
     (tmp_path / "t.tsv").write_text("file\tcaption\na.jpg\tx\nb.jpg\ty\n")
