@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -403,6 +404,17 @@ def test_caption_scores_are_those_of_the_tokenised_texts() -> None:
     assert [found[f"ask/bleu_{n}"] for n in (1, 2, 3, 4)] == pytest.approx(list(expected.bleu))
     assert (found["ask/rouge_l"], found["ask/cider"]) == pytest.approx((expected.rouge_l, expected.cider))
     assert "6 pictures" in measure.flags()["ask/cider"][0]
+
+
+@pytest.mark.skipif(shutil.which("java") is None, reason="the Stanford tokeniser is a Java program")
+def test_captions_through_the_stanford_tokeniser() -> None:
+    evaluated = replies(references=("A (red) cat in snow!", "the dog's bell"))
+    measure = metric("captions", draws=0, tokenizer="stanford")
+    found = values(measure, evaluated)
+    references = [F.stanford_words(["A (red) cat in snow!", "the dog's bell"])] * 6
+    expected = F.caption_scores(F.stanford_words([e.answer.text for e in evaluated]), references)
+    assert found["ask/bleu_1"] == pytest.approx(expected.bleu[0])
+    assert measure.contract().preset == "pycocoevalcap@1.2"
 
 
 def test_k_and_family_are_groups() -> None:

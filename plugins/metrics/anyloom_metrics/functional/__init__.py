@@ -23,6 +23,7 @@ from anyloom_metrics.functional.spectral import log_spectral_distance, raw_log_s
 from anyloom_metrics.functional.ssim import ssim
 from anyloom_metrics.functional.structure import Structure, structure_of
 from anyloom_metrics.functional.synchrony import Synchrony, audio_onsets, synchrony, video_onsets
+from anyloom_metrics.functional.treebank import stanford_words
 from anyloom_metrics.functional.vqa import normalised_answer, vqa_accuracy
 from anyloom_metrics.functional.wer import WordErrors, word_errors
 
@@ -68,6 +69,7 @@ __all__ = [
     "ref_clip_score",
     "squared_mmd",
     "ssim",
+    "stanford_words",
     "structure_of",
     "synchrony",
     "text_image_alignment",
