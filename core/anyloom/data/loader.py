@@ -173,10 +173,14 @@ class ResumableLoader:
 
     @functools.cached_property
     def _whole(self) -> int:
-        """Batches that the samples of an epoch fill. The length of a pass of packed rows is an estimate."""
+        """Batches that the samples of an epoch fill. The length of a pass of packed rows is an estimate.
+
+        A process that gets none of the few samples of a split says one all the same: lightning leaves out a loop
+        without batches, at the end of which the other processes would wait for this one.
+        """
         epoch, size = self.data.order.epoch, self.batching.size
         if not self.data.shuffle:
-            return -(-len(range(self.rank, epoch, self.world)) // size)
+            return -(-len(range(self.rank, epoch, self.world)) // size) or min(epoch, 1)
         if self.batching.tokens is None and self.batching.pack is None:
             return epoch // (self.world * size)
         found = self.reader.prepare(self.data.order.draws(0, min(_MEASURED, epoch)))

@@ -11,13 +11,14 @@ import lightning
 import numpy as np
 import torch
 from lightning.pytorch.callbacks import Callback
+from torch.nn.parallel import DistributedDataParallel
 
 from anyloom.config.yaml_text import write_yaml
 from anyloom.errors import CheckpointError
 from anyloom.storage.atomic import write_text
 from anyloom.training.console import tell
 
-__all__ = ["ConfigWriter", "RandomState"]
+__all__ = ["ConfigWriter", "RandomState", "UnevenValidation"]
 
 
 class RandomState(Callback):
@@ -108,6 +109,26 @@ def _restore(state: Mapping[str, Any]) -> None:
     np.random.set_state((kind, keys.cpu().numpy().astype(np.uint32), position, has_gauss, cached))
     version, internal, gauss = state["python"]
     random.setstate((version, tuple(internal), gauss))
+
+
+class UnevenValidation(Callback):
+    """Lets processes have different numbers of validation batches, also none.
+
+    DDP sends the first process's buffers to the others in every forward pass, for which they would wait for each other.
+    Nothing changes buffers in a validation, so it need not.
+    """
+
+    def on_validation_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        """Stop sending."""
+        self._send(trainer, wanted=False)
+
+    def on_validation_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        """Send again."""
+        self._send(trainer, wanted=True)
+
+    def _send(self, trainer: lightning.Trainer, *, wanted: bool) -> None:
+        if isinstance(trainer.model, DistributedDataParallel):
+            trainer.model.require_forward_param_sync = wanted
 
 
 class ConfigWriter(Callback):

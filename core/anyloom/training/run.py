@@ -29,7 +29,7 @@ from anyloom.interfaces.module import TrainingModule
 from anyloom.options import split_name, validate
 from anyloom.storage.space import require_room
 from anyloom.training.answers import AnswerWriter
-from anyloom.training.callbacks import ConfigWriter, RandomState
+from anyloom.training.callbacks import ConfigWriter, RandomState, UnevenValidation
 from anyloom.training.checkpoint_files import CheckpointFiles, newest_good
 from anyloom.training.console import tell, without_noise
 from anyloom.training.data_ledger import DataLedger
@@ -39,7 +39,7 @@ from anyloom.training.outputs import OutputGuard, ResultWriter
 from anyloom.training.outside_errors import translated
 from anyloom.training.progress_lines import Explosions, ProgressLines
 from anyloom.training.resuming import resolved
-from anyloom.training.stopping import SavedStop
+from anyloom.training.stopping import SavedStop, interrupts_restored
 
 __all__ = ["run", "training_module"]
 
@@ -124,7 +124,8 @@ def run(subcommand: str, sections: Mapping[str, Any], *, answers: Path | None = 
         anyloom.errors.CheckpointError: A place cannot be written to, or a checkpoint cannot be gone on from.
         anyloom.training.finite.NonFiniteError: A loss or gradient became NaN; the weights are as they were before.
         anyloom.training.outside_errors.InterruptedRunError: Memory, a data worker or another process gave out.
-        SystemExit: A signal ended the run; the status is 128 + its number.
+        KeyboardInterrupt: Ctrl-C ended the run.
+        SystemExit: Another signal did; the status is 128 + its number.
     """
     problems = section_problems(sections)
     if problems:
@@ -171,7 +172,7 @@ def _tried(
     """One run, with every error that has a clear form in that form."""
     extra = {"return_predictions": False} if subcommand == "predict" and answers is not None else {}
     try:
-        with without_noise(resuming=project.ckpt_path is not None):
+        with interrupts_restored(), without_noise(resuming=project.ckpt_path is not None):
             return _CommandLine(
                 project,
                 options,
@@ -183,8 +184,8 @@ def _tried(
     except SIGTERMException as error:  # before the first step, or after the last
         raise SystemExit(128 + signal.SIGTERM) from error
     except SystemExit as error:
-        if isinstance(error.__context__, KeyboardInterrupt):
-            raise SystemExit(128 + signal.SIGINT) from error
+        if isinstance(error.__context__, KeyboardInterrupt) or error.code == 128 + signal.SIGINT:
+            raise KeyboardInterrupt from error
         raise
     except ArgumentError as error:
         raise ConfigError(" ".join(str(error).split()), where="trainer") from error
@@ -204,6 +205,7 @@ def _callbacks(
         RandomState(project.seed_everything),
         ConfigWriter(sections),
         OutputGuard(result),
+        UnevenValidation(),
         FiniteSteps(faults.budget if faults.non_finite == "skip" else 0, leave_out),
         OpenWindow(),
         PendingValidation(),

@@ -44,7 +44,7 @@ def values(folder: Path, name: str) -> dict[int, str]:
 def stopped(config: dict[str, Any], **stop: Any) -> None:
     config = copy.deepcopy(config)
     config["trainer"]["callbacks"] = [Stop(**stop), *config["trainer"]["callbacks"]]
-    with pytest.raises((RuntimeError, SystemExit)):
+    with pytest.raises((RuntimeError, SystemExit, KeyboardInterrupt)):
         run("fit", config)
 
 

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 import torch
 
-from projects import sections, write_config
+from projects import sections, write_config, write_conversations
 
 TESTS = Path(__file__).parents[2]
 CHECKPOINT = "lightning.pytorch.callbacks.ModelCheckpoint"
@@ -73,6 +73,21 @@ def begun(folder: Path, process: subprocess.Popen[bytes]) -> None:
     end = time.monotonic() + 180
     while not list(folder.rglob("last.ckpt")) and time.monotonic() < end and process.poll() is None:
         time.sleep(0.2)
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_a_validation_split_smaller_than_the_processes_is_validated(tmp_path: Path, count: int) -> None:
+    config = two(tmp_path)
+    few = str(write_conversations(tmp_path / "data", "one.jsonl", count))
+    config["data"]["datasets"]["small"] |= {"val": few, "test": few}
+    status, text = ran(tmp_path, "fit", config)
+    assert status == 0, text
+    status, text = ran(tmp_path, "predict", config)
+    assert status == 0, text
+    assert len((tmp_path / "predictions" / "answers.jsonl").read_text().splitlines()) == count
+    for command in ("validate", "test"):
+        status, text = ran(tmp_path, command, config)
+        assert status == 0, text
 
 
 def test_a_bad_gradient_of_one_process_stops_both_with_its_samples(tmp_path: Path) -> None:
