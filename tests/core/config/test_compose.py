@@ -8,8 +8,7 @@ import pytest
 import yaml
 
 from anyloom.config.compose import compose
-from anyloom.data.conversations import ConversationFiles
-from anyloom.errors import CheckpointError, ConfigError, ConversationError
+from anyloom.errors import CheckpointError, ConfigError
 
 BASE = {
     "model": {
@@ -118,8 +117,6 @@ def test_a_file_that_is_no_text_is_named(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="not UTF-8") as caught:
         compose([path])
     assert caught.value.where == str(path)
-    with pytest.raises(ConversationError, match="cannot be read"):
-        ConversationFiles.from_options(train=path).build("train")
 
 
 @pytest.mark.parametrize("bases", [["a.yaml"], ["b.yaml"]])
