@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from pydantic import BaseModel
 
-from anyloom.building import build_named, component_class, registered_names_only
+from anyloom.building import build_named, building_once, component_class, registered_names_only
 from anyloom.checking.cache_rules import frozen_problems, worker_problems
 from anyloom.checking.inspection import (
     MemoryEstimate,
@@ -91,7 +91,7 @@ def look_over(
     trust: bool = False,
 ) -> Findings:
     """Check every section of a config, and every stage in it; see :func:`anyloom.config.compose.compose`."""
-    with registered_names_only(safe):
+    with registered_names_only(safe), building_once():
         return _look_over(partial(compose, sources, overrides, safe=safe, trust=trust, strict=True))
 
 
