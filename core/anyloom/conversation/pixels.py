@@ -42,9 +42,12 @@ def from_pillow(picture: Image.Image) -> Tensor:
 def _grey(values: Any, scale: float | None) -> Tensor:
     """Float values ``(H, W)`` as three equal channels in 0..1; without a scale, the values tell it."""
     low, high = float(values.min()), float(values.max())
-    if not (np.isfinite(low) and np.isfinite(high)) or low < 0 or high > _DEEPEST:
+    finite = bool(np.isfinite(low) and np.isfinite(high))
+    if not finite or low < 0 or high > _DEEPEST:
         raise MediaError(
-            f"its values go from {low:g} to {high:g}", fix="scale them to 0..1 (float), 0..255 or 0..65535"
+            f"its values go from {low:g} to {high:g}",
+            fix="scale them to 0..1 (float), 0..255 or 0..65535",
+            reason=None if finite else "NaN",
         )
     if scale is None:
         scale = 1 if high <= 1 else _BYTE if high <= _BYTE else _DEEPEST
