@@ -33,7 +33,8 @@ def is_saved_model(folder: Path) -> bool:
     """Whether a folder holds a ``config.json`` with a model section."""
     try:
         finish(folder)
-        return "model" in json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+        file = folder / MANIFEST
+        return file.stat().st_size <= _LARGEST and "model" in json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError, TypeError, RecursionError):
         return False
 
