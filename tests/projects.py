@@ -107,6 +107,14 @@ class Stop(lightning.Callback):
             self._count()
 
 
+class PoisonedRank(lightning.Callback):
+    """Makes the loss of the second process bad at the second step."""
+
+    def on_before_backward(self, trainer: Any, module: Any, loss: Any) -> None:
+        if trainer.global_rank == 1 and trainer.global_step == 1:
+            loss.data.fill_(float("nan"))
+
+
 class SampleRecorder(lightning.Callback):
     """Writes which samples a process has trained on, and what its weights add up to."""
 

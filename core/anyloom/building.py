@@ -14,9 +14,12 @@ from anyloom.errors import PluginError
 from anyloom.interfaces import ComponentConfig, interface
 from anyloom.options import split_name, validate
 
-__all__ = ["build", "build_named", "component_class", "import_class", "registered_names_only"]
+__all__ = ["build", "build_named", "building_once", "component_class", "import_class", "registered_names_only"]
 
 _ONLY_NAMES: Final = ContextVar("only_names", default=False)
+_BUILT: Final[ContextVar[dict[tuple[str, ...], Any] | None]] = ContextVar("built", default=None)
+_REUSED: Final = ("encoder", "decoder")
+"""Kinds whose components nobody changes by their being part of a model: an LLM gets rows for its tags."""
 
 
 @contextlib.contextmanager
@@ -36,6 +39,21 @@ def registered_names_only(only: bool = True) -> Iterator[None]:
         yield
     finally:
         _ONLY_NAMES.reset(token)
+
+
+@contextlib.contextmanager
+def building_once() -> Iterator[None]:
+    """Give the same encoder or decoder again for the same name and options, where components are only looked at.
+
+    >>> with building_once():
+    ...     build("encoder", "conv", {"modality": "image"}) is build("encoder", "conv", {"modality": "image"})
+    True
+    """
+    token = _BUILT.set({})
+    try:
+        yield
+    finally:
+        _BUILT.reset(token)
 
 
 def component_class(kind: str, name: str, *, where: str = "", registry: Registry | None = None) -> type[Any]:
@@ -124,7 +142,14 @@ def build(kind: str, name: str, options: Mapping[str, Any] | None = None, /, *, 
     6
     """
     cls = component_class(kind, name, where=where)
-    return cls(validate(cls.Config, options or {}, where=where or f"{kind} {name!r}"), **more)
+    config = validate(cls.Config, options or {}, where=where or f"{kind} {name!r}")
+    built = _BUILT.get()
+    if built is None or kind not in _REUSED or more:
+        return cls(config, **more)
+    key = (kind, name, repr(config))
+    if key not in built:
+        built[key] = cls(config)
+    return built[key]
 
 
 def build_named(kind: str, options: Any, /, *, where: str, **more: Any) -> Any:

@@ -97,7 +97,18 @@ class TooLongError(ConversationError):
 
 
 class MediaError(AnyloomError):
-    """A picture, sound or other media file cannot be read or written."""
+    """A picture, sound or other media file cannot be read or written.
+
+    Args:
+        what: What is wrong.
+        where: The file.
+        fix: What the user can do about it.
+        reason: What a ledger counts a record with this file as, where that is more than ``wrong format``.
+    """
+
+    def __init__(self, what: str, *, where: str = "", fix: str = "", reason: Reason | None = None) -> None:
+        super().__init__(what, where=where, fix=fix)
+        self.reason = reason
 
 
 class BadRecord(AnyloomError):  # noqa: N818 - it is an outcome that is counted, not a failure

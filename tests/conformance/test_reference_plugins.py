@@ -36,7 +36,18 @@ def failures(case: Case) -> list[str]:
     return [f"{r.check.name}: {r.message}" for r in check_component(case) if r.verdict == "failed"]
 
 
-@pytest.mark.parametrize("spec", [s for s in OURS if s.tiny], ids=lambda s: f"{s.kind}-{s.name}")
+TRIED_ALWAYS = {
+    *("cnn14", "dino", "clip-joint", "frechet-distance", "psnr", "text-image-alignment", "captions", "torchmetrics"),
+}
+"""One of each base class in anyloom_metrics; the others' checks start processes for little that is new, so are slow."""
+
+
+def marked(spec: ComponentSpec) -> Any:
+    slow = spec.plugin == "anyloom_metrics" and spec.name not in TRIED_ALWAYS
+    return pytest.param(spec, id=f"{spec.kind}-{spec.name}", marks=[pytest.mark.slow] * slow)
+
+
+@pytest.mark.parametrize("spec", [marked(s) for s in OURS if s.tiny])
 def test_component_conforms(spec: ComponentSpec, tmp_path: Path) -> None:
     if (status := get_registry().status(spec)).startswith("needs"):
         pytest.skip(status)

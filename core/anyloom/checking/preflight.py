@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from pydantic import BaseModel
 
-from anyloom.building import build_named, component_class, registered_names_only
+from anyloom.building import build_named, building_once, component_class, registered_names_only
 from anyloom.checking.cache_rules import frozen_problems, worker_problems
 from anyloom.checking.inspection import (
     MemoryEstimate,
@@ -27,6 +27,7 @@ from anyloom.checking.trainer_options import trainer_problems
 from anyloom.checking.weights import begin_problems, weight_problems
 from anyloom.config.compose import compose
 from anyloom.config.files import used_files
+from anyloom.config.packages import model_folder
 from anyloom.config.schema import FileSource, ProjectConfig
 from anyloom.data.mixing import without_mixing
 from anyloom.errors import AnyloomError, ConfigError
@@ -91,7 +92,7 @@ def look_over(
     trust: bool = False,
 ) -> Findings:
     """Check every section of a config, and every stage in it; see :func:`anyloom.config.compose.compose`."""
-    with registered_names_only(safe):
+    with registered_names_only(safe), building_once():
         return _look_over(partial(compose, sources, overrides, safe=safe, trust=trust, strict=True))
 
 
@@ -149,8 +150,13 @@ class _Check:
         if inspection.model is not None and name == _DEFAULT_MODULE:
             if options.get("cache_features"):
                 self.findings.problems += frozen_problems(inspection.model.parts)
-            if isinstance(begin := options.get("start_from"), str):
-                self.findings.problems += begin_problems(inspection.model.parts, Path(begin), "module.start_from")
+            begin = options.get("start_from")
+            folder, only = (begin.get("folder"), begin.get("parts")) if isinstance(begin, Mapping) else (begin, None)
+            if isinstance(folder, str):
+                given = [str(part) for part in only] if isinstance(only, list) else []
+                self.findings.problems += begin_problems(
+                    inspection.model.parts, model_folder(folder), "module.start_from", given
+                )
 
     def _inspected(self, config: ModelConfig) -> ModelInspection:
         """Build a model section that no stage before had, and ask the plugins about it."""

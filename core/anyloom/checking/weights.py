@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
@@ -47,20 +48,21 @@ def weight_problems(component: object, key: str) -> list[AnyloomError]:
     return []
 
 
-def begin_problems(module: nn.Module, folder: Path, key: str) -> list[AnyloomError]:
+def begin_problems(module: nn.Module, folder: Path, key: str, only: Sequence[str] = ()) -> list[AnyloomError]:
     """Compare a model's parts, or a component, on the meta device with a folder that they would start from.
 
     Args:
         module: The parts, or the component.
         folder: A saved model, or a folder of tensors; nothing is said about one that is not there.
         key: YAML key that names it.
+        only: Take only these parts of a saved model.
     """
     if not folder.is_dir() or not _is_own(folder):
         return []
     try:
         with reading_headers():
             if isinstance(module, Parts):
-                start_from(module, folder)
+                start_from(module, folder, only)
             else:
                 load_into(module, read_tensors(folder), where=str(folder))
     except AnyloomError as error:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Final
 
 from anyloom.errors import ConfigError
@@ -16,7 +16,6 @@ __all__ = [
     "add_config_arguments",
     "add_device_arguments",
     "add_trust_arguments",
-    "exists",
     "require_sections",
     "split_sources",
 ]
@@ -94,7 +93,7 @@ def split_sources(options: argparse.Namespace) -> Sources:
     overrides: list[str] = []
     for word in options.sources:
         key, equals, _ = word.partition("=")
-        if not equals or exists(word):
+        if not equals or os.path.exists(word):  # false for what cannot be a path
             configs.append(word)
         elif _KEY.fullmatch(key):
             overrides.append(word)
@@ -102,14 +101,6 @@ def split_sources(options: argparse.Namespace) -> Sources:
             what = "there is no such file or folder, and an override is written key=value"
             raise ConfigError(what, where=word, fix="check the path, or write for example data.batch_size=4")
     return Sources(configs, overrides, getattr(options, "safe", False), getattr(options, "trust", False))
-
-
-def exists(word: str) -> bool:
-    """Whether a word is the path of something, also where it cannot be a path at all."""
-    try:
-        return Path(word).exists()
-    except (OSError, ValueError):  # too long, or with a zero byte
-        return False
 
 
 def require_sections(overrides: Sequence[str], allowed: Sequence[str], command: str) -> None:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from anyloom.cli.arguments import exists
 from anyloom.config.yaml_text import parse_yaml
 from anyloom.errors import ConversationError
 
@@ -121,7 +121,8 @@ def conversation_of(options: argparse.Namespace) -> Conversation:
     messages: list[Message] = []
     if options.conversation is not None:
         file: Path = options.conversation
-        messages += conversation_from_json(chat_value(file), root=file.parent, where=str(file)).messages
+        root, anywhere = file.parent, options.anywhere
+        messages += conversation_from_json(chat_value(file), root=root, where=str(file), anywhere=anywhere).messages
     if options.segments:
         parts = [Text(value) if kind == "text" else _media(value) for kind, value in options.segments]
         messages.append(Message("user", parts))
@@ -137,7 +138,7 @@ def chat_value(file: Path) -> Any:
     Raises:
         anyloom.errors.ConversationError: It is not there, too large or not JSON.
     """
-    if not exists(str(file)) or not file.is_file():
+    if not os.path.isfile(file):
         raise ConversationError("there is no such file", where=str(file), fix="check the path")
     try:
         with file.open("rb") as stream:

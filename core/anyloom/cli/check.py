@@ -23,6 +23,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -63,7 +64,7 @@ def _as_json(findings: Findings) -> dict[str, Any]:
         "stages": [{"stage": stage, "memory": _memory_json(memory)} for stage, memory in findings.stages.items()],
         "models": [_model_json(stage, model) for stage, model in findings.models.items()],
         "files": [
-            {"key": key, "path": str(f.path), "licence": f.licence, "get": f.get, "present": f.path.exists()}
+            {"key": key, "path": str(f.path), "licence": f.licence, "get": f.get, "present": os.path.exists(f.path)}
             for key, f in findings.sources.items()
         ],
     }
@@ -127,7 +128,7 @@ def _sources(findings: Findings) -> list[str]:
     if not findings.sources:
         return []
     rows = [("FILE", "LICENCE", "")]
-    rows += [(str(f.path), f.licence, "" if f.path.exists() else "missing") for f in findings.sources.values()]
+    rows += [(str(f.path), f.licence, "" if os.path.exists(f.path) else "missing") for f in findings.sources.values()]
     return ["Files from elsewhere:", *_aligned(rows), ""]
 
 

@@ -20,6 +20,8 @@ from anyloom.cli.arguments import (
     split_sources,
 )
 from anyloom.cli.asking import seed_number
+from anyloom.cli.console import note, quiet
+from anyloom.cli.kept_answers import KeptAnswers
 from anyloom.cli.model_argument import HELP, UNTRAINED_HELP, NamedModel, load_named_model, placed
 from anyloom.cli.outputs import free_folder, ready_folder
 from anyloom.errors import ConfigError
@@ -41,7 +43,11 @@ def main(arguments: Sequence[str]) -> int:
     model_sources = Sources(sources.configs, [], sources.safe, sources.trust)
     named = load_named_model(model_sources, untrained=options.untrained)
     placed(named.model, options.device, options.dtype)
+    kept = KeptAnswers(named.model, folder, {**_hashes(named.folder), "dtype": str(options.dtype)})
     results = _run(named, suite, options.seed, folder, shlex.join(["anyloom", "evaluate", *arguments]))
+    kept.remove()
+    if kept.found:
+        note(f"{kept.found} batches of answers are those of the run that was cut off")
     _print(suite, results)
     print(f"\nresults: {folder / 'results.json'}\nreport: {folder / 'report.html'}")
     return 0
@@ -117,16 +123,19 @@ def _print(suite: Suite, results: Results) -> None:
 
 
 class _Progress:
-    """What is being done, on one line of a terminal; elsewhere a line per task."""
+    """What is being done, on one line of a terminal; elsewhere, as in a log file, a line for each tenth of it."""
 
     def __init__(self) -> None:
-        self._last = ""
+        self._last = ("", -1)
 
     def __call__(self, doing: str, share: float) -> None:
+        share = min(share, 1.0)
+        if quiet():
+            return
         if sys.stderr.isatty():
             end = "\n" if share >= 1 else ""
-            sys.stderr.write(f"\r\x1b[2K{doing}  {min(share, 1.0):4.0%}{end}")
+            sys.stderr.write(f"\r\x1b[2K{doing}  {share:4.0%}{end}")
             sys.stderr.flush()
-        elif doing != self._last:
-            print(doing, file=sys.stderr)
-        self._last = doing
+        elif (doing, int(share * 10)) != self._last:
+            self._last = (doing, int(share * 10))
+            note(f"{doing} {share:.0%}")

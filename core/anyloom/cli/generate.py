@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from anyloom.cli.arguments import add_device_arguments, add_trust_arguments, split_sources
 from anyloom.cli.asking import InOrder, chat_value, choices_of, conversation_of, media_rules, seed_number
+from anyloom.cli.console import note
 from anyloom.cli.model_argument import HELP, UNTRAINED_HELP, load_named_model, placed
-from anyloom.cli.outputs import free_file, ready_folder, write_whole
+from anyloom.cli.outputs import free_file, ready_folder
 from anyloom.errors import ConversationError
+from anyloom.storage.atomic import write_text
 
 if TYPE_CHECKING:
     from anyloom.conversation import Conversation, Message
@@ -54,6 +55,8 @@ def _parser() -> argparse.ArgumentParser:
         "--media", action=InOrder, dest="segments", metavar="[MODALITY:]FILE", help="a file in the message"
     )
     message.add_argument("--conversation", type=Path, metavar="FILE", help="earlier messages, as chat JSON")
+    text = "read files of a conversation that lie outside its folder, too"
+    message.add_argument("--anywhere", action="store_true", help=text)
     text = "answer each line's conversation; a run that was cut off goes on"
     message.add_argument("--jsonl", type=Path, metavar="FILE", help=text)
     answer = parser.add_argument_group("how it is answered")
@@ -94,11 +97,11 @@ def _write(conversation: Conversation, answer: Message, folder: Path, earlier: P
 
     value, left_out = answer_json(conversation, answer, folder, "answer")
     file, more = _place(folder, earlier)
-    write_whole(file, json.dumps({**more, **value}, indent=1, ensure_ascii=False) + "\n")
+    write_text(file, json.dumps({**more, **value}, indent=1, ensure_ascii=False) + "\n")
     for part in value["messages"][-1]["content"]:
         print(part["text"] if part["type"] == "text" else f"{part['type']}: {folder / part['path']}")
     for name in left_out:
-        print(f"note: {name} was predicted, but the model has no decoder for it", file=sys.stderr)
+        note(f"note: {name} was predicted, but the model has no decoder for it")
     print(f"conversation: {file}")
 
 

@@ -12,14 +12,14 @@ import hashlib
 import json
 import os
 import re
-import sys
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from anyloom.cli.arguments import exists, split_sources
+from anyloom.cli.arguments import split_sources
 from anyloom.cli.asking import choices_of, media_rules
+from anyloom.cli.console import note
 from anyloom.cli.model_argument import load_named_model, placed
 from anyloom.cli.outputs import ready_folder
 from anyloom.errors import ConfigError, ConversationError
@@ -41,7 +41,7 @@ def answer_lines(options: argparse.Namespace) -> int:
     if options.segments or options.conversation is not None:
         fix = "leave --text, --media and --conversation out"
         raise ConversationError("a file of conversations is asked as it is", where="--jsonl", fix=fix)
-    if not exists(str(file)) or not file.is_file():
+    if not os.path.isfile(file):
         raise ConversationError("there is no such file", where=str(file), fix="check the path")
     total = sum(1 for _ in _lines(file))
     folder = ready_folder(options.output)
@@ -53,16 +53,16 @@ def answer_lines(options: argparse.Namespace) -> int:
     how = [weights, sources.overrides, rules, choices, options.seed, options.dtype]
     done = _answered(folder, file, how)
     _drop_unfinished(folder, done)
-    print(f"{done} of {total} are answered already" if done else f"{total} conversations", file=sys.stderr)
+    note(f"{done} of {total} are answered already" if done else f"{total} conversations")
     waiting = islice(_lines(file), done, None)
     while batch := list(islice(waiting, _BATCH)):
-        asked = [_conversation(raw, f"{file}:{number}", file.parent) for _, number, raw in batch]
+        asked = [_conversation(raw, f"{file}:{number}", file.parent, options.anywhere) for _, number, raw in batch]
         seeds = [options.seed + index for index, _, _ in batch]
         answers = model.generate([conversation for conversation, _ in asked], media=rules, seed=seeds, **choices)
         assert isinstance(answers, list)
         _append(folder, batch, asked, answers, how)
         done += len(batch)
-        print(f"answered {done} of {total}", file=sys.stderr)
+        note(f"answered {done} of {total}")
     print(f"answers: {folder / _RESULT}")
     return 0
 
@@ -85,7 +85,7 @@ def _lines(file: Path) -> Iterator[tuple[int, int, bytes]]:
                 index += 1
 
 
-def _conversation(raw: bytes, where: str, root: Path) -> tuple[Conversation, dict[str, Any]]:
+def _conversation(raw: bytes, where: str, root: Path, anywhere: bool) -> tuple[Conversation, dict[str, Any]]:
     """The conversation of a line, and what stands beside it."""
     from anyloom.media import conversation_from_json
 
@@ -94,7 +94,7 @@ def _conversation(raw: bytes, where: str, root: Path) -> tuple[Conversation, dic
     except (ValueError, RecursionError) as error:
         what = "nested too deeply" if isinstance(error, RecursionError) else str(error)
         raise ConversationError(f"not JSON ({what})", where=where, fix="write one conversation a line") from error
-    conversation = conversation_from_json(value, root=root, where=where)
+    conversation = conversation_from_json(value, root=root, where=where, anywhere=anywhere)
     if conversation.messages[-1].role == "assistant":
         raise ConversationError("the conversation ends with an answer", where=where, fix="end it with a question")
     return conversation, {k: v for k, v in value.items() if k != "messages"} if isinstance(value, dict) else {}

@@ -13,11 +13,13 @@ import traceback
 from collections.abc import Sequence
 
 from anyloom import __version__
+from anyloom.cli.console import SWITCHES, saying
 from anyloom.discovery import Registry, get_registry
 from anyloom.errors import AnyloomError
 
 __all__ = ["main"]
 
+_OWN = "anyloom.cli."
 _INTERRUPTED = 130
 _BROKEN_PIPE = 141
 _USER_ERROR = 2
@@ -50,18 +52,27 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # the reader of a pipe has left, as `head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return _BROKEN_PIPE
+    except OSError as error:  # a file that the system refuses is the user's to mend; anything else is a bug
+        if error.filename is None:
+            raise
+        if debug:
+            traceback.print_exc()
+        print(f"error: {error.filename}: {error.strerror}. To fix: check the path and the disk", file=sys.stderr)
+        return _USER_ERROR
 
 
 def _run(options: list[str], command: list[str]) -> int:
     """Handle the options before the subcommand, then run it."""
     parser = argparse.ArgumentParser(
         prog="anyloom",
-        usage="anyloom [--help] [--version] [--debug] COMMAND ...",
+        usage="anyloom [--help] [--version] [--debug] [-q | -v] COMMAND ...",
         description="Train, evaluate and talk to any-to-any multimodal language models.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"anyloom {__version__}")
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    parser.add_argument("-q", action="store_true", help="say nothing but results and errors")
+    parser.add_argument("-v", action="store_true", help="show what libraries log, and the time it took")
     # what looks for a plugin that breaks every command loads none itself
     registry = get_registry([] if command[:2] == ["plugins", "bisect"] else None)
     parser.epilog = _commands(registry)
@@ -69,7 +80,12 @@ def _run(options: list[str], command: list[str]) -> int:
     if not command:
         parser.print_help()
         return 0
-    status = registry.command(command[0])(command[1:])
+    function, words = registry.command(command[0]), command[1:]
+    if registry.commands[command[0]].target.startswith(_OWN):  # others' words are theirs
+        options, words = options + [w for w in words if w in SWITCHES], [w for w in words if w not in SWITCHES]
+    levels = [SWITCHES[word] for word in options if word in SWITCHES]
+    with saying(levels[-1] if levels else ""):
+        status = function(words)
     sys.stdout.flush()
     return status or 0
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import sys
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from anyloom.cli.arguments import Sources, require_sections
+from anyloom.cli.console import note
 from anyloom.config.packages import shipped_weights
 from anyloom.config.saved import is_saved_model
 from anyloom.errors import CheckpointError, ConfigError
@@ -53,7 +54,7 @@ def load_named_model(sources: Sources, *, untrained: bool = False) -> NamedModel
     source = sources.single("be used")
     if source is None:
         return _shipped(sources)
-    if Path(source).is_dir():
+    if os.path.isdir(source):
         if sources.overrides:
             raise CheckpointError("a saved model takes no overrides", where=source, fix="give its config instead")
         model = AnyToAnyModel.from_pretrained(source, trust=sources.trust)
@@ -65,7 +66,7 @@ def load_named_model(sources: Sources, *, untrained: bool = False) -> NamedModel
         return _trained(sources, source, trained)
     if not untrained:
         raise _not_trained(source, results)
-    print("note: parts without weights are random", file=sys.stderr)
+    note("note: parts without weights are random")
     require_sections(sources.overrides, ("model", "variables", "files"), "generate")
     built = AnyToAnyModel.from_config(source, sources.overrides, safe=sources.safe, trust=sources.trust)
     return NamedModel(built.eval(), source, None)
@@ -115,7 +116,7 @@ def _not_trained(source: str, results: list[Path]) -> CheckpointError:
 
 
 def _said(folder: Path) -> Path:
-    print(f"model: {folder}", file=sys.stderr)
+    note(f"model: {folder}")
     return folder
 
 
@@ -134,7 +135,7 @@ def placed(model: AnyToAnyModel, device: str, dtype: str | None = None) -> AnyTo
 
     if device == "auto":
         device = str(torch.accelerator.current_accelerator() or "cpu") if torch.accelerator.is_available() else "cpu"
-        print(f"device: {device}", file=sys.stderr)
+        note(f"device: {device}")
     try:
         if torch.device(device).type == "meta":
             raise ConfigError("the meta device holds no numbers", where="--device", fix="use cpu, cuda or auto")

@@ -1,4 +1,4 @@
-"""Where commands write: tried before the work starts, never over an earlier result, whole or not at all."""
+"""Where commands write: tried before the work starts, and never over an earlier result."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 from anyloom.errors import ConfigError
 
-__all__ = ["free_file", "free_folder", "ready_folder", "write_whole"]
+__all__ = ["free_file", "free_folder", "ready_folder"]
 
 
 def ready_folder(folder: Path, option: str = "--output") -> Path:
@@ -36,7 +36,7 @@ def ready_folder(folder: Path, option: str = "--output") -> Path:
 def free_file(folder: Path, stem: str, suffix: str) -> Path:
     """Return the first of ``stem.suffix``, ``stem-001.suffix``, ``stem-002.suffix`` ... that is not there.
 
-    The file is made empty, so that of two runs at once each has its own; :func:`write_whole` fills it.
+    The file is made empty, so that of two runs at once each has its own.
     """
     for number in itertools.count():
         path = folder / f"{stem}{f'-{number:03d}' if number else ''}{suffix}"
@@ -56,22 +56,4 @@ def free_folder(folder: Path, result: str) -> Path:
         result: Name of the file that shows that one is there.
     """
     names = (folder.with_name(f"{folder.name}-{number:03d}") for number in itertools.count(1))
-    return next(path for path in itertools.chain([folder], names) if not (path / result).exists())
-
-
-def write_whole(path: Path, text: str) -> None:
-    """Write a text file whole or not at all; a file there is replaced at the end only.
-
-    Raises:
-        anyloom.errors.ConfigError: It cannot be written; what was there is still there.
-    """
-    draft = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        with draft.open("w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        draft.replace(path)
-    except OSError as error:
-        draft.unlink(missing_ok=True)
-        raise ConfigError(f"cannot be written ({error.strerror})", where=str(path), fix="give another place") from error
+    return next(path for path in itertools.chain([folder], names) if not os.path.exists(path / result))

@@ -15,11 +15,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
-from anyloom.cli.outputs import write_whole
 from anyloom.config.limits import read_limited
 from anyloom.discovery import API
 from anyloom.discovery.finding import find_plugins
 from anyloom.errors import ConfigError, PluginError
+from anyloom.storage.atomic import write_text
 
 __all__ = ["freeze", "restore"]
 
@@ -39,7 +39,7 @@ def freeze(args: Sequence[str]) -> int:
     if options.output is None:
         print(text, end="")
     else:
-        write_whole(options.output, text)
+        write_text(options.output, text)
         print(f"plugins: {options.output}")
     return 0
 

@@ -7,7 +7,7 @@ Some published folders hold ``.bin`` files, which are pickles. They are opened n
 from __future__ import annotations
 
 import argparse
-import pickle
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -40,7 +40,7 @@ def convert_folder(folder: Path) -> list[Path]:
     Raises:
         anyloom.errors.CheckpointError: There is no such folder, or a file is not a plain state dict.
     """
-    if not folder.is_dir():
+    if not os.path.isdir(folder):
         raise CheckpointError("there is no such folder", where=str(folder), fix="give the folder that was downloaded")
     pairs = [(path, path.with_name(_NAMES[path.name])) for path in sorted(folder.rglob("*.bin")) if path.name in _NAMES]
     return [_convert(source, target) for source, target in pairs if not target.exists()]
@@ -53,10 +53,12 @@ def _convert(source: Path, target: Path) -> Path:
 
     try:
         state: Any = torch.load(source, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError) as error:
-        what = f"not a state dict that can be read safely ({str(error).strip().splitlines()[0]})"
+    except Exception as error:  # a file that is no pickle, or a hostile one, can raise anything
+        reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
+        what = f"not a state dict that can be read safely ({reason})"
         raise CheckpointError(what, where=str(source), fix="fetch it again from the publisher") from error
-    if not isinstance(state, dict) or not all(isinstance(value, torch.Tensor) for value in state.values()):
+    plain = isinstance(state, dict) and all(isinstance(key, str) for key in state)
+    if not plain or not all(isinstance(value, torch.Tensor) for value in state.values()):
         raise CheckpointError("the file does not hold a flat state dict of tensors", where=str(source))
     write_tensors(state, target, {"format": "pt"})
     return target

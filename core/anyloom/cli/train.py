@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import os
 import shlex
-import sys
 from pathlib import Path
 from typing import Any
 
 from anyloom.cli.arguments import Sources, add_config_arguments, split_sources
+from anyloom.cli.console import note, quiet
 from anyloom.cli.outputs import free_folder, ready_folder
 from anyloom.config.files import require_stages
 from anyloom.config.yaml_text import write_yaml
@@ -89,18 +90,11 @@ def _run_stage(subcommand: str, sections: dict[str, Any], answers: Path | None, 
     from anyloom.building import registered_names_only
     from anyloom.training.run import run
 
-    result = sections.get("result")
-    before = _written(result)
+    if quiet():
+        trainer = sections.get("trainer") or {}
+        sections = {**sections, "trainer": {"enable_progress_bar": False, "enable_model_summary": False, **trainer}}
     with registered_names_only(safe):
         run(subcommand, sections, answers=answers)
-    if subcommand == "fit" and _written(result) != before:
-        print(f"result: {result}")
-
-
-def _written(folder: object) -> list[tuple[str, int]]:
-    """The files of a result with their times, to tell whether a run has written it."""
-    files = Path(folder).rglob("*") if isinstance(folder, str) else ()
-    return sorted((str(f), f.stat().st_mtime_ns) for f in files if f.is_file())
 
 
 def _trained_stage(sections: dict[str, Any], stages: dict[str, dict[str, Any]], asked: str | None) -> str | None:
@@ -118,7 +112,7 @@ def _trained_stage(sections: dict[str, Any], stages: dict[str, dict[str, Any]], 
         if asked is not None and _has_weights(stages[name]):
             return name
         if _is_folder(stages[name].get("result")):
-            print(f"stage: {name}", file=sys.stderr)
+            note(f"stage: {name}")
             return name
     what = "no stage has been trained yet" if asked is None else f"the stage {asked!r} has not been trained yet"
     fix = "run 'anyloom fit' with --stage first, or give ckpt_path or module.start_from"
@@ -128,9 +122,10 @@ def _trained_stage(sections: dict[str, Any], stages: dict[str, dict[str, Any]], 
 def _has_weights(sections: dict[str, Any]) -> bool:
     """Whether there is a checkpoint, a result or something to start from."""
     module = sections.get("module")
-    begins = isinstance(module, dict) and _is_folder(module.get("start_from"))
+    begin = module.get("start_from") if isinstance(module, dict) else None
+    begins = _is_folder(begin.get("folder") if isinstance(begin, dict) else begin)
     return bool(sections.get("ckpt_path")) or begins or _is_folder(sections.get("result"))
 
 
 def _is_folder(path: object) -> bool:
-    return isinstance(path, str) and Path(path).is_dir()
+    return isinstance(path, str) and os.path.isdir(path)

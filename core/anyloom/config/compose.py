@@ -6,6 +6,7 @@ Dictionaries merge key by key, so a later file can change one option of one comp
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from enum import Enum
@@ -122,7 +123,7 @@ class _Reading:
         if isinstance(source, Mapping):
             return _plain(source, "")  # type: ignore[no-any-return]
         path = Path(source)
-        if not path.is_file():
+        if not os.path.isfile(path):
             if path.suffix in (".yaml", ".yml") or path.parent != Path():
                 raise ConfigError("there is no such config file", where=str(path), fix="check the path")
             path = recipe_path(str(source))
@@ -135,7 +136,7 @@ class _Reading:
         merged: dict[str, Any] = {}
         for base in _bases(value.pop("defaults", None), path):
             local = path.parent / base
-            known = local.is_file() or is_saved_model(local)
+            known = os.path.isfile(local) or is_saved_model(local)
             merged = self.add(merged, local if known else base, (*within, path.resolve()))
         return merge(merged, value)
 

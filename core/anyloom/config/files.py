@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -33,7 +34,7 @@ def require_files(sections: Mapping[str, Any]) -> None:
     Raises:
         anyloom.errors.CheckpointError: Says how to get them.
     """
-    missing = [entry for entry in used_files(sections).values() if not entry.path.exists()]
+    missing = [entry for entry in used_files(sections).values() if not os.path.exists(entry.path)]
     if missing:
         raise combine([CheckpointError("this is not there", where=str(e.path), fix=e.get) for e in missing])
 
@@ -60,7 +61,7 @@ def require_stages(
     first = [
         name
         for name, result in results.items()
-        if name != stage and not result.exists() and any(path.is_relative_to(result) for path in named)
+        if name != stage and not os.path.exists(result) and any(path.is_relative_to(result) for path in named)
     ]
     if first:
         what = f"this is trained in stages, and those before have not been run: {', '.join(first)}"

@@ -5,6 +5,7 @@ The largest recipe that ships has 12 kB and 9 levels; the limits leave a factor 
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Final
 
@@ -33,7 +34,7 @@ def read_limited(path: Path, most: int = MAX_BYTES) -> str:
         anyloom.errors.ConfigError: It cannot be read, is no regular file, is too large or is not UTF-8.
     """
     try:
-        if not path.is_file():  # a device or a pipe would never end
+        if not os.path.isfile(path):  # a device or a pipe would never end
             raise ConfigError("there is no such file", where=str(path), fix="check the path")
         with path.open("rb") as stream:
             content = stream.read(most + 1)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 from pathlib import Path
 
 from anyloom.config.saved import is_saved_model
 from anyloom.discovery import get_registry
 from anyloom.errors import ConfigError, nearest
 
-__all__ = ["package_folder", "recipe_path", "shipped_weights"]
+__all__ = ["model_folder", "package_folder", "recipe_path", "shipped_weights"]
 
 
 def recipe_path(name: str) -> Path:
@@ -38,6 +39,13 @@ def shipped_weights(recipe: str | None = None) -> Path | None:
     return None
 
 
+def model_folder(folder: str | Path) -> Path:
+    """Return a folder as it is, or that of the model that ships with a recipe of this name; what exists wins."""
+    path = Path(folder)
+    named = not os.path.exists(path) and path.parent == Path()
+    return (shipped_weights(path.name) if named else None) or path
+
+
 def package_folder(package: str, *, where: str = "config") -> Path:
     """Return the folder of a plugin's package.
 
@@ -58,7 +66,7 @@ def package_folder(package: str, *, where: str = "config") -> Path:
         raise ConfigError(f"{package!r} is not the package of an installed plugin", where=where, fix=fix)
     spec = importlib.util.find_spec(top)
     places = [Path(place).joinpath(*inner) for place in (spec.submodule_search_locations or [])] if spec else []
-    folder = next((place for place in places if place.is_dir() and all(inner)), None)
+    folder = next((place for place in places if os.path.isdir(place) and all(inner)), None)
     if folder is None:
         raise ConfigError(f"the package {package!r} has no folder", where=where, fix="check the name")
     return folder

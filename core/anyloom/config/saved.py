@@ -33,7 +33,8 @@ def is_saved_model(folder: Path) -> bool:
     """Whether a folder holds a ``config.json`` with a model section."""
     try:
         finish(folder)
-        return "model" in json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+        file = folder / MANIFEST
+        return file.stat().st_size <= _LARGEST and "model" in json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError, TypeError, RecursionError):
         return False
 
@@ -137,7 +138,7 @@ class _Paths:
         """The place of a file that a reference names relative to the folder, or by its full path."""
         bases = [self.folder.resolve(), self.saved_at]
         candidates = [Path(os.path.normpath(base / name)) for base in bases]  # what is absolute stays as it is
-        return next((path for path in candidates if path.exists()), candidates[0])
+        return next((path for path in candidates if os.path.exists(path)), candidates[0])
 
     def _refuse(self, value: str, key: tuple[str, ...]) -> Any:
         raise CheckpointError(
@@ -154,7 +155,7 @@ def _leaves(text: str) -> bool:
 
 
 def _read(file: Path) -> dict[str, Any]:
-    if not file.is_file():
+    if not os.path.isfile(file):
         raise CheckpointError(
             "there is no saved model here", where=str(file), fix="give the folder save_pretrained wrote"
         )

@@ -18,7 +18,7 @@ from pydantic import (
 
 from anyloom.options import WrongOptionsError
 
-__all__ = ["DataConfig", "FaultConfig", "FileSource", "OptimizerConfig", "ProjectConfig"]
+__all__ = ["DataConfig", "FaultConfig", "FileSource", "OptimizerConfig", "ProjectConfig", "StartConfig"]
 
 
 class _Section(BaseModel):
@@ -43,6 +43,18 @@ class OptimizerConfig(_Section):
     warmup: float = Field(0.05, ge=0, lt=1)
     final_lr_share: float = Field(0.05, ge=0, le=1)
     gradient_clip: float = Field(1.0, ge=0)
+
+
+class StartConfig(_Section):
+    """What to take over from a saved model.
+
+    Args:
+        folder: The saved model, or the name of a recipe that ships with one.
+        parts: Only these of its parts, such as ``encoders`` or ``decoders.brush``; all if empty. The others start new.
+    """
+
+    folder: Path
+    parts: tuple[str, ...] = ()
 
 
 class DataConfig(_Section):

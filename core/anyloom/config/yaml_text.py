@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Hashable
-from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final
 
@@ -83,7 +82,11 @@ def parse_yaml(text: str, *, where: str) -> Any:
 
 
 def write_yaml(value: Any) -> str:
-    """Return values as YAML that :func:`parse_yaml` reads again; environment variables as their expressions."""
+    """Return the values of a config as YAML that gives the same config when it is read again.
+
+    What came from the environment is written as its expression, a text with ``${`` so that it stays one, and what YAML
+    has no word for (a path, a period of time) as its text.
+    """
     return yaml.dump(value, Dumper=_Dumper, sort_keys=False, allow_unicode=True)
 
 
@@ -167,9 +170,13 @@ def _represent_environment(dumper: yaml.SafeDumper, value: FromEnvironment) -> y
     return dumper.represent_str(value.expression)
 
 
+def _represent_str(dumper: yaml.SafeDumper, value: str) -> yaml.Node:
+    return dumper.represent_str(value.replace("${", "\\${"))
+
+
 def _represent_text(dumper: yaml.SafeDumper, value: Hashable) -> yaml.Node:
-    """Paths and periods of time as their text, which is what options of these types are read from."""
-    return dumper.represent_str(str(value))
+    """Anything else as its text, which is what options of these types are read from."""
+    return _represent_str(dumper, str(value))
 
 
 _numbers_of_yaml_1_2(_Loader)
@@ -177,6 +184,6 @@ _numbers_of_yaml_1_2(_Dumper)
 _Loader.add_constructor("tag:yaml.org,2002:int", _construct_int)
 _Loader.add_constructor("tag:yaml.org,2002:float", _construct_float)
 _Dumper.add_representer(FromEnvironment, _represent_environment)
-_Dumper.add_representer(timedelta, _represent_text)
-_Dumper.add_multi_representer(Path, _represent_text)
+_Dumper.add_representer(str, _represent_str)
 _Dumper.add_multi_representer(tuple, yaml.SafeDumper.represent_list)
+_Dumper.add_multi_representer(object, _represent_text)

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from anyloom.errors import MediaError
 
-__all__ = ["from_pillow", "to_bytes", "to_pillow"]
+__all__ = ["checked_pixels", "from_pillow", "to_bytes", "to_pillow"]
 
 _DEEPEST: Final = 65535
 _BYTE: Final = 255
@@ -42,13 +42,50 @@ def from_pillow(picture: Image.Image) -> Tensor:
 def _grey(values: Any, scale: float | None) -> Tensor:
     """Float values ``(H, W)`` as three equal channels in 0..1; without a scale, the values tell it."""
     low, high = float(values.min()), float(values.max())
-    if not (np.isfinite(low) and np.isfinite(high)) or low < 0 or high > _DEEPEST:
+    finite = bool(np.isfinite(low) and np.isfinite(high))
+    if not finite or low < 0 or high > _DEEPEST:
         raise MediaError(
-            f"its values go from {low:g} to {high:g}", fix="scale them to 0..1 (float), 0..255 or 0..65535"
+            f"its values go from {low:g} to {high:g}",
+            fix="scale them to 0..1 (float), 0..255 or 0..65535",
+            reason=None if finite else "NaN",
         )
     if scale is None:
         scale = 1 if high <= 1 else _BYTE if high <= _BYTE else _DEEPEST
     return torch.from_numpy(values / np.float32(scale)).expand(3, -1, -1).contiguous()
+
+
+_FAR_OUTSIDE: Final = 1.0
+"""A model's output may leave 0..1 by a little and is clamped; what is further away is on another scale."""
+
+
+def checked_pixels(data: Tensor, where: str, dims: int) -> Tensor:
+    """Return RGB values ``(..., 3, H, W)``, uint8 or float in about 0..1, as they are, on the CPU.
+
+    Args:
+        data: The tensor.
+        where: Place for the error message.
+        dims: How many dimensions it must have.
+
+    Raises:
+        anyloom.errors.MediaError: The shape or type is another, a value is not finite, or plainly on another scale.
+    """
+    if data.ndim != dims or data.shape[-3] != 3 or 0 in data.shape:
+        expected = "(3, H, W)" if dims == 3 else "(T, 3, H, W)"
+        raise MediaError(f"expected a tensor {expected}, got {tuple(data.shape)}", where=where, fix="convert it to RGB")
+    data = data.detach().cpu()
+    if data.dtype == torch.uint8:
+        return data
+    if not data.is_floating_point():
+        raise MediaError(
+            f"expected float values in 0..1 or uint8, got {data.dtype}", where=where, fix="convert it to uint8"
+        )
+    if not torch.isfinite(data).all():
+        raise MediaError("the tensor holds NaN or infinite values", where=where)
+    low, high = float(data.min()), float(data.max())
+    if low < -_FAR_OUTSIDE or high > 1 + _FAR_OUTSIDE:
+        what = f"expected float values in 0..1, got values from {low:g} to {high:g}"
+        raise MediaError(what, where=where, fix="divide them by 255, or convert them to uint8")
+    return data
 
 
 def to_bytes(data: Tensor, where: str, dims: int) -> Tensor:
@@ -60,28 +97,10 @@ def to_bytes(data: Tensor, where: str, dims: int) -> Tensor:
         dims: How many dimensions it must have.
 
     Raises:
-        anyloom.errors.MediaError: The shape or type is another, or the values are plainly on another scale.
+        anyloom.errors.MediaError: As for :func:`checked_pixels`.
     """
-    if data.ndim != dims or data.shape[-3] != 3 or 0 in data.shape:
-        expected = "(3, H, W)" if dims == 3 else "(T, 3, H, W)"
-        raise MediaError(f"expected a tensor {expected}, got {tuple(data.shape)}", where=where)
-    data = data.detach().cpu()
-    if data.dtype == torch.uint8:
-        return data
-    if not data.is_floating_point():
-        raise MediaError(
-            f"expected float values in 0..1 or uint8, got {data.dtype}", where=where, fix="convert it to uint8"
-        )
-    if not torch.isfinite(data).all():
-        raise MediaError("the tensor holds NaN or infinite values", where=where)
-    if float(data.max()) > _FAR_ABOVE:
-        what = f"expected float values in 0..1, got values up to {float(data.max()):g}"
-        raise MediaError(what, where=where, fix="divide them by 255, or convert them to uint8")
-    return (data.float().clamp(0, 1) * _BYTE).round().to(torch.uint8)
-
-
-_FAR_ABOVE: Final = 2.0
-"""A model's output may leave 0..1 by a little and is clamped; what goes beyond this is on another scale."""
+    data = checked_pixels(data, where, dims)
+    return data if data.dtype == torch.uint8 else (data.float().clamp(0, 1) * _BYTE).round().to(torch.uint8)
 
 
 def to_pillow(data: Tensor, where: str = "") -> Image.Image:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -56,7 +55,7 @@ class Ledger:
         self.max_bad, self.strict, self.expected = max_bad, strict, expected
         self._before: dict[str, Counter[str]] = {}
         self._here: dict[str, Counter[str]] = {}
-        self.examples: dict[str, list[str]] = {}
+        self._examples: dict[str, list[tuple[int, str]]] = {}
 
     def count(self, parts: Iterable[str], kind: str) -> None:
         """Count records: one of each named set.
@@ -80,15 +79,15 @@ class Ledger:
                 raise record.error
             reason = reason_of(record.error) or "bad row"
             self._here.setdefault(record.part, Counter())[f"skipped/{reason}"] += 1
-            examples = self.examples.setdefault(reason, [])
-            if len(examples) < _EXAMPLES:
-                examples.append(f"{record.key}: {record.error}" if record.key else str(record.error))
+            text = str(record.error)
+            example = (record.position, text if record.key in text else f"{record.key}: {text}")
+            self._examples[reason] = _first([*self._examples.get(reason, []), example])
         if bad:
             self._check()
 
     def clear(self) -> None:
         """Begin anew."""
-        self._before, self._here, self.examples = {}, {}, {}
+        self._before, self._here, self._examples = {}, {}, {}
 
     def _check(self) -> None:
         whole = self.total()
@@ -97,9 +96,9 @@ class Ledger:
         if skipped <= allowed:
             return
         reasons = sorted(whole["skipped"].items(), key=lambda item: -item[1])[:3]
-        lines = [f"{reason}: {n}, such as {self.examples.get(reason, ['?'])[0]}" for reason, n in reasons]
+        lines = [f"{n} {reason}, such as {'; '.join(self.examples()[reason][:2])}" for reason, n in reasons]
         raise AnyloomError(
-            f"{skipped} of {whole['read']} records cannot be used; {self.max_bad:.2%} are allowed. " + "; ".join(lines),
+            f"{skipped} of {whole['read']} records cannot be used; {self.max_bad:.2%} are allowed: " + "; ".join(lines),
             where="data",
             fix="mend them, or raise data.max_bad",
         )
@@ -113,14 +112,18 @@ class Ledger:
         return {
             "before": {part: dict(c) for part, c in self._before.items()},
             "here": {part: dict(c) for part, c in self._here.items()},
-            "examples": {reason: list(found) for reason, found in self.examples.items()},
+            "examples": {reason: [list(e) for e in found] for reason, found in self._examples.items()},
         }
 
     def load(self, state: Mapping[str, Any]) -> None:
         """Go on from the state of all processes, as :func:`together` makes it."""
         self._before = {part: Counter(c) for part, c in state["before"].items()}
         self._here = {}
-        self.examples = {reason: list(found) for reason, found in state["examples"].items()}
+        self._examples = {reason: [(p, e) for p, e in found] for reason, found in state["examples"].items()}
+
+    def examples(self) -> dict[str, list[str]]:
+        """Return the first bad records of each reason, with what is wrong with them."""
+        return {reason: [text for _, text in found] for reason, found in sorted(self._examples.items())}
 
     def _counts(self) -> dict[str, Counter[str]]:
         parts = sorted({*self._before, *self._here})
@@ -131,21 +134,14 @@ class Ledger:
         return {
             "total": self.total(),
             "sets": {part: _named(counts) for part, counts in self._counts().items()},
-            "examples": self.examples,
+            "examples": self.examples(),
         }
 
     def __str__(self) -> str:
         whole = self.total()
-        skipped = ", ".join(f"{n} {reason}" for reason, n in sorted(whole["skipped"].items(), key=lambda i: -i[1]))
-        return (
-            f"data: {whole['read']} read = {whole['used']} used + {sum(whole['skipped'].values())} skipped"
-            + (f" ({skipped})" if skipped else "")
-            + f" + {whole['cut']} cut"
-        )
-
-    def json(self) -> str:
-        """Return the report as JSON text."""
-        return json.dumps(self.report(), indent=1, ensure_ascii=False) + "\n"
+        reasons = ", ".join(f"{n} {reason}" for reason, n in sorted(whole["skipped"].items(), key=lambda i: -i[1]))
+        skipped = f"{sum(whole['skipped'].values())} skipped" + (f" ({reasons})" if reasons else "")
+        return f"{whole['read']} read = {whole['used']} used + {skipped} + {whole['cut']} cut"
 
 
 def together(states: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
@@ -158,12 +154,15 @@ def together(states: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     for state in states:
         for part, counts in state["here"].items():
             before[part] = before.get(part, Counter()) + Counter(counts)
-    examples: dict[str, list[str]] = {}
-    for state in states:
-        for reason, found in state["examples"].items():
-            known = examples.setdefault(reason, [])
-            known += [e for e in found if e not in known][: _EXAMPLES - len(known)]
+    reasons = sorted({reason for state in states for reason in state["examples"]})
+    found = {r: _first([(p, e) for state in states for p, e in state["examples"].get(r, [])]) for r in reasons}
+    examples = {reason: [list(e) for e in some] for reason, some in found.items()}
     return {"before": {part: dict(c) for part, c in before.items()}, "here": {}, "examples": examples}
+
+
+def _first(examples: list[tuple[int, str]]) -> list[tuple[int, str]]:
+    """Those of the lowest positions, so that they are the same for any number of processes."""
+    return sorted(set(examples))[:_EXAMPLES]
 
 
 def _named(counts: Mapping[str, int]) -> dict[str, Any]:

@@ -173,10 +173,14 @@ class ResumableLoader:
 
     @functools.cached_property
     def _whole(self) -> int:
-        """Batches that the samples of an epoch fill. The length of a pass of packed rows is an estimate."""
+        """Batches that the samples of an epoch fill. The length of a pass of packed rows is an estimate.
+
+        A process that gets none of the few samples of a split says one all the same: lightning leaves out a loop
+        without batches, at the end of which the other processes would wait for this one.
+        """
         epoch, size = self.data.order.epoch, self.batching.size
         if not self.data.shuffle:
-            return -(-len(range(self.rank, epoch, self.world)) // size)
+            return -(-len(range(self.rank, epoch, self.world)) // size) or min(epoch, 1)
         if self.batching.tokens is None and self.batching.pack is None:
             return epoch // (self.world * size)
         found = self.reader.prepare(self.data.order.draws(0, min(_MEASURED, epoch)))
@@ -201,12 +205,20 @@ class ResumableLoader:
 
     def state_dict(self) -> dict[str, Any]:
         """Return where the stream is, over all processes; plain values. Every process has to call it."""
-        mine = self.local_state()
+        return self.joined_state(self._of_all(self.local_state()))
+
+    def whole_ledger(self) -> Ledger:
+        """Return the ledger over all processes. Every process has to call it."""
+        whole = Ledger(max_bad=self.ledger.max_bad)
+        whole.load(together(self._of_all(self.ledger.state())))
+        return whole
+
+    def _of_all(self, mine: dict[str, Any]) -> list[dict[str, Any]]:
         states = [mine]
         if self.world > 1 and torch.distributed.is_available() and torch.distributed.is_initialized():
             states = [mine] * self.world
             torch.distributed.all_gather_object(states, mine)
-        return self.joined_state(states)
+        return states
 
     def local_state(self) -> dict[str, Any]:
         """Return where this process is."""
@@ -251,6 +263,7 @@ class ResumableLoader:
                 stacklevel=2,
             )
         self.close()
+        whole = self._whole  # measured on streams at their beginning
         self._handed = Handed(self.rank, self.world, state["position"], state["beyond"])
         self.ledger.load(state["ledger"])
         for samples in self.data.sets:
@@ -261,7 +274,7 @@ class ResumableLoader:
         self._resumed = 0 < done < asked
         # the rest of the pass is the same share of it, whatever size batches have now
         self.batches = done if self._resumed else 0
-        self._length = done + (of - done) * self._whole // of if self._resumed else None
+        self._length = done + (of - done) * whole // of if self._resumed else None
 
     def _stream_states(self, position: int, kept: dict[str, dict[int, Any]]) -> dict[str, Any]:
         """Of each stream the last state before a position."""

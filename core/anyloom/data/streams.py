@@ -7,7 +7,7 @@ from typing import Any
 
 from anyloom.data.mixture import Draw
 from anyloom.data.reading import SampleSet
-from anyloom.errors import ConfigError
+from anyloom.errors import BadRecord, ConfigError
 from anyloom.interfaces.dataset import Sample, Stream
 
 __all__ = ["StreamSet"]
@@ -50,7 +50,13 @@ class StreamSet(SampleSet):
                 self._states[self._at] = self._stream.state_dict()
                 for old in sorted(self._states)[:-_KEPT]:
                     del self._states[old]
-            sample = self._next(self._stream)
+            try:
+                sample = self._next(self._stream)
+            except BadRecord:
+                self._at += 1  # the stream has moved on: the bad sample had this place
+                if self._at > draw.index:
+                    raise
+                continue
             self._at += 1
             if self._at > draw.index:
                 return sample

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final
 
-import yaml
-
+from anyloom.config.yaml_text import write_yaml
 from anyloom.evaluation.results import Results
 from anyloom.evaluation.suite import Suite
 from anyloom.evaluation.tables import shown_value, tables_of
@@ -31,7 +30,7 @@ def make_report(suite: Suite, results: Results, shown: Sequence[Evaluated]) -> R
         measures_note=_NOTE,
         samples=sample_groups(shown, suite.tasks),
         environment=_facts(results.facts),
-        config=yaml.safe_dump(suite.model_dump(mode="json"), sort_keys=False, allow_unicode=True),
+        config=write_yaml(suite.model_dump()),
         attributions=[Attribution(*a) for a in suite.attributions],
     )
 

@@ -5,10 +5,12 @@ from anyloom.media.answers import FilesOfMedia, save_answer
 from anyloom.media.chat_json import conversation_from_json, conversation_to_json
 from anyloom.media.claims import modality_of, split_modality
 from anyloom.media.files import io_for, read_media, write_media
+from anyloom.media.isolated import Isolation
 from anyloom.media.shipped import sample
 
 __all__ = [
     "Conversation",
+    "Isolation",
     "Media",
     "Message",
     "Text",

@@ -28,6 +28,7 @@ from typing import Any
 from anyloom.conversation.segments import Conversation, Media, Message, Segment, Text
 from anyloom.errors import ConversationError, MediaError, UnknownNameError
 from anyloom.media.files import io_for, read_media, write_media
+from anyloom.media.isolated import Isolation
 
 __all__ = ["conversation_from_json", "conversation_to_json"]
 
@@ -42,6 +43,7 @@ class _Reading:
     root: Path
     anywhere: bool = False
     options: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    isolation: Isolation | None = None
 
 
 def conversation_from_json(
@@ -51,6 +53,7 @@ def conversation_from_json(
     where: str = "conversation",
     anywhere: bool = False,
     options: Mapping[str, Mapping[str, Any]] = _NO_OPTIONS,
+    isolation: Isolation | None = None,
 ) -> Conversation:
     """Read a conversation from parsed JSON; media are loaded lazily.
 
@@ -61,6 +64,7 @@ def conversation_from_json(
         anywhere: Take absolute paths, and paths that leave ``root`` by ``..`` or by a link, too. Only for conversations
             that are trusted: whoever wrote them chooses which files of this machine are read.
         options: Options of modalities by name, such as limits of what is read.
+        isolation: Read media in a process of its own, see :func:`anyloom.read_media`.
 
     Raises:
         anyloom.errors.ConversationError: A part has the wrong shape, or leaves the root; names the message and part.
@@ -73,7 +77,7 @@ def conversation_from_json(
     messages = value.get("messages") if isinstance(value, Mapping) else value
     if not isinstance(messages, list) or not messages:
         raise ConversationError("expected a non-empty list of messages", where=where, fix='{"messages": [...]}')
-    reading = _Reading(root or Path(), anywhere, options)
+    reading = _Reading(root or Path(), anywhere, options, isolation)
     return Conversation([_message(m, reading, f"{where}.messages[{i}]") for i, m in enumerate(messages)])
 
 
@@ -119,7 +123,8 @@ def _part(value: Any, reading: _Reading, where: str) -> Segment:
             return io.from_text(value["text"])
         except MediaError as error:
             raise ConversationError(error.what, where=where, fix=error.fix) from error
-    media = read_media(_place(value["path"], reading, where), kind, lazy=True, options=options)
+    place = _place(value["path"], reading, where)
+    media = read_media(place, kind, lazy=True, options=options, isolation=reading.isolation)
     return media if "reference" not in value else replace(media, reference=_reference(value["reference"], where))
 
 
@@ -147,7 +152,7 @@ def _place(path: str, reading: _Reading, where: str) -> Path:
         raise ConversationError(
             f"the path {path!r} leaves the folder {reading.root}",
             where=where,
-            fix="put the file into that folder; if you trust the conversation, read it with anywhere=True",
+            fix="put the file into that folder; if you trust it, read it with anywhere=True (generate: --anywhere)",
         )
     return place
 

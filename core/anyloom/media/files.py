@@ -8,7 +8,7 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from torch import Tensor
 
@@ -17,12 +17,13 @@ from anyloom.conversation.segments import Media
 from anyloom.discovery import get_registry
 from anyloom.errors import AnyloomError, MediaError
 from anyloom.media.claims import modality_of
+from anyloom.media.isolated import Isolation, ask
 from anyloom.options import validate
 
 if TYPE_CHECKING:
     from anyloom.interfaces.modality import ModalityIO
 
-__all__ = ["io_for", "read_media", "write_media"]
+__all__ = ["Header", "io_for", "read_media", "write_media"]
 
 
 def io_for(modality: str, options: Mapping[str, Any] | None = None) -> ModalityIO:
@@ -56,30 +57,62 @@ class _File:
     modality: str
     path: str
     options: Mapping[str, Any] = field(default_factory=dict)
+    isolation: Isolation | None = None
 
     @property
     def _io(self) -> ModalityIO:
         return io_for(self.modality, self.options)
 
+    def _ask(self, do: str, **more: Any) -> tuple[Mapping[str, Any], Tensor | None]:
+        assert self.isolation is not None, "only files that are read in another process ask it"
+        path = os.path.abspath(self.path)  # the other process may be in another folder
+        return ask(do, self.modality, path, self.isolation, options=dict(self.options), **more)
+
+    def read(self) -> Media:
+        if self.isolation is None:
+            return replace(self._io.read(Path(self.path)), path=self.path)
+        head, data = self._ask("read")
+        return Media(self.modality, data, path=self.path, key=head["key"], meta=head["meta"])
+
     def __call__(self) -> Tensor:
-        return self._io.read(Path(self.path)).tensor()
+        return self.read().tensor()
+
+    def meta(self) -> Mapping[str, float]:
+        if self.isolation is None:
+            return self._io.read_meta(Path(self.path))
+        return dict(self._ask("meta")[0]["meta"])
 
     def length(self) -> int:
-        return self._io.length(Path(self.path))
+        if self.isolation is None:
+            return self._io.length(Path(self.path))
+        return int(self._ask("length")[0]["length"])
 
     def sample(self, steps: Sequence[int] | None, side: int | None) -> Tensor:
-        return self._io.sample(Path(self.path), steps, side)
+        if self.isolation is None:
+            return self._io.sample(Path(self.path), steps, side)
+        listed = None if steps is None else [int(step) for step in steps]
+        _, data = self._ask("sample", steps=listed, side=side)
+        assert data is not None, "an answer without an error brings what was asked for"
+        return data
+
+
+class _TellsMeta(Protocol):
+    def meta(self) -> Mapping[str, float]: ...
 
 
 @dataclass(frozen=True, eq=False)
-class _Header(Mapping[str, float]):
-    """What the header of a file says, read at the first look, so that opening a large data set opens no media."""
+class Header(Mapping[str, float]):
+    """What the header of a file says, read at the first look, so that opening a large data set opens no media.
 
-    file: _File
+    Args:
+        source: Reads it; picklable.
+    """
+
+    source: _TellsMeta
 
     @functools.cached_property
     def _read(self) -> Mapping[str, float]:
-        return io_for(self.file.modality, self.file.options).read_meta(Path(self.file.path))
+        return self.source.meta()
 
     def __getitem__(self, key: str) -> float:
         return self._read[key]
@@ -92,7 +125,12 @@ class _Header(Mapping[str, float]):
 
 
 def read_media(
-    path: str | Path, modality: str | None = None, *, lazy: bool = False, options: Mapping[str, Any] | None = None
+    path: str | Path,
+    modality: str | None = None,
+    *,
+    lazy: bool = False,
+    options: Mapping[str, Any] | None = None,
+    isolation: Isolation | None = None,
 ) -> Media:
     """Read a media file.
 
@@ -101,6 +139,8 @@ def read_media(
         modality: Name of its modality; by default the suffix tells, and where nobody claims it, the first bytes.
         lazy: Open the file only when something of it is asked for.
         options: Options of the modality, such as its limits (``{"max_pixels": 1_000_000}``).
+        isolation: Read in a process of its own with these limits of time and memory: for files that come from anybody,
+            as a decoder may hang or crash. It costs the start of a process, once, and a copy.
 
     Raises:
         anyloom.errors.MediaError: The file is missing, broken, larger than the limits or of no known modality.
@@ -108,18 +148,18 @@ def read_media(
     """
     path = _checked_path(path)
     modality = modality or modality_of(path)
-    io = io_for(modality, options)
+    get_registry().find("modality", modality)  # a name that nobody has, or what it lacks, is said before the file
     try:
         found, folder = path.is_file(), path.is_dir()
     except OSError as error:  # such as a name that is too long
         raise MediaError(f"this cannot be the path of a file ({error.strerror})", where=str(path)[:200]) from error
     if not found:
         what = "this is a folder, not a file" if folder else "there is no such file"
-        raise MediaError(what, where=str(path), fix="check the path")
+        raise MediaError(what, where=str(path), fix="check the path", reason="missing")
+    file = _File(modality, str(path), dict(options or {}), isolation)
     if lazy:
-        file = _File(modality, str(path), dict(options or {}))
-        return Media(modality, loader=file, path=str(path), key=f"file:{path.resolve()}", meta=_Header(file))
-    return replace(io.read(path), path=str(path))
+        return Media(modality, loader=file, path=str(path), key=f"file:{path.resolve()}", meta=Header(file))
+    return file.read()
 
 
 def write_media(media: Media, path: str | Path) -> Path:

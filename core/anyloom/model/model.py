@@ -68,14 +68,12 @@ class AnyToAnyModel(Network):
         Raises:
             anyloom.errors.CheckpointError: There is no model, it is damaged, or it names code and is not trusted.
         """
-        from anyloom.config.packages import shipped_weights
+        from anyloom.config.packages import model_folder
         from anyloom.model.saving import load_model
 
-        path = Path(folder)
-        shipped = shipped_weights(path.name) if not path.exists() and path.parent == Path() else None
-        if shipped is not None:  # an installed plugin may name its own code
-            return load_model(shipped, overrides, trust=True)
-        return load_model(path, overrides, trust=trust)
+        path = model_folder(folder)
+        shipped = path != Path(folder)  # an installed plugin may name its own code
+        return load_model(path, overrides, trust=trust or shipped)
 
     def save_pretrained(self, folder: str | Path, *, include_frozen: bool = True, dtype: str | None = None) -> None:
         """Write config, tensors and what the model needs beside them into a folder.

@@ -20,9 +20,11 @@ from torch import Tensor, nn
 
 from anyloom.building import registered_names_only
 from anyloom.config.compose import overridden
+from anyloom.config.packages import model_folder
 from anyloom.config.saved import FORMAT, MANIFEST, is_saved_model, named_paths, read_record
 from anyloom.errors import CheckpointError, ConfigError
 from anyloom.interfaces.component import NeuralComponent
+from anyloom.model.fitting import fitted
 from anyloom.network.config import ModelConfig
 from anyloom.network.parts import Parts
 from anyloom.options import validate
@@ -79,24 +81,33 @@ def load_model(folder: Path, overrides: Sequence[str] = (), *, trust: bool = Fal
     return model.eval()
 
 
-def start_from(parts: Parts, folder: Path) -> None:
+def start_from(parts: Parts, folder: Path, only: Sequence[str] = ()) -> list[str]:
     """Load the tensors of a saved model, or of a folder of tensors alone, into the parts of a model.
 
-    What the saved model left out stays as the parts read it from their own files, which must be the same. Couplers that
-    it does not have start new.
+    What the saved model left out stays as the parts read it from their own files, which must be the same. Parts that it
+    does not have start new, and so do the tags of modalities that it does not have.
+
+    Args:
+        parts: The parts of the model.
+        folder: The saved model, or the name of one that ships with a recipe.
+        only: Take only these parts of it, such as ``encoders`` or ``decoders.brush``; all others start new.
+
+    Returns:
+        The parts that start new.
 
     Raises:
         anyloom.errors.CheckpointError: The folder is incomplete or changed, or does not belong to these parts.
     """
-    own = parts.state_dict()
-    couplers = {key: own[key] for key in own if key.startswith("couplers.")}
+    folder, own = model_folder(folder), parts.state_dict()
+    names = list(parts.representations)
     if not is_saved_model(folder):
-        load_into(parts, couplers | read_tensors(folder), where=str(folder))
-        return
+        tensors, new = fitted(own, read_tensors(folder), modalities=(names, names), parts=only)
+        load_into(parts, tensors, where=str(folder))
+        return new
     record, tensors = _read_verified(folder, trust=True)  # only its tensors and hashes are used
     named = {part.key: part for part in _named_parts(parts)}
     for key, hashes in record["references"].items():
-        if headers_only():
+        if headers_only() or (only and not any(key == part or key.startswith(f"{part}.") for part in only)):
             continue
         present = sorted(sha256(f) for f in named[key].files if f.is_file()) if key in named else []
         if present != sorted(hashes.values()):
@@ -105,7 +116,11 @@ def start_from(parts: Parts, folder: Path) -> None:
                 where=str(folder),
                 fix=f"name the files it was trained with: {', '.join(map(str, hashes))}",
             )
-    load_into(parts, couplers | _filled(parts, tensors, record["references"]), where=str(folder))
+    saved_names = record["model"].get("modalities") or {}
+    filled = _filled(parts, tensors, record["references"])
+    tensors, new = fitted(own, filled, modalities=(saved_names, names), parts=only)
+    load_into(parts, tensors, where=str(folder))
+    return new
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.resources
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from string import Template
@@ -64,7 +65,7 @@ def write_project(files: Mapping[str, str], folder: Path) -> None:
     Raises:
         anyloom.errors.ConfigError: There is something in the folder, or it cannot be made.
     """
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+    if os.path.exists(folder) and (not folder.is_dir() or any(folder.iterdir())):
         raise ConfigError(
             "there is something here already, and it is left as it is", where=str(folder), fix="give another --folder"
         )

@@ -70,7 +70,7 @@ def write_tensors(tensors: Mapping[str, Tensor], path: Path, metadata: Mapping[s
 
 
 def non_finite(tensors: Mapping[str, Tensor]) -> list[str]:
-    """Names of tensors with a NaN or an infinite value."""
+    """Names of tensors with a NaN or an infinite value; masks of zeros and minus infinity are as they should be."""
     return [name for name, t in tensors.items() if t.is_floating_point() and not t.is_meta and not _finite(t)]
 
 
@@ -156,7 +156,14 @@ def _finite(tensor: Tensor) -> bool:
     if not tensor.numel():
         return True
     values = tensor.float() if tensor.element_size() == 1 else tensor  # torch has no arithmetic on eight bits
-    return bool(torch.stack(torch.aminmax(values)).isfinite().all())
+    return bool(torch.stack(torch.aminmax(values)).isfinite().all()) or _is_mask(values)
+
+
+def _is_mask(values: Tensor) -> bool:
+    """Whether a tensor is an attention mask to add, of zeros and minus infinity, as published checkpoints hold."""
+    if values.ndim < 2 or values.max() != 0:
+        return False
+    return bool(((values == 0) | values.isneginf()).all())
 
 
 def _fits(given: Tensor, own: Tensor) -> bool:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
 import pickle
+from collections.abc import Mapping
 from typing import Any
 
 import torch
 
 from anyloom.conversation.segments import Media, Text
 from anyloom.errors import ConfigError
-from anyloom.interfaces import Sample
+from anyloom.interfaces import Sample, Stream
 from anyloom.testing.case import DatasetCase
 from anyloom.testing.checking import check, require
 from anyloom.testing.component import ComponentChecks
@@ -21,9 +23,12 @@ class DatasetChecks(ComponentChecks):
     """Inherit and supply the fixture ``case``, an :class:`anyloom.testing.DatasetCase`."""
 
     def samples(self, case: DatasetCase, split: str, *, builder: Any = None, epoch: int = 0) -> list[Any]:
-        """The first samples of a split."""
+        """The first samples of a split; of each of its sets, if there are several."""
         built = (builder or case.build()).build(split, epoch)
-        return [built[i] for i in range(min(len(built), case.look_at))]
+        if isinstance(built, Stream):
+            return list(itertools.islice(built, case.look_at))
+        sets = list(built.values()) if isinstance(built, Mapping) else [built]
+        return [samples[i] for samples in sets for i in range(min(len(samples), case.look_at))]
 
     def use(self, case: DatasetCase) -> None:
         """Build every split and load the media of its first samples."""

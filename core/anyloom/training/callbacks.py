@@ -10,14 +10,15 @@ from typing import Any
 import lightning
 import numpy as np
 import torch
-import yaml
 from lightning.pytorch.callbacks import Callback
+from torch.nn.parallel import DistributedDataParallel
 
+from anyloom.config.yaml_text import write_yaml
 from anyloom.errors import CheckpointError
 from anyloom.storage.atomic import write_text
 from anyloom.training.console import tell
 
-__all__ = ["ConfigWriter", "RandomState"]
+__all__ = ["ConfigWriter", "RandomState", "UnevenValidation"]
 
 
 class RandomState(Callback):
@@ -110,6 +111,26 @@ def _restore(state: Mapping[str, Any]) -> None:
     random.setstate((version, tuple(internal), gauss))
 
 
+class UnevenValidation(Callback):
+    """Lets processes have different numbers of validation batches, also none.
+
+    DDP sends the first process's buffers to the others in every forward pass, for which they would wait for each other.
+    Nothing changes buffers in a validation, so it need not.
+    """
+
+    def on_validation_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        """Stop sending."""
+        self._send(trainer, wanted=False)
+
+    def on_validation_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        """Send again."""
+        self._send(trainer, wanted=True)
+
+    def _send(self, trainer: lightning.Trainer, *, wanted: bool) -> None:
+        if isinstance(trainer.model, DistributedDataParallel):
+            trainer.model.require_forward_param_sync = wanted
+
+
 class ConfigWriter(Callback):
     """Writes the composed configuration as ``config.yaml`` into the log folder: ``anyloom fit`` runs it again.
 
@@ -127,13 +148,4 @@ class ConfigWriter(Callback):
         folder = trainer.log_dir  # broadcast, so asked for in every process
         if trainer.is_global_zero and folder is not None:
             path = Path(folder) / "config.yaml"
-            write_text(path, yaml.safe_dump(_plain(self.sections), sort_keys=False, allow_unicode=True))
-
-
-def _plain(value: Any) -> Any:
-    """Nested containers with everything that YAML has no word for (a path, a time span) as its text."""
-    if isinstance(value, Mapping):
-        return {str(k): _plain(v) for k, v in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(v) for v in value]
-    return value if value is None or isinstance(value, str | int | float | bool) else str(value)
+            write_text(path, write_yaml(self.sections))

@@ -14,7 +14,9 @@ _LOGGERS = ("lightning.pytorch.utilities.rank_zero", "lightning.fabric.utilities
 
 
 def tell(text: str) -> None:
-    """Say something to whoever runs this, at once and beside the results: on standard error."""
+    """Say something to whoever runs this, at once and beside the results: on standard error; not under ``-q``."""
+    if not logging.getLogger("anyloom").isEnabledFor(logging.WARNING):  # -q switches warnings off everywhere
+        return
     print(text, file=sys.stderr, flush=True)  # noqa: T201 - what a command says
 
 

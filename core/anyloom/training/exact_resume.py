@@ -17,7 +17,8 @@ __all__ = ["OpenWindow", "PendingValidation"]
 class OpenWindow(Callback):
     """Keeps the gradients of an accumulation window that a checkpoint was written in the middle of.
 
-    Also keeps checkpoint callbacks from writing the step again that they went on from, which they have forgotten.
+    Also keeps checkpoint callbacks from writing the step again that they went on from, which they have forgotten, and
+    from writing a step that was saved just before a crash under a second name.
     """
 
     def __init__(self) -> None:
@@ -53,10 +54,11 @@ class OpenWindow(Callback):
         self._pending, self._resumed = checkpoint.get("gradients") or [], True
 
     def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
-        """Tell the checkpoint callbacks which step is saved already."""
+        """Tell the checkpoint callbacks which step is saved already, and that later ones are to be replaced."""
         for callback in trainer.checkpoint_callbacks if self._resumed else []:
             if isinstance(callback, ModelCheckpoint):
                 callback._last_global_step_saved = trainer.global_step
+                callback._enable_version_counter = False
 
     def on_train_batch_start(
         self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, batch: Any, batch_idx: int
@@ -75,7 +77,7 @@ class PendingValidation(Callback):
 
     def __init__(self) -> None:
         self._due = False
-        self._missed = False
+        self._missed: dict[str, bool] | None = None
         self._loops: dict[str, Any] = {}
 
     def on_train_batch_end(
@@ -102,7 +104,7 @@ class PendingValidation(Callback):
     ) -> None:
         """Store whether it is still to be run. A checkpoint of the midst of it goes on from before it."""
         if self._due:
-            checkpoint["validation_due"] = True
+            checkpoint["validation_due"] = {"stepped": not trainer.fit_loop._should_accumulate()}
             if trainer.validating:
                 checkpoint["loops"] = self._loops
 
@@ -110,18 +112,18 @@ class PendingValidation(Callback):
         self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
         """Keep that until training starts."""
-        self._missed = bool(checkpoint.get("validation_due"))
+        self._missed = checkpoint.get("validation_due")
 
     def on_train_batch_start(
         self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, batch: Any, batch_idx: int
     ) -> None:
         """Run it before the first batch, as lightning would have after the last one."""
-        missed, self._missed = self._missed, False
-        if not missed or not trainer.enable_validation:
+        missed, self._missed = self._missed, None
+        if missed is None or not trainer.enable_validation:
             return
         loop, connector = trainer.fit_loop.epoch_loop, trainer._logger_connector
         first, stepped = connector._first_loop_iter, loop._batches_that_stepped
-        loop._batches_that_stepped = max(stepped - 1, 0)  # its values belong to the step before
+        loop._batches_that_stepped = stepped - int(missed["stepped"])  # its values belong to the batch before
         trainer.validating = True
         loop.val_loop.run()
         trainer.training = True

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from anyloom.building import build_named
 from anyloom.checking.cache_rules import frozen_problems
-from anyloom.config.schema import OptimizerConfig
+from anyloom.config.schema import OptimizerConfig, StartConfig
 from anyloom.errors import combine
 from anyloom.evaluation.measure import Means, answer_samples, gathered, update, values
 from anyloom.features.cache import FeatureCache
@@ -26,6 +26,7 @@ from anyloom.network.losses import Losses
 from anyloom.options import validate
 from anyloom.sequence.batch import Batch
 from anyloom.sequence.collate import Collator
+from anyloom.training.console import tell
 from anyloom.training.frozen_state import refilled_keys
 from anyloom.training.optimizer import clip_gradients, make_optimizer
 from anyloom.training.parallel import gathered_parameters, shard
@@ -48,7 +49,8 @@ class AnyToAnyModule(TrainingModule):
             optimizer: Learning rate and its schedule.
             cache_features: Keep features of frozen encoders by content key instead of encoding media again. Needs
                 ``data.workers: 0``.
-            start_from: Folder of a saved model whose tensors to start from; couplers it does not have start new.
+            start_from: Folder of a saved model whose tensors to start from, or ``{folder, parts}`` to take only some of
+                its parts. Parts and modalities that it does not have start new.
             gradient_norms: Log the norm of each term's gradient at the LLM every so many steps; 0 never does.
             metrics: Metric components by a key of the user's choice.
             save_frozen: Write frozen parts that came from files of their own into the result too; otherwise it refers
@@ -57,7 +59,7 @@ class AnyToAnyModule(TrainingModule):
 
         optimizer: OptimizerConfig = OptimizerConfig()
         cache_features: bool = False
-        start_from: Path | None = None
+        start_from: Path | StartConfig | None = None
         gradient_norms: NonNegativeInt = 0
         metrics: dict[str, dict[str, Any]] = {}  # noqa: RUF012 - pydantic copies defaults
         save_frozen: bool = True
@@ -77,7 +79,10 @@ class AnyToAnyModule(TrainingModule):
         sharded = isinstance(getattr(self._trainer, "strategy", None), ModelParallelStrategy)
         model = AnyToAnyModel(self.model_config)
         if self.config.start_from is not None:
-            start_from(model.parts, self.config.start_from)
+            begin = self.config.start_from
+            given = begin if isinstance(begin, StartConfig) else StartConfig(folder=begin)
+            if new := start_from(model.parts, given.folder, given.parts):
+                tell(f"note: these parts start new: {', '.join(new)}")
         if sharded:
             assert self.device_mesh is not None
             shard(model, self.device_mesh["data_parallel"])

@@ -16,7 +16,6 @@ from lightning.fabric.plugins import CheckpointIO
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.plugins.io import AsyncCheckpointIO
-from lightning.pytorch.strategies import DDPStrategy
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 from torch.distributed.constants import default_pg_timeout
 
@@ -30,16 +29,17 @@ from anyloom.interfaces.module import TrainingModule
 from anyloom.options import split_name, validate
 from anyloom.storage.space import require_room
 from anyloom.training.answers import AnswerWriter
-from anyloom.training.callbacks import ConfigWriter, RandomState
+from anyloom.training.callbacks import ConfigWriter, RandomState, UnevenValidation
 from anyloom.training.checkpoint_files import CheckpointFiles, newest_good
 from anyloom.training.console import tell, without_noise
+from anyloom.training.data_ledger import DataLedger
 from anyloom.training.exact_resume import OpenWindow, PendingValidation
 from anyloom.training.finite import FiniteSteps, NonFiniteError
 from anyloom.training.outputs import OutputGuard, ResultWriter
 from anyloom.training.outside_errors import translated
 from anyloom.training.progress_lines import Explosions, ProgressLines
 from anyloom.training.resuming import resolved
-from anyloom.training.stopping import SavedStop
+from anyloom.training.stopping import SavedStop, interrupts_restored
 
 __all__ = ["run", "training_module"]
 
@@ -96,9 +96,8 @@ class _CommandLine(LightningCLI):
             raise
         except (MisconfigurationException, ValueError, TypeError, ImportError) as error:
             raise ConfigError(" ".join(str(error).split()), where="trainer") from error
-        strategy = trainer.strategy
-        if isinstance(strategy, DDPStrategy) and strategy._timeout == default_pg_timeout:
-            strategy._timeout = timedelta(seconds=self.project.faults.timeout)
+        if getattr(trainer.strategy, "_timeout", None) == default_pg_timeout:
+            trainer.strategy._timeout = timedelta(seconds=self.project.faults.timeout)  # type: ignore[attr-defined]
         return trainer
 
 
@@ -125,17 +124,18 @@ def run(subcommand: str, sections: Mapping[str, Any], *, answers: Path | None = 
         anyloom.errors.CheckpointError: A place cannot be written to, or a checkpoint cannot be gone on from.
         anyloom.training.finite.NonFiniteError: A loss or gradient became NaN; the weights are as they were before.
         anyloom.training.outside_errors.InterruptedRunError: Memory, a data worker or another process gave out.
-        SystemExit: A signal ended the run; the status is 128 + its number.
+        KeyboardInterrupt: Ctrl-C ended the run.
+        SystemExit: Another signal did; the status is 128 + its number.
     """
     problems = section_problems(sections)
     if problems:
         raise combine(problems)
     require_files(sections)
     project = validate(ProjectConfig, sections, where="")
-    if subcommand == "fit" and project.result is not None:
-        require_room(Path(project.result))
-    if answers is not None:
-        require_room(answers)
+    root = project.trainer.get("default_root_dir")
+    for place in (answers, *((project.result, root) if subcommand == "fit" else ())):
+        if place is not None:
+            require_room(Path(place))
     options = project.module if subcommand == "fit" else _trained(project)
     leave_out: list[int] = []
     while True:
@@ -172,7 +172,7 @@ def _tried(
     """One run, with every error that has a clear form in that form."""
     extra = {"return_predictions": False} if subcommand == "predict" and answers is not None else {}
     try:
-        with without_noise(resuming=project.ckpt_path is not None):
+        with interrupts_restored(), without_noise(resuming=project.ckpt_path is not None):
             return _CommandLine(
                 project,
                 options,
@@ -184,8 +184,8 @@ def _tried(
     except SIGTERMException as error:  # before the first step, or after the last
         raise SystemExit(128 + signal.SIGTERM) from error
     except SystemExit as error:
-        if isinstance(error.__context__, KeyboardInterrupt):
-            raise SystemExit(128 + signal.SIGINT) from error
+        if isinstance(error.__context__, KeyboardInterrupt) or error.code == 128 + signal.SIGINT:
+            raise KeyboardInterrupt from error
         raise
     except ArgumentError as error:
         raise ConfigError(" ".join(str(error).split()), where="trainer") from error
@@ -205,10 +205,12 @@ def _callbacks(
         RandomState(project.seed_everything),
         ConfigWriter(sections),
         OutputGuard(result),
+        UnevenValidation(),
         FiniteSteps(faults.budget if faults.non_finite == "skip" else 0, leave_out),
         OpenWindow(),
         PendingValidation(),
         Explosions(),
+        DataLedger(),
     ]
     if project.trainer.get("enable_progress_bar") is not False:
         callbacks.append(ProgressLines())

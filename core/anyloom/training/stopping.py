@@ -11,7 +11,8 @@ import shutil
 import signal
 import subprocess
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 from typing import Any, Final
@@ -21,9 +22,20 @@ from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 
 from anyloom.training.console import tell
 
-__all__ = ["SavedStop"]
+__all__ = ["SavedStop", "interrupts_restored"]
 
 _SIGNALS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
+
+
+@contextmanager
+def interrupts_restored() -> Iterator[None]:
+    """Give Ctrl-C back its meaning afterwards: lightning switches it off when it has met one."""
+    before = signal.getsignal(signal.SIGINT)
+    try:
+        yield
+    finally:
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGINT, before)
 
 
 class SavedStop(Callback):
@@ -80,8 +92,11 @@ class SavedStop(Callback):
         batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:
-        """Stop in the midst of a validation too; it is run again when training goes on."""
-        if trainer.state.fn == "fit" and not trainer.sanity_checking:
+        """Stop in the midst of a validation too; it is run again when training goes on.
+
+        Several processes may have different numbers of batches here, so they stop together at its end.
+        """
+        if trainer.world_size == 1 and trainer.state.fn == "fit" and not trainer.sanity_checking:
             self._stop_if_asked(trainer)
 
     def _stop_if_asked(self, trainer: lightning.Trainer, log: Callable[[], None] | None = None) -> None:

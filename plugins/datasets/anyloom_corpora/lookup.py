@@ -17,21 +17,14 @@ class Lookup:
     """Finds rows by name. The last of several rows of one name counts, as in a JSON object.
 
     Args:
-        count: Number of rows.
         name: Returns the name of a row; must be picklable.
         files: What the rows are read from: the arrays are kept with them, and made anew when they change.
-        names: Returns all names in order, where that is quicker than one by one.
+        names: Returns all names in order.
     """
 
-    def __init__(
-        self,
-        count: int,
-        name: Callable[[int], str],
-        files: Sequence[Path],
-        names: Callable[[], Iterable[str]] | None = None,
-    ) -> None:
+    def __init__(self, name: Callable[[int], str], files: Sequence[Path], names: Callable[[], Iterable[str]]) -> None:
         self.name = name
-        self._index = open_index(files, "lookup", lambda: _sorted_hashes(names() if names else map(name, range(count))))
+        self._index = open_index(files, "lookup", lambda: _sorted_hashes(names()))
 
     def find(self, name: str) -> int | None:
         """Return the number of the row of that name, None if there is none."""

@@ -17,15 +17,13 @@ from torch import Tensor
 
 from anyloom.conversation import Media
 from anyloom.data.sources import Blob
-from anyloom.errors import BadRecord, MediaError, Reason
+from anyloom.errors import BadRecord, MediaError
 from anyloom.media import read_media
 
 __all__ = ["MAX_BYTES", "MediaFolder", "blob_media", "guarded", "of_base64", "soundtrack"]
 
 MAX_BYTES: Final = 1 << 30
 """Largest media file that is read if an option says nothing else."""
-
-_CUT: Final = ("truncated", " are there", "is empty", "is missing", "premature", "unexpected end", "broken data stream")
 
 
 @dataclass(frozen=True)
@@ -161,70 +159,18 @@ class _Guarded:
         return data
 
 
-def soundtrack(video: Path, where: str) -> Media:
-    """Return the sound of a clip, mono at its own rate, loaded when it is needed.
+def soundtrack(video: Media, where: str) -> Media:
+    """Return the sound of a clip's file, mono at its own rate, loaded when it is needed.
 
     Raises:
-        anyloom.errors.BadRecord: The file cannot be opened or has no sound.
+        anyloom.errors.BadRecord: The clip has no file.
     """
-    rate = _Soundtrack(str(video), where).rate()
-    key = f"file:{video.resolve()}:sound"
-    return Media("audio", loader=_Soundtrack(str(video), where), key=key, meta={"sample_rate": rate})
-
-
-@dataclass(frozen=True)
-class _Soundtrack:
-    path: str
-    where: str
-
-    def rate(self) -> int:
-        import av
-        import av.error
-
-        try:
-            # through a file object FFmpeg opens this file and nothing that it may name
-            with Path(self.path).open("rb") as file, av.open(file) as container:
-                if not container.streams.audio:
-                    raise BadRecord("bad row", self.where, "the clip has no sound")
-                return int(container.streams.audio[0].rate or 0)
-        except (OSError, av.error.FFmpegError, ValueError) as error:
-            raise BadRecord("wrong format", self.where, f"cannot be opened ({error})") from error
-
-    def __call__(self) -> Tensor:
-        import av
-        import av.error
-
-        found: list[Tensor] = []
-        try:
-            with Path(self.path).open("rb") as file, av.open(file) as container:
-                to_mono = av.AudioResampler(format="flt", layout="mono")
-                for frame in container.decode(audio=0):
-                    found += [torch.from_numpy(part.to_ndarray()) for part in to_mono.resample(frame)]
-                found += [torch.from_numpy(part.to_ndarray()) for part in to_mono.resample(None)]
-        except (OSError, av.error.FFmpegError, ValueError) as error:
-            raise BadRecord("truncated", self.where, f"its sound cannot be read ({error})") from error
-        wave = torch.cat(found, dim=1) if found else torch.zeros(1, 0)
-        if not bool(torch.isfinite(wave).all()):
-            raise BadRecord("NaN", self.where, "its sound holds NaN or infinite values")
-        if not bool(wave.any()):
-            raise BadRecord("silent", self.where, "its sound is silent")
-        return wave
+    try:
+        return guarded(read_media(video.path, "audio", lazy=True), where)
+    except MediaError as error:
+        raise _bad(error, where) from error
 
 
 def _bad(error: MediaError, where: str) -> BadRecord:
     """Return the reason for which a file was refused as a bad record."""
-    return BadRecord(_reason(error), where, error.what)
-
-
-def _reason(error: MediaError) -> Reason:
-    given: Reason | None = getattr(error, "reason", None)
-    if given is not None:
-        return given
-    text = error.what.lower()
-    if "no such file" in text:
-        return "missing"
-    if "decompression bomb" in text or "exceeds limit" in text or "too large" in text or "too many" in text:
-        return "too large"
-    if "nan or infinite" in text:
-        return "NaN"
-    return "truncated" if any(words in text for words in _CUT) else "wrong format"
+    return BadRecord(error.reason or "wrong format", where, error.what)

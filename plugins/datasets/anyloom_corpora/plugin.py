@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from anyloom.discovery import ComponentSpec, hookimpl
+from anyloom.discovery import CommandSpec, ComponentSpec, hookimpl
 
 
 @hookimpl
@@ -61,6 +61,13 @@ def anyloom_components() -> list[ComponentSpec]:
             ("image",),
         ),
         _set(
+            "mimic-it-mix",
+            "readers.mimic_it_mix:MimicItMix",
+            "mimic_it_mix",
+            "MIMIC-IT's subsets by Otter's mix file",
+            ("image",),
+        ),
+        _set(
             "open-images",
             "readers.open_images:OpenImages",
             "open_images",
@@ -77,6 +84,18 @@ def anyloom_components() -> list[ComponentSpec]:
             licence="Apache-2.0",
             summary="A data set of the Hugging Face hub, streamed, where a download is allowed",
         ),
+    ]
+
+
+@hookimpl
+def anyloom_commands() -> list[CommandSpec]:
+    """Tiny data sets to look at."""
+    return [
+        CommandSpec(
+            name="layouts",
+            target="anyloom_corpora.command:main",
+            summary="write tiny data sets in every layout that a reader takes",
+        )
     ]
 
 

@@ -200,12 +200,16 @@ def split_by_order(count: int, shares: Sequence[float], split: str, where: str) 
         where: The reader's name, for errors.
 
     Raises:
-        anyloom.errors.ConfigError: The split does not exist.
+        anyloom.errors.ConfigError: The split does not exist, or the shares are more than the whole.
 
     >>> split_by_order(20, (0.9, 0.05, 0.05), "val", "a set")
     range(18, 19)
     """
     require_split(split, where)
+    if sum(shares) > 1 + 1e-9:
+        raise ConfigError(
+            f"the shares are {sum(shares):.3g} of the whole", where=f"{where}.shares", fix="give 1 or less"
+        )
     at = SPLITS.index(split)
     start, stop = (round(sum(shares[:n]) * count) for n in (at, at + 1))
     return range(start, stop)

@@ -45,7 +45,10 @@ class CsvRows:
         if columns is None:
             if self.first >= len(self.lines):
                 raise ConfigError("the file is empty, a header is expected", where=str(path), fix="check the file")
-            columns = [name.strip() for name in self._fields(self.first)]
+            try:
+                columns = [name.strip() for name in self._fields(self.first)]
+            except BadRecord as error:
+                raise ConfigError(f"no header ({error.what})", where=str(path), fix="give csv in UTF-8") from error
             self.first += 1
         self.columns = tuple(columns)
 
@@ -104,9 +107,7 @@ def table(path: Path) -> Rows:
         return JsonLines(path)
     if suffix == ".parquet":
         return ParquetRows([path])
-    raise ConfigError(
-        f"no table: {suffix or 'no suffix'}", where=str(path), fix="give csv, tsv, json, jsonl or parquet"
-    )
+    raise ConfigError("not a kind of table that is read", where=str(path), fix="give csv, tsv, json, jsonl or parquet")
 
 
 def parquet_columns(path: Path) -> list[str]:

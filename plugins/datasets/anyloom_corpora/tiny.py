@@ -22,6 +22,7 @@ __all__ = [
     "kosmos_g",
     "laion",
     "mimic_it",
+    "mimic_it_mix",
     "open_images",
     "shards",
     "tasks",
@@ -75,6 +76,7 @@ instruct_pix2pix = _case("instruct-pix2pix", "instruct-pix2pix", ("train",), {"t
 kosmos_g = _case("kosmos-g", "kosmos-g", ("train",))
 laion = _case("laion", "laion", ("train",))
 mimic_it = _case("mimic-it", "mimic-it", ("train",), {"subset": "DC"})
+mimic_it_mix = _case("mimic-it-mix", "mimic-it-mix", ("train",), {"mix": "mix.yaml"})
 open_images = _case("open-images", "open-images", ("train", "val"))
 shards = _case("shards", "webvid-tars", ("train",), {"modalities": ["video"]})
 webvid = _case("webvid", "webvid", ("train", "val"))

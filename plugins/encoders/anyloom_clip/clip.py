@@ -72,7 +72,7 @@ class CLIPEncoder(TowerEncoder):
         Raises:
             anyloom.errors.MediaError: It is no picture of three channels.
         """
-        return picture_input(media.tensor(), self.sizes.image_size, self.preparation, media.path)
+        return picture_input(media.sample(), self.sizes.image_size, self.preparation, media.path)
 
     def encode(self, inputs: Tensor) -> Tensor:
         """Raw features ``(B, L, D)`` of pictures ``(B, 3, S, S)``."""

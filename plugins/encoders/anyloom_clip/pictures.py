@@ -7,7 +7,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from anyloom.errors import MediaError
+from anyloom.conversation.pixels import to_bytes
 from anyloom_clip.config import PictureNumbers
 
 __all__ = ["picture_input"]
@@ -25,7 +25,7 @@ def picture_input(picture: Tensor, side: int, numbers: PictureNumbers, where: st
     Raises:
         anyloom.errors.MediaError: It is no picture of three channels.
     """
-    pixels = _bytes(picture.detach().cpu(), where).permute(1, 2, 0).contiguous()
+    pixels = to_bytes(picture, where, 3).permute(1, 2, 0).contiguous()
     small = _square(Image.fromarray(pixels.numpy()), side, numbers.short_side or side)
     values = torch.from_numpy(np.array(small)).permute(2, 0, 1).float() / 255
     return (values - torch.tensor(numbers.mean)[:, None, None]) / torch.tensor(numbers.std)[:, None, None]
@@ -39,15 +39,3 @@ def _square(picture: Image.Image, side: int, short: int) -> Image.Image:
     resized = picture.resize(size, Image.Resampling.BICUBIC)
     left, top = ((length - side) // 2 for length in size)
     return resized.crop((left, top, left + side, top + side))
-
-
-def _bytes(picture: Tensor, where: str) -> Tensor:
-    if picture.ndim != 3 or picture.shape[0] != 3 or 0 in picture.shape:
-        raise MediaError(
-            f"a picture is a tensor (3, H, W), got {tuple(picture.shape)}", where=where, fix="convert it to RGB"
-        )
-    if picture.dtype == torch.uint8:
-        return picture
-    if not picture.is_floating_point() or not torch.isfinite(picture).all():
-        raise MediaError(f"expected uint8 or finite floats in 0..1, got {picture.dtype}", where=where)
-    return (picture.float().clamp(0, 1) * 255).round().to(torch.uint8)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import warnings
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from anyloom.conversation import Media
-from anyloom.errors import MediaError
+from anyloom.conversation.pixels import checked_pixels
+from anyloom.conversation.waves import checked_wave
 from anyloom.signal.mel import mel_filters, spectrogram
 
 __all__ = ["picture_grid", "sound_grid"]
@@ -18,9 +21,7 @@ FLOOR = 1e-4
 
 def picture_grid(media: Media, size: int) -> Tensor:
     """Picture ``(3, size, size)`` in [-1, 1], resized with antialiasing where needed."""
-    x = media.tensor()
-    if x.ndim != 3 or x.shape[0] != 3:
-        raise MediaError(f"expected a picture (3, H, W), got {tuple(x.shape)}", where=media.path or media.key)
+    x = checked_pixels(media.tensor(), media.path or media.key, 3)
     x = x.float() / 255 if x.dtype == torch.uint8 else x.float()
     if x.shape[1:] != (size, size):
         x = F.interpolate(x[None], (size, size), mode="bilinear", antialias=True, align_corners=False)[0]
@@ -31,13 +32,15 @@ def sound_grid(media: Media, size: int, seconds: float, sample_rate: int) -> Ten
     """Log-mel spectrum ``(1, size, size)``: bands, frames; silence is -1 and 0 dB full scale about 1.
 
     Args:
-        media: Sound ``(1, T)``; its ``sample_rate`` in Hz must be the encoder's.
+        media: Sound ``(1, T)`` with its ``sample_rate`` in Hz.
         size: Mel bands, and frames over ``seconds``.
         seconds: What is looked at, from the start; shorter sounds are padded with silence.
         sample_rate: In Hz.
     """
-    wave = media.tensor()
-    rate = int(media.meta.get("sample_rate", sample_rate))
+    rate = media.meta.get("sample_rate", 0)
+    wave = checked_wave(media.tensor(), rate, media.path or media.key)
+    if wave.shape[1] > 1.01 * seconds * rate + 1:
+        warnings.warn(f"sounds are heard for {seconds:g} s; a longer one is cut", UserWarning, stacklevel=2)
     if rate != sample_rate:
         import soxr
 

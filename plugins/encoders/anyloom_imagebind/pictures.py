@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from anyloom.conversation import Media
+from anyloom.conversation.pixels import to_bytes
 from anyloom.errors import MediaError
 from anyloom_imagebind.clips import clip_spans
 from anyloom_imagebind.stems import FRAMES, IMAGE_SIZE
@@ -50,7 +51,7 @@ def picture_input(picture: Tensor, where: str = "") -> Tensor:
     Raises:
         anyloom.errors.MediaError: It is no picture of three channels.
     """
-    pixels = _bytes(picture, 3, "(3, H, W)", where)
+    pixels = to_bytes(picture, where, 3)
     small = square(Image.fromarray(pixels.permute(1, 2, 0).contiguous().numpy()))
     return normalised(torch.from_numpy(np.array(small)).permute(2, 0, 1).float() / 255)
 
@@ -84,7 +85,7 @@ def clip_inputs(media: Media, clips: int, count: int) -> Tensor:
         first = max(min(math.ceil(fps * start), length - 1), 0)
         last = max(min(math.ceil(fps * end), length), first + 1)
         frames = media.sample(spread_frames(torch.arange(first, last)).tolist()) if length else media.tensor()
-        inputs += crops(short_side(_bytes(frames, 4, "(T, 3, H, W)", media.path)), IMAGE_SIZE, count)
+        inputs += crops(short_side(to_bytes(frames, media.path, 4)), IMAGE_SIZE, count)
     return torch.stack(inputs)
 
 
@@ -147,14 +148,3 @@ def disparity(depth: Tensor, focal_length: float, baseline: float, where: str = 
         raise MediaError(f"depth is float and in metres, got {depth.dtype}", where=where, fix="convert it to metres")
     shifted = baseline * focal_length / depth.clamp(_NEAREST_M, _FARTHEST_M)
     return (square_plane(shifted, where) - _DISPARITY_MEAN) / _DISPARITY_STD
-
-
-def _bytes(pixels: Tensor, ndim: int, layout: str, where: str) -> Tensor:
-    """Return RGB values as uint8 after a check of their shape."""
-    if pixels.ndim != ndim or pixels.shape[-3] != 3 or 0 in pixels.shape:
-        raise MediaError(f"expected a tensor {layout}, got {tuple(pixels.shape)}", where=where)
-    if pixels.dtype == torch.uint8:
-        return pixels
-    if not pixels.is_floating_point() or not torch.isfinite(pixels).all():
-        raise MediaError(f"expected uint8 or finite floats in 0..1, got {pixels.dtype}", where=where)
-    return (pixels.float().clamp(0, 1) * 255).round().to(torch.uint8)

@@ -63,7 +63,7 @@ class Preparation:
             raise MediaError(f"this encoder does not prepare {media.modality!r}", where=media.path)
         if video:  # never whole: of a long clip a few frames are looked at
             return clip_inputs(media, self.config.video_clips, self.config.video_crops)
-        prepared: Tensor = method(media, media.tensor().detach().cpu())
+        prepared: Tensor = method(media, media.sample().detach().cpu())  # bytes, where a file holds bytes
         return prepared
 
     def _image(self, media: Media, data: Tensor) -> Tensor:

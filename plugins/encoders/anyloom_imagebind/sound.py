@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from anyloom.conversation.waves import checked_wave
 from anyloom.errors import MediaError
 from anyloom_imagebind.clips import clip_spans
 from anyloom_imagebind.stems import MEL_BINS, MEL_FRAMES
@@ -41,14 +42,8 @@ def sound_inputs(samples: Tensor, sample_rate: float, clips: int, where: str = "
     Raises:
         anyloom.errors.MediaError: It is no sound, its rate is unknown, or it is shorter than 25 ms.
     """
-    if samples.ndim != 2 or samples.shape[0] != 1 or not samples.is_floating_point():
-        found = f"{samples.dtype} {tuple(samples.shape)}"
-        raise MediaError(f"expected a float tensor (1, T), got {found}", where=where, fix="mix it down to mono")
-    if not sample_rate > 0:
-        raise MediaError("the sample rate is unknown", where=where, fix="give meta={'sample_rate': ...} in Hz")
-    if not torch.isfinite(samples).all():
-        raise MediaError("the tensor holds NaN or infinite values", where=where)
-    wave = resample(samples[0].float(), round(sample_rate), SAMPLE_RATE)
+    samples = checked_wave(samples, sample_rate, where)
+    wave = resample(samples[0], round(sample_rate), SAMPLE_RATE)
     if len(wave) < _WINDOW:
         raise MediaError(f"the sound lasts {len(wave) / 16:.1f} ms, at least 25 ms are needed", where=where)
     return (torch.stack(_mel_clips(wave.clone(), clips)) - _MEAN) / _STD

@@ -35,6 +35,13 @@ _METRICS = (
     ("clipsim", "directional:CLIPDirectional", "clipsim", ("image",), "alias of clip-directional-similarity"),
     ("image-alignment", "alignment:ImageAlignment", "image_alignment", ("image",), "DINO, CLIP-I: subject fidelity"),
     ("text-image-alignment", "alignment:TextAlignment", "text_image", ("image",), "CLIP-T: prompt fidelity"),
+    (
+        "clip-frame-text",
+        "alignment:FrameTextAlignment",
+        "frame_text",
+        ("video",),
+        "CLIPSIM of clips",
+    ),
     ("clap-score", "alignment:ClapScore", "clap_score", ("audio",), "cosine of sounds and prompts under CLAP"),
     (
         "clip-score",

@@ -84,7 +84,13 @@ def write_clap(folder: Path) -> Path:
     sound = {"window_size": 4, "num_mel_bins": 16, "spec_size": 64, "depths": [1, 1], "num_attention_heads": [2, 2]}
     sound |= {"patch_embeds_hidden_size": 8, "hidden_size": 16, "num_hidden_layers": 2, "projection_dim": 8}
     _save(ClapModel(ClapConfig(text_config=text, audio_config=sound, projection_dim=8)), folder)
-    numbers = {"feature_size": 16, "sampling_rate": 16000, "hop_length": 80, "max_length_s": 1, "fft_window_size": 512}
+    numbers: dict[str, Any] = {
+        "feature_size": 16,
+        "sampling_rate": 16000,
+        "hop_length": 80,
+        "max_length_s": 1,
+        "fft_window_size": 512,
+    }
     numbers |= {"padding": "repeatpad", "truncation": "rand_trunc", "frequency_max": 7000}
     (folder / "preprocessor_config.json").write_text(json.dumps(numbers))
     return folder

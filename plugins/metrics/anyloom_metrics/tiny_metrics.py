@@ -14,9 +14,30 @@ from anyloom.storage.tensors import write_tensors
 from anyloom.testing import MetricCase
 from anyloom_metrics.tiny_extractors import WORDS, write_clap, write_clip
 
-__all__ = ["adapter", "captions", "clap_score", "clip_score", "clipsim", "directional", "frechet", "image_alignment"]
-__all__ += ["inception_score", "kernel", "lpips", "paired_kl", "psnr", "retrieval", "spectral", "ssim", "structure"]
-__all__ += ["synchrony", "text_image", "vqa", "wer"]
+__all__ = [
+    "adapter",
+    "captions",
+    "clap_score",
+    "clip_score",
+    "clipsim",
+    "directional",
+    "frame_text",
+    "frechet",
+    "image_alignment",
+    "inception_score",
+    "kernel",
+    "lpips",
+    "paired_kl",
+    "psnr",
+    "retrieval",
+    "spectral",
+    "ssim",
+    "structure",
+    "synchrony",
+    "text_image",
+    "vqa",
+    "wer",
+]
 
 COUNT = 6
 DINO = {"name": "dino", "hidden_size": 12, "layers": 1, "heads": 2}
@@ -89,14 +110,14 @@ def frechet(folder: Path) -> MetricCase:
 def kernel(folder: Path) -> MetricCase:
     """Of pictures, through a random DINO."""
     del folder
-    options = {"extractor": DINO, "modality": "image", "subsets": 5, "subset_size": 2}
+    options = {"extractor": DINO, "modality": "image", "subsets": 5, "subset_size": 2, "draws": 4}
     return MetricCase("kernel-distance", options=options, evaluated=edits(picture))
 
 
 def inception_score(folder: Path) -> MetricCase:
     """Of sounds, through a random Cnn14."""
     del folder
-    options = {"extractor": CNN, "modality": "audio", "splits": 2}
+    options = {"extractor": CNN, "modality": "audio", "splits": 2, "draws": 4}
     return MetricCase("inception-score", options=options, evaluated=edits(sound))
 
 
@@ -130,6 +151,12 @@ def image_alignment(folder: Path) -> MetricCase:
 def text_image(folder: Path) -> MetricCase:
     """Through a random CLIP."""
     return _clip("text-image-alignment", folder)
+
+
+def frame_text(folder: Path) -> MetricCase:
+    """Through a random CLIP."""
+    extractor = {"name": "clip-joint", "weights": str(write_clip(folder / "clip"))}
+    return MetricCase("clip-frame-text", options={"extractor": extractor}, evaluated=edits(clip))
 
 
 def clip_score(folder: Path) -> MetricCase:

@@ -16,6 +16,7 @@ from pydantic import Field
 from torch import Tensor
 
 from anyloom.conversation import Media
+from anyloom.conversation.waves import checked_wave
 from anyloom.discovery.targets import how_to_install, missing_modules
 from anyloom.errors import AnyloomError, MediaError
 from anyloom.interfaces.component import ComponentConfig
@@ -36,6 +37,8 @@ _WRITTEN: Final = {
     ".mp3": ("MP3", None),
 }
 _DRAWN_RATE: Final = 16000
+_SAMPLE_BYTES: Final = 4
+_PLAYED_SECONDS: Final = 120
 
 
 class AudioIO(ModalityIO):
@@ -58,7 +61,7 @@ class AudioIO(ModalityIO):
             max_channels: Channels, which are averaged.
         """
 
-        max_seconds: float = Field(3600.0, gt=0)
+        max_seconds: float = Field(1800.0, gt=0)
         min_rate: int = Field(1000, gt=0)
         max_rate: int = Field(384_000, gt=0)
         max_channels: int = Field(64, gt=0)
@@ -82,15 +85,14 @@ class AudioIO(ModalityIO):
             self._check(path, rate, channels)
             rates.append(rate)
 
-        parts: list[Any] = []
-        length = 0
+        samples = bytearray()  # it grows in place: a list of blocks would be held twice when it is joined
         for block in self._blocks(path, check):
-            length += len(block)
-            limit(path, "seconds", length / rates[0], self.config.max_seconds, "max_seconds")
-            parts.append(_mono(block, path))
-        if not length:
+            samples += _mono(block, path).tobytes()
+            seconds = len(samples) / _SAMPLE_BYTES / rates[0]
+            limit(path, "seconds", seconds, self.config.max_seconds, "max_seconds")
+        if not samples:
             raise unreadable(path, self.modality, "it holds no samples")
-        data = torch.from_numpy(np.concatenate(parts)).unsqueeze(0)
+        data = torch.frombuffer(samples, dtype=torch.float32).unsqueeze(0)
         return Media(self.modality, data, path=str(path), meta={"sample_rate": rates[0]})
 
     def _check(self, path: Path, rate: int, channels: int) -> None:
@@ -154,10 +156,10 @@ class AudioIO(ModalityIO):
         return path
 
     def to_html(self, media: Media) -> str:
-        """Return a player with a small log-mel spectrogram under it."""
+        """Return a player with a small log-mel spectrogram under it; of a sound over two minutes, the start plays."""
         samples, rate = _checked(media, "to_html")
         buffer = io.BytesIO()
-        soundfile.write(buffer, samples.numpy(), rate, format="WAV", subtype="PCM_16")
+        soundfile.write(buffer, samples[: _PLAYED_SECONDS * rate].numpy(), rate, format="WAV", subtype="PCM_16")
         drawn = _at_rate(samples, rate, _DRAWN_RATE) if rate > _DRAWN_RATE else samples
         seconds = f"{len(samples) / rate:.1f} s"
         picture = picture_tag(log_mel_picture(drawn, min(rate, _DRAWN_RATE)), f"spectrogram, {seconds}")
@@ -196,7 +198,8 @@ def _mono(block: Any, path: Path) -> Any:
     mono = block.mean(axis=1, dtype=np.float32)
     if not np.isfinite(mono).all():
         what = "it holds samples that are NaN or infinite"
-        raise MediaError(what, where=str(path), fix="find out what wrote them; one such sound spoils a training")
+        fix = "find out what wrote them; one such sound spoils a training"
+        raise MediaError(what, where=str(path), fix=fix, reason="NaN")
     return mono
 
 
@@ -208,11 +211,5 @@ def _require_av(path: Path) -> None:
 
 def _checked(media: Media, where: str) -> tuple[Tensor, int]:
     """Return the samples ``(T,)``, clamped, and the rate of a sound."""
-    data, rate = media.tensor().detach().cpu(), media.meta.get("sample_rate", 0)
-    if data.ndim != 2 or data.shape[0] != 1 or not data.shape[1] or not data.is_floating_point():
-        raise MediaError(f"expected a float tensor (1, T), got {data.dtype} {tuple(data.shape)}", where=where)
-    if rate <= 0:
-        raise MediaError("the sample rate is unknown", where=where, fix="give meta={'sample_rate': ...} in Hz")
-    if not torch.isfinite(data).all():
-        raise MediaError("the tensor holds NaN or infinite values", where=where)
-    return data[0].float().clamp(-1, 1), round(rate)
+    rate = media.meta.get("sample_rate", 0)
+    return checked_wave(media.tensor(), rate, where)[0].clamp(-1, 1), round(rate)

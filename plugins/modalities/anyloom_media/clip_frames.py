@@ -69,7 +69,7 @@ def clip_at(path: Path, limits: Limits) -> Clip:
     try:
         status = os.stat(path)
     except (OSError, ValueError) as error:
-        raise MediaError("there is no such file", where=str(path), fix="check the path") from error
+        raise MediaError("there is no such file", where=str(path), fix="check the path", reason="missing") from error
     return _clip(str(path), status.st_mtime_ns, status.st_size, limits)
 
 

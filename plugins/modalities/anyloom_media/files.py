@@ -13,6 +13,17 @@ from anyloom.errors import MediaError
 __all__ = ["data_uri", "limit", "opened", "require_suffix", "unreadable"]
 
 _SHOWN: Final = 300
+_CUT: Final = (
+    "truncated",
+    "premature",
+    "unexpected end",
+    "end of file",
+    "end of stream",
+    " are there",
+    " is cut",
+    "is missing",
+)
+"""How libraries, and this package, say that a file ends too early."""
 
 
 @contextlib.contextmanager
@@ -26,9 +37,10 @@ def opened(path: Path) -> Iterator[BinaryIO]:
         found, folder, size = path.is_file(), path.is_dir(), path.stat().st_size if path.exists() else 0
         if not found:
             what = "this is a folder, not a file" if folder else "there is no such file"
-            raise MediaError(what, where=str(path), fix="check the path")
+            raise MediaError(what, where=str(path), fix="check the path", reason="missing")
         if size == 0:
-            raise MediaError("the file is empty", where=str(path), fix="fetch or write it again")
+            fix = "fetch or write it again"
+            raise MediaError("the file is empty", where=str(path), fix=fix, reason="truncated")
         file = path.open("rb")
     except (OSError, ValueError) as error:
         raise MediaError(f"cannot be opened ({error})", where=str(path)[:_SHOWN], fix="check the path") from error
@@ -47,6 +59,7 @@ def limit(path: Path, what: str, value: float, most: float, option: str) -> None
             f"{value:,.10g} {what} are more than the limit of {most:,.10g}",
             where=str(path),
             fix=f"make it smaller, or read it with the option {option} set higher",
+            reason="too large",
         )
 
 
@@ -70,6 +83,7 @@ def unreadable(path: Path, modality: str, cause: object) -> MediaError:
         f"not a readable {modality} file: {reason[:_SHOWN]}",
         where=str(path),
         fix=f"the file is truncated, damaged or no {modality} file at all: fetch or write it again",
+        reason="truncated" if any(word in reason.lower() for word in _CUT) else "wrong format",
     )
 
 

@@ -43,6 +43,7 @@ _WRITING: Final[dict[str, dict[str, object]]] = {
 }
 _HEIF_BRANDS: Final = (b"heic", b"heix", b"hevc", b"heim", b"heis", b"mif1", b"msf1")
 _SHOWN_SIDE: Final = 160
+_MOST_SHOWN: Final = 1024
 _ORIENTATION: Final = 0x0112
 _TURNS: Final = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -138,7 +139,7 @@ class ImageIO(ModalityIO):
 
 
 def picture_tag(data: Tensor, alt: str, *, enlarge_to: int = 0) -> str:
-    """Return an ``<img>`` with the picture inside.
+    """Return an ``<img>`` with the picture inside, reduced if a side has more than 1024 pixels.
 
     Args:
         data: ``(3, H, W)``, float32 in 0..1 or uint8.
@@ -149,6 +150,7 @@ def picture_tag(data: Tensor, alt: str, *, enlarge_to: int = 0) -> str:
         anyloom.errors.MediaError: The tensor is no picture.
     """
     picture = to_pillow(data, "to_html")
+    picture.thumbnail((_MOST_SHOWN, _MOST_SHOWN))  # a page of large pictures would be a page nobody can load
     buffer = io.BytesIO()
     picture.save(buffer, format="PNG", optimize=True)
     factor = max(1, round(enlarge_to / max(picture.size)))
@@ -171,7 +173,7 @@ def _library_errors(path: Path) -> Iterator[None]:
         raise
     except Image.DecompressionBombError as error:
         what = "it has more pixels than Pillow opens at all"
-        raise MediaError(what, where=str(path), fix="make it smaller") from error
+        raise MediaError(what, where=str(path), fix="make it smaller", reason="too large") from error
     except UnidentifiedImageError as error:
         raise unreadable(path, "image", f"its content is none of {', '.join(_READ)}") from error
     except Exception as error:  # each of Pillow's decoders raises what it likes: struct.error, KeyError, SystemError

@@ -6,11 +6,12 @@ hides.
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections.abc import Iterator
 from typing import BinaryIO, Final, Literal
 
-__all__ = ["missing_part"]
+__all__ = ["missing_part", "unsized_samples"]
 
 _UNKNOWN: Final = 0x7FFFF000
 """Streams say a size from here on, or 0, because it was not known when the header was written."""
@@ -41,6 +42,26 @@ def missing_part(file: BinaryIO) -> str:
         lack = f"{size} of {end} bytes are there" if end > size else ""
     file.seek(0)
     return lack
+
+
+def unsized_samples(file: BinaryIO) -> int | None:
+    """Return where a WAV says that it has 0 bytes of samples although some follow: its writer never came back to say.
+
+    Args:
+        file: Open for reading; its place changes.
+    """
+    size = file.seek(0, os.SEEK_END)
+    file.seek(0)
+    start = file.read(12)
+    if start[:4] != b"RIFF" or start[8:] != b"WAVE":
+        return None
+    for end in itertools.chain([12], _chunks(file, size, "little")):
+        position = end + end % 2
+        file.seek(position)
+        head = file.read(8)
+        if head == b"data\0\0\0\0" and size > position + 8:
+            return position + 4
+    return None
 
 
 def _ends(file: BinaryIO, start: bytes, size: int) -> Iterator[int]:

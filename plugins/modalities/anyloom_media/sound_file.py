@@ -10,7 +10,7 @@ from typing import Any, BinaryIO, Final
 
 import soundfile
 
-from anyloom_media.integrity import missing_part
+from anyloom_media.integrity import missing_part, unsized_samples
 from anyloom_media.mp3 import read_frames, to_be_read_whole
 
 __all__ = ["READ_FORMATS", "blocks", "sample_rate"]
@@ -83,12 +83,17 @@ def _whole(file: BinaryIO) -> tuple[bytes | None, int, int | None]:
         ValueError: The file is truncated, or too large.
     """
     start = file.read(12)
+    place = unsized_samples(file)
     file.seek(0)
-    if start[:3] != b"ID3" and start[:1] != b"\xff":
+    if place is None and start[:3] != b"ID3" and start[:1] != b"\xff":
         return None, 0, None
     content = file.read(_MOST_BYTES + 1)
+    file.seek(0)
     if len(content) > _MOST_BYTES:
         raise ValueError(f"more than {_MOST_BYTES} bytes")
+    if place is not None:
+        size = len(content) - place - 4
+        return content[:place] + size.to_bytes(4, "little") + content[place + 4 :], 0, None
     found = read_frames(content)
     if found is None:
         return None, 0, None

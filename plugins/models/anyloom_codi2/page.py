@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-import yaml
-
+from anyloom.config.yaml_text import write_yaml
 from anyloom.evaluation.environment import environment
 from anyloom.evaluation.page import sample_groups, sample_row
 from anyloom.report import Attribution, Curve, Report, SampleGroup, StageRow, read_metrics
@@ -37,7 +36,7 @@ def make_report(plan: Plan, state: RunState, evaluation: Evaluation, seed: int) 
         curves=_curves(plan),
         stages=_stages(plan, state),
         environment=_environment(evaluation, seed),
-        config=yaml.safe_dump({s.name: s.sections for s in plan.stages}, sort_keys=False, allow_unicode=True),
+        config=write_yaml({s.name: s.sections for s in plan.stages}),
         attributions=[Attribution(*a) for a in settings.attributions],
     )
 

@@ -17,6 +17,13 @@ def anyloom_recipes() -> list[RecipeSpec]:
             command="anyloom fit codi2 --stage all",
         ),
         RecipeSpec(
+            name="paper",
+            package="anyloom_codi2",
+            path="paper.yaml",
+            summary="codi2 with the data sets and tasks of the paper, in their published layouts",
+            command="anyloom fit paper variables.data=FOLDER",
+        ),
+        RecipeSpec(
             name="mini",
             package="anyloom_codi2",
             path="mini.yaml",

@@ -6,8 +6,6 @@ import copy
 import json
 import logging
 import shutil
-import signal
-import threading
 import time
 import warnings
 from collections.abc import Callable, Iterator
@@ -86,7 +84,7 @@ def _fit(plan: Plan, stage: StagePlan, attempt: int, **line: Any) -> dict[str, A
     from anyloom.training.run import run
 
     folder = stage_folder(plan, stage)
-    with _interruptible(), _quiet(folder / "warnings.txt"):
+    with _quiet(folder / "warnings.txt"):
         run("fit", _with_equipment(stage, folder, attempt, line))
     cost: dict[str, Any] = json.loads((folder / "cost.json").read_text(encoding="utf-8"))
     return cost
@@ -110,22 +108,6 @@ def _with_equipment(stage: StagePlan, folder: Path, attempt: int, line: dict[str
     last = checkpoints / "last.ckpt"
     sections["ckpt_path"] = str(last) if last.is_file() else None
     return sections
-
-
-@contextmanager
-def _interruptible() -> Iterator[None]:
-    """Give back the interrupt that lightning turns into an exit, and the signal handler it switches off."""
-    main_thread = threading.current_thread() is threading.main_thread()
-    handler = signal.getsignal(signal.SIGINT)
-    try:
-        yield
-    except SystemExit as leaving:
-        if isinstance(leaving.__context__, KeyboardInterrupt):
-            raise KeyboardInterrupt from leaving
-        raise
-    finally:
-        if main_thread:
-            signal.signal(signal.SIGINT, handler)
 
 
 @contextmanager

@@ -8,9 +8,11 @@ from typing import Any
 import pytest
 
 import anyloom_codi2
+from anyloom.cli.main import main
 from anyloom.config.compose import compose
-from anyloom.config.yaml_text import write_yaml
+from anyloom.config.yaml_text import parse_yaml, write_yaml
 from anyloom.errors import ConfigError
+from projects import sections, write_config
 
 
 def value(text: Any, **sections: Any) -> Any:
@@ -71,6 +73,16 @@ def test_the_environment_is_read_and_never_written(monkeypatch: pytest.MonkeyPat
         value("${oc.env:ANYLOOM_NOT_THERE}")
 
 
+def test_a_config_that_is_written_gives_the_same_config(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ANYLOOM_TEST_TOKEN", "s3cret")
+    rows = {"a": r"\${x}", "b": "${oc.env:ANYLOOM_TEST_TOKEN}/${.c}", "c": 1e-5, "d": ["${..b}"], "e": r"\\${x}"}
+    made = compose([{"variables": rows}])
+    assert made["variables"]["a"] == "${x}"
+    written = write_yaml(made)
+    assert "s3cret" not in written
+    assert compose([parse_yaml(written, where="test")]) == made
+
+
 def test_what_a_variable_chooses_does_not_tell_its_value(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ANYLOOM_TEST_TOKEN", "s3cret")
     made = compose([{"variables": {"s3cret": "s3cret", "it": "${variables.${oc.env:ANYLOOM_TEST_TOKEN}}"}}])
@@ -122,3 +134,26 @@ def test_what_does_not_resolve_is_one_line(rows: dict[str, Any], message: str) -
         compose([{"variables": rows}])
     assert message in str(caught.value)
     assert caught.value.where.startswith("variables")
+
+
+def test_a_log_folder_gets_no_value_of_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ANYLOOM_TEST_TOKEN", "s3cret")
+    project = sections(tmp_path, max_steps=1)
+    project["variables"] = {"token": "${oc.env:ANYLOOM_TEST_TOKEN}"}
+    project["trainer"]["logger"][0]["init_args"]["name"] = "n"
+    project["result"] = f"{tmp_path}/${{oc.env:ANYLOOM_TEST_RESULT,result}}"
+    assert main(["fit", write_config(tmp_path, project)]) == 0
+    written = next((tmp_path / "run").rglob("config.yaml"))
+    assert "token: ${oc.env:ANYLOOM_TEST_TOKEN}" in written.read_text()
+    for file in (p for p in (tmp_path / "run").rglob("*") if p.is_file()):
+        assert b"s3cret" not in file.read_bytes()
+    monkeypatch.setenv("ANYLOOM_TEST_ROOT", str(tmp_path / "elsewhere"))
+    project["trainer"]["default_root_dir"] = "${oc.env:ANYLOOM_TEST_ROOT}/root"
+    project["trainer"]["callbacks"] = [
+        {
+            "class_path": "lightning.pytorch.callbacks.ModelCheckpoint",
+            "init_args": {"train_time_interval": "1:30:00", "dirpath": str(tmp_path / "checkpoints")},
+        }
+    ]
+    project["result"] = str(tmp_path / "second")
+    assert main(["fit", write_config(tmp_path, project)]) == 0

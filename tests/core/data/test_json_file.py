@@ -41,7 +41,7 @@ def test_members_below_a_key(tmp_path_factory: Any, block: int, values: dict[str
         patch.setattr(json_file, "_BLOCK", block)
         found = JsonFile(path, key="data")
     assert [found[i] for i in range(len(found))] == [{**v, "__key__": k} for k, v in values.items()]
-    assert [found.name(i) for i in range(len(found))] == list(values)
+    assert [found.name(i) for i in range(len(found))] == list(found.names()) == list(values)
 
 
 def test_a_cut_file_gives_what_is_whole(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from tests.core.discovery.conftest import Install, component
 
-from anyloom.building import component_class
+from anyloom.building import build, building_once, component_class
 from anyloom.discovery import Registry, get_registry
 from anyloom.errors import PluginError, UnknownNameError
 from anyloom.interfaces import Encoder, Projector, interface
@@ -136,3 +136,14 @@ def test_registry_is_made_once_per_allow_list() -> None:
     assert get_registry() is get_registry()
     assert get_registry(["anyloom"]) is get_registry(("anyloom",))
     assert get_registry(["anyloom"]) is not get_registry([])
+
+
+def test_where_components_are_only_looked_at_each_is_built_once() -> None:
+    options = {"modality": "image", "widths": [8, 8, 8]}
+    with building_once():
+        one, same = (build("encoder", "conv", dict(options)) for _ in range(2))
+        other = build("encoder", "conv", {**options, "freeze": True})
+        assert one is same
+        assert other is not one
+        assert build("projector", "mlp", in_dim=2, out_dim=3) is not build("projector", "mlp", in_dim=2, out_dim=3)
+    assert build("encoder", "conv", options) is not build("encoder", "conv", options)

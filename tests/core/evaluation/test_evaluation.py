@@ -63,7 +63,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory, tokenizer_folder: Path) -> 
 def run(folder: Path, *words: str, out: str = "out") -> Results:
     """Results of a run; a folder that has some keeps them, and a new one is found by the latest time."""
     suite = ("--suite", str(folder / "suite.yaml"))
-    assert main(["evaluate", str(folder / "model"), "--trust", *suite, "--output", str(folder / out), *words]) == 0
+    assert main(["evaluate", str(folder / "model"), *suite, "--trust", "--output", str(folder / out), *words]) == 0
     written = folder.glob(f"{out}*/results.json")
     return Results.read(max(written, key=lambda file: file.stat().st_mtime_ns))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import sys
@@ -10,6 +11,8 @@ from typing import Any
 
 import pytest
 import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from anyloom.conversation import Media
 from anyloom.errors import AnyloomError, ConversationError, MediaError, UnknownNameError
@@ -124,6 +127,35 @@ def test_data_of_another_form_is_one_error(tmp_path: Path, value: Any) -> None:
         conversation_from_json(value, root=tmp_path, where="a.jsonl:3")
     assert caught.value.where.startswith("a.jsonl:3")
     assert len(str(caught.value)) < 600
+
+
+_JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=True) | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["type", "text", "path", "x"]), inner),
+    max_leaves=6,
+)
+_PART = st.fixed_dictionaries(
+    {},
+    optional={
+        "type": st.sampled_from(["text", "image", "audio", "evil.Thing", ""]) | _JSON,
+        "text": st.text(max_size=8) | _JSON,
+        "path": st.sampled_from(["a.png", "../a.png", "/etc/passwd", "\0", "a" * 400, "."]) | _JSON,
+    },
+)
+_MESSAGE = st.fixed_dictionaries(
+    {},
+    optional={
+        "role": st.sampled_from(["user", "assistant", "robot"]) | _JSON,
+        "content": st.lists(_PART | _JSON, max_size=3) | _JSON,
+    },
+)
+
+
+@settings(max_examples=300, deadline=None, suppress_health_check=list(HealthCheck))
+@given(st.lists(_MESSAGE | _JSON, max_size=3) | st.fixed_dictionaries({"messages": st.lists(_MESSAGE)}) | _JSON)
+def test_any_json_is_a_conversation_or_one_error(value: Any) -> None:
+    with contextlib.suppress(AnyloomError):
+        assert conversation_from_json(value, root=Path("/nonexistent")).messages
 
 
 def test_limits_reach_the_readers(tmp_path: Path) -> None:

@@ -159,3 +159,12 @@ def test_what_cannot_be_read_again_is_not_written(tmp_path: Path, tensors: dict[
     with pytest.raises(CheckpointError, match=message):
         write_tensors(tensors, file)
     assert file.read_bytes() == before
+
+
+def test_an_attention_mask_may_hold_minus_infinity(tmp_path: Path) -> None:
+    mask = torch.full((3, 3), float("-inf")).triu(1)
+    write_tensors({"mask": mask}, tmp_path / "m.safetensors")
+    assert torch.equal(read_tensors(tmp_path / "m.safetensors")["mask"], mask)
+    for wrong in (mask + 0.5, -mask, mask[0], torch.full((2, 2), float("-inf")), mask * float("nan")):
+        with pytest.raises(CheckpointError, match="not finite"):
+            write_tensors({"mask": wrong}, tmp_path / "m.safetensors")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import random
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +44,7 @@ def values(folder: Path, name: str) -> dict[int, str]:
 def stopped(config: dict[str, Any], **stop: Any) -> None:
     config = copy.deepcopy(config)
     config["trainer"]["callbacks"] = [Stop(**stop), *config["trainer"]["callbacks"]]
-    with pytest.raises((RuntimeError, SystemExit)):
+    with pytest.raises((RuntimeError, SystemExit, KeyboardInterrupt)):
         run("fit", config)
 
 
@@ -107,3 +109,47 @@ def test_a_signal_saves_the_step_it_came_in(tmp_path: Path, batch: int) -> None:
     assert kept["global_step"] == batch + 1
     assert equal(whole.model, run("fit", {**config, "ckpt_path": "last"}).model)
     assert values(tmp_path / "cut", "train/loss") == values(tmp_path / "whole", "train/loss")
+
+
+def test_a_step_that_is_saved_again_has_one_name(tmp_path: Path) -> None:
+    """After a crash between two checkpoint callbacks, a step lies there that the checkpoint does not know of."""
+    config = project(tmp_path / "cut", max_steps=4)
+    config["trainer"]["callbacks"] = [saving(tmp_path / "cut", every_n_train_steps=1, save_top_k=-1)]
+    stopped(config, batch=3)
+    folder = tmp_path / "cut" / "ck"
+    names = {p.name for p in folder.iterdir()}
+    run("fit", {**copy.deepcopy(config), "ckpt_path": str(folder / "epoch=0-step=1.ckpt")})
+    assert {p.name for p in folder.iterdir()} - names == {"epoch=0-step=4.ckpt", "epoch=0-step=4.ckpt.sha256"}
+
+
+CONFIGURATIONS: list[dict[str, Any]] = [
+    {"accumulate_grad_batches": accumulate, "val_check_interval": interval, "workers": workers}
+    for accumulate in (1, 3)
+    for interval in (2, 4)
+    for workers in (0, 2)
+]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", range(len(CONFIGURATIONS)))
+def test_kills_at_random_change_nothing(tmp_path: Path, number: int) -> None:
+    """Each run is cut off three times, hard or by a signal, in training or in a validation."""
+    options = dict(CONFIGURATIONS[number])
+    workers, draw = options.pop("workers"), random.Random(number)
+    made = [project(tmp_path / name, max_steps=6, **options) for name in ("whole", "cut")]
+    for config in made:
+        config["data"]["workers"] = workers
+    whole, config = run("fit", made[0]), made[1]
+    often = {"every_n_train_steps": draw.choice([1, 2])}
+    config["trainer"]["callbacks"] = [saving(tmp_path / "cut", **often)]
+    for _ in range(3):
+        hook = draw.choice(["train", "train", "validation"])
+        stop = Stop(draw.randrange(1, 6), draw.choice(["hard", "SIGTERM"]), hook)
+        cut = copy.deepcopy(config)
+        cut["trainer"]["callbacks"] = [stop, *cut["trainer"]["callbacks"]]
+        with suppress(RuntimeError, SystemExit):  # or it came to its end before
+            run("fit", cut)
+        config["ckpt_path"] = "last"
+    assert equal(whole.model, run("fit", config).model)
+    for name in ("val/loss", "train/loss"):
+        assert values(tmp_path / "cut", name) == values(tmp_path / "whole", name)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import os
 import re
+import resource
 import subprocess
 import sys
 import textwrap
@@ -167,6 +168,23 @@ def test_a_trainer_option_that_does_not_fit_the_data_is_one_error(
     config["trainer"][option] = value
     with pytest.raises(AnyloomError, match=message):
         run("fit", config)
+
+
+@pytest.mark.parametrize("what", ["result", "logs"])
+def test_a_disk_that_fills_up_in_the_midst_keeps_the_old_result(tmp_path: Path, what: str) -> None:
+    """The kernel refuses to let any file grow beyond a limit, which the weights, or the logs too, need more than."""
+    config = sections(tmp_path, max_steps=2)
+    config["trainer"]["enable_checkpointing"] = False
+    run("fit", copy.deepcopy(config))
+    before = {p: sha256(p) for p in (tmp_path / "result").rglob("*") if p.is_file()}
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (50_000 if what == "result" else 100, hard))
+    try:
+        with pytest.raises(CheckpointError, match=r"cannot be written .*(too large|full)"):
+            run("fit", config)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert {p: sha256(p) for p in (tmp_path / "result").rglob("*") if p.is_file()} == before
 
 
 def memory() -> None:

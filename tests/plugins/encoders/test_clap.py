@@ -89,8 +89,10 @@ def test_published_numbers_are_the_defaults() -> None:
 def test_long_sounds_are_cut_and_channels_averaged() -> None:
     media = sound(40000)
     begin = Media("audio", media.tensor()[:, :16000], meta=media.meta)
-    assert torch.equal(tiny().preprocess(media), tiny().preprocess(begin))
-    stereo = torch.cat([media.tensor() * 2, torch.zeros(1, 40000)])
+    with pytest.warns(UserWarning, match="heard for 1 s; a longer one is cut"):
+        assert torch.equal(tiny().preprocess(media), tiny().preprocess(begin))
+    media = begin
+    stereo = torch.cat([media.tensor() * 2, torch.zeros(1, 16000)])
     torch.testing.assert_close(tiny().preprocess(Media("audio", stereo, meta=media.meta)), tiny().preprocess(media))
 
 

@@ -12,7 +12,7 @@ from anyloom import build
 from anyloom.building import build_named
 from anyloom.conversation import Media
 from anyloom.errors import CheckpointError, ConfigError, MediaError
-from anyloom_conv.frontends import sound_grid
+from anyloom_conv.frontends import picture_grid, sound_grid
 from anyloom_conv.principal import components, symmetries, symmetrise
 
 TINY = {"size": 16, "grid": 8, "layout_dim": 24, "meaning_dim": 4, "widths": [8, 8]}
@@ -91,7 +91,7 @@ def test_a_tone_lights_up_its_band_and_silence_is_flat() -> None:
 
 def test_wrong_media_and_weights_give_clear_errors(tmp_path: Path) -> None:
     encoder = build("encoder", "conv", TINY)
-    with pytest.raises(MediaError, match="expected a picture"):
+    with pytest.raises(MediaError, match=r"expected a tensor \(3, H, W\)"):
         encoder.preprocess(Media("image", torch.zeros(1, 4)))
     encoder.save(tmp_path / "eye")
     again = build("encoder", "conv", {**TINY, "weights": str(tmp_path / "eye")})
@@ -100,6 +100,31 @@ def test_wrong_media_and_weights_give_clear_errors(tmp_path: Path) -> None:
     other = build("encoder", "conv", {**TINY, "layout_dim": 8, "weights": str(tmp_path / "eye")})
     with pytest.raises(CheckpointError, match="shapes wrong"):
         other.load_weights()
+
+
+@pytest.mark.parametrize(
+    ("media", "message"),
+    [
+        (Media("image", torch.full((3, 4, 4), 255.0)), r"values from 255 to 255.*divide them by 255"),
+        (Media("image", torch.full((3, 4, 4), torch.nan)), "NaN or infinite"),
+        (Media("image", torch.zeros(3, 0, 8)), r"expected a tensor \(3, H, W\), got \(3, 0, 8\)"),
+        (Media("audio", torch.zeros(1, 100)), "sample rate is unknown"),
+        (Media("audio", torch.zeros(2, 100), meta={"sample_rate": 16000}), r"got torch.float32 \(2, 100\).*mono"),
+        (Media("audio", torch.full((1, 9), torch.inf), meta={"sample_rate": 16000}), "NaN or infinite"),
+        (Media("audio", torch.zeros(1, 0), meta={"sample_rate": 16000}), r"expected a float tensor \(1, T\)"),
+    ],
+)
+def test_nothing_is_guessed_about_media(media: Media, message: str) -> None:
+    read = picture_grid if media.modality == "image" else sound_grid
+    sizes = (8,) if media.modality == "image" else (64, 1.0, 16000)
+    with pytest.raises(MediaError, match=message):
+        read(media, *sizes)
+
+
+def test_a_sound_that_is_longer_than_what_is_heard_is_said() -> None:
+    sound = Media("audio", torch.zeros(1, 48000), meta={"sample_rate": 16000.0})
+    with pytest.warns(UserWarning, match="heard for 1 s; a longer one is cut"):
+        sound_grid(sound, 64, 1.0, 16000)
 
 
 def test_statistics_are_taken_on_the_device_of_the_module() -> None:

@@ -269,6 +269,11 @@ def test_joint_folders_that_lack_something_are_named(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match="download"):
         JointCLIP.from_options(weights="nobody/nothing")
     folder = write_clip(tmp_path / "clip")
+    preparation = (folder / "preprocessor_config.json").read_text()
+    (folder / "preprocessor_config.json").write_text('{"resample": 2, "do_center_crop": false}')
+    with pytest.raises(CheckpointError, match="do_center_crop: false, resample: 2"):
+        JointCLIP.from_options(weights=str(folder))
+    (folder / "preprocessor_config.json").write_text(preparation)
     (folder / "model.safetensors").unlink()
     with pytest.raises(CheckpointError, match="cannot be loaded"):
         JointCLIP.from_options(weights=str(folder)).load_weights()

@@ -74,6 +74,14 @@ def test_inception_score_equals_audioldm_isc() -> None:
     assert single.mean == pytest.approx(g["is_single_split_noshuffle"], abs=1e-9)
 
 
+def test_classes_without_any_probability_do_not_break_the_score() -> None:
+    logits = torch.full((20, 3), -2000.0)
+    logits[torch.arange(20), torch.arange(20) % 2] = 0.0
+    assert F.inception_score(logits, splits=1).mean == pytest.approx(2)
+    for form in ("softmax", "sigmoid"):
+        assert F.paired_kl_divergence(logits, logits.roll(1, 0), form=form).isfinite().all()
+
+
 def test_kernel_distance_equals_audioldm_kid() -> None:
     """audioldm_kid.npz: 1e-6."""
     g = golden("audioldm_kid")

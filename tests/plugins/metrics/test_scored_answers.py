@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -405,6 +406,17 @@ def test_caption_scores_are_those_of_the_tokenised_texts() -> None:
     assert "6 pictures" in measure.flags()["ask/cider"][0]
 
 
+@pytest.mark.skipif(shutil.which("java") is None, reason="the Stanford tokeniser is a Java program")
+def test_captions_through_the_stanford_tokeniser() -> None:
+    evaluated = replies(references=("A (red) cat in snow!", "the dog's bell"))
+    measure = metric("captions", draws=0, tokenizer="stanford")
+    found = values(measure, evaluated)
+    references = [F.stanford_words(["A (red) cat in snow!", "the dog's bell"])] * 6
+    expected = F.caption_scores(F.stanford_words([e.answer.text for e in evaluated]), references)
+    assert found["ask/bleu_1"] == pytest.approx(expected.bleu[0])
+    assert measure.contract().preset == "pycocoevalcap@1.2"
+
+
 def test_k_and_family_are_groups() -> None:
     found = values(metric("psnr"), edits(picture))
     assert {n for n in found if n.endswith("psnr")} == {
@@ -423,3 +435,112 @@ def test_k_and_family_are_groups() -> None:
             "/tone/k1",
         )
     }
+
+
+def test_the_guide_lists_all_metrics_and_extractors() -> None:
+    page = (Path(__file__).parents[3] / "docs" / "guide" / "metrics.md").read_text(encoding="utf-8")
+    named = {s.name for s in get_registry().components() if s.plugin == "anyloom_metrics"}
+    assert {name for name in named if f"`{name}`" not in page} == set()
+
+
+def test_samples_of_one_subject_are_alike_in_the_standard_error() -> None:
+    once = [pair(sound(n), sound(n + 50), number=n, subject=f"s{n}") for n in range(4)]
+    thrice = [pair(sound(n), sound(n + 50), number=(n, i), subject=f"s{n}") for n in range(4) for i in range(3)]
+    first, second = metric("log-spectral-distance"), metric("log-spectral-distance")
+    first.update(once)
+    second.update(thrice)
+    assert second.standard_errors() == pytest.approx(first.standard_errors()), "copies add nothing"
+    alone = metric("log-spectral-distance")
+    alone.update([replace(e, sample=replace(e.sample, provenance={"subject": "s"})) for e in once])
+    assert alone.standard_errors() == {}
+
+
+def test_sounds_of_very_different_length_are_flagged() -> None:
+    short = replace(sound(1), data=sound(1).tensor()[:, :4000])
+    measure = metric("log-spectral-distance")
+    found = values(measure, [pair(short, sound(2), n=1), pair(sound(1), sound(2), n=2)])
+    assert (found["edit/count"], found["edit/flagged"], found["edit/compared"]) == (2, 0, 0.75)
+    assert measure.flags()["edit/distance"][0].startswith("1 of 2 pairs differ in length")
+
+
+def test_a_value_that_some_samples_lack_is_left_out_and_flagged(tmp_path: Path) -> None:
+    from anyloom_metrics.tiny_extractors import write_clip
+
+    extractor = {"name": "clip-joint", "weights": str(write_clip(tmp_path))}
+    measure = metric("clip-score", extractor=extractor)
+    found = values(measure, [*edits(picture)[:3], *edits(picture, references=("a cat",))[3:]])
+    assert "edit/ref_score" not in found
+    assert measure.flags()["edit/ref_score"] == ["left out: 3 of 5 scored samples do not have it"]
+
+
+def test_lpips_of_bytes_equals_lpips(tmp_path: Path) -> None:
+    """lpips.npz, lpips_normalize01: 1e-5."""
+    from anyloom.storage.tensors import write_tensors
+    from anyloom_metrics.extractors.perceptual import PerceptualNetwork
+    from metric_golden import fan_in, golden, seeded
+
+    g = golden("lpips")
+    backbone = seeded(g["backbone_keys"], lambda key, n: np.float32(0.05) * n if n.ndim == 1 else fan_in(n))
+    state = {k: v for k, v in PerceptualNetwork().state_dict().items() if k.startswith("scaling_layer.")}
+    state |= {f"net.{k}": v for k, v in backbone.items()}
+    state |= {f"lin{n}.model.1.weight": g[f"lin{n}"][None, :, None, None] for n in range(5)}
+    write_tensors(state, tmp_path / "lpips.safetensors")
+    pairs = [
+        pair(Media("image", a), Media("image", b), n=i)
+        for i, (a, b) in enumerate(zip(g["img0_uint8"], g["img1_uint8"]))
+    ]
+    measure = metric("lpips", weights=str(tmp_path / "lpips.safetensors"))
+    measure.update(pairs)
+    assert [s.values["lpips"] for s in measure.scores()] == pytest.approx(g["lpips_normalize01"].tolist(), abs=1e-5)
+
+
+def test_clips_are_judged_frame_by_frame(tmp_path: Path) -> None:
+    from anyloom_metrics.metrics.looking import Looking
+    from anyloom_metrics.tiny_extractors import write_clip
+
+    extractor = {"name": "clip-joint", "weights": str(write_clip(tmp_path))}
+    one = pair(clip(1), clip(2), prompt="a red cat")
+    found = values(metric("clip-frame-text", extractor=extractor), [one])
+    looking, device = Looking(extractor, "image"), torch.device("cpu")
+    frames = torch.stack(looking.media([Media("image", f) for f in clip(1).tensor()], device))[:, 0]
+    expected = torch.cosine_similarity(frames, looking.texts(["a red cat"], device)).mean()
+    assert found["edit/alignment"] == pytest.approx(float(expected), abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("frechet-distance", {"modality": "image"}),
+        ("image-alignment", {}),
+        ("text-media-retrieval", {}),
+    ],
+)
+def test_missing_weights_are_found_before_anything_is_generated(name: str, options: dict[str, Any]) -> None:
+    tiny = {"name": "dino", "hidden_size": 12, "layers": 1, "heads": 2, "weights": "nowhere.safetensors"}
+    with pytest.raises(CheckpointError, match="no weights"):
+        metric(name, extractor=tiny, **options).prepare(None)
+    with pytest.raises(CheckpointError, match="no weights"):
+        metric("lpips", weights="nowhere.safetensors").prepare(None)
+
+
+def test_features_are_not_taken_for_logits() -> None:
+    pooled = {"name": "cnn14", "thin": 32}
+    with pytest.raises(ConfigError, match="needs logits"):
+        metric("paired-kl-divergence", extractor=pooled)
+    with pytest.raises(ConfigError, match="needs logits"):
+        metric("inception-score", extractor=pooled, modality="audio")
+
+
+def test_long_names_of_groups_are_refused() -> None:
+    with pytest.raises(ConfigError, match="shorter names"):
+        metric("psnr").update([pair(picture(1), picture(2), family="x" * 500)])
+
+
+def test_a_protocol_that_is_not_followed_to_the_letter_says_so(tmp_path: Path) -> None:
+    from anyloom_metrics.tiny_extractors import write_clip
+
+    extractor = {"name": "clip-joint", "weights": str(write_clip(tmp_path))}
+    own = metric("clipsim", extractor=extractor)
+    theirs = metric("clipsim", extractor={**extractor, "resize": "instruct-pix2pix"})
+    assert own.contract().preset == f"{theirs.contract().preset}, but resized as pillow"
+    assert metric("log-spectral-distance", offset=1120).contract().preset == "audioldm_eval@4d6d18e"

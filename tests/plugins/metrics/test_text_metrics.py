@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from torchmetrics.functional.text import word_error_rate
 
-from anyloom.errors import MediaError
+from anyloom.errors import ConfigError, MediaError
 from anyloom_metrics import functional as F
 from anyloom_metrics.functional.vqa import normalised_answer
 from metric_golden import golden
@@ -33,6 +35,21 @@ def test_words_of_captions_follow_the_treebank_where_no_brackets_are() -> None:
     found = [F.caption_words(text) for text in given_texts]
     assert found[0] == expected[0].replace("-lrb- ", "").replace("-rrb- ", "")
     assert found[1] == expected[1]
+
+
+@pytest.mark.skipif(shutil.which("java") is None, reason="the Stanford tokeniser is a Java program")
+def test_stanford_words_equal_coco() -> None:
+    """captions_coco.npz, ptb_in and ptb_out: exactly."""
+    g = golden("captions_coco")
+    expected = [text for texts in g["ptb_out"].values() for text in texts]
+    assert F.stanford_words([entry["caption"] for entries in g["ptb_in"].values() for entry in entries]) == expected
+    assert F.stanford_words(["Two\nlines.", "", "naïve café"]) == ["two lines", "", "naïve café"]
+
+
+def test_stanford_words_need_java(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "")
+    with pytest.raises(ConfigError, match="needs Java"):
+        F.stanford_words(["a"])
 
 
 def test_pictures_without_references_are_an_error() -> None:

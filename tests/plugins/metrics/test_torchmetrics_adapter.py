@@ -18,9 +18,9 @@ from torchmetrics.image import (
 from torchmetrics.text import BLEUScore, CharErrorRate, WordErrorRate
 
 from anyloom.building import build_named
-from anyloom.conversation import Media, Message
+from anyloom.conversation import Conversation, Media, Message
 from anyloom.errors import AnyloomError, ConfigError, MediaError, PluginError
-from anyloom.interfaces import Evaluated
+from anyloom.interfaces import Evaluated, Sample
 from anyloom.testing import MetricCase, check_component
 from anyloom_metrics.tiny_metrics import edits, picture, replies, sound
 from metric_golden import golden
@@ -89,30 +89,28 @@ def test_several_references_go_to_metrics_that_take_them() -> None:
         adapter("torchmetrics.text.SQuAD", "text").update(replies())
 
 
-def test_msssim_equals_the_golden_one() -> None:
-    """ssim_psnr.npz, msssim_torchmetrics_nearest192: 1e-5."""
+def pairs(pred: torch.Tensor, ref: torch.Tensor) -> list[Evaluated]:
+    """Samples of pictures ``(N, 3, H, W)``."""
+    found = []
+    for n, (made, real) in enumerate(zip(pred, ref)):
+        messages = [Message("user", "x"), Message("assistant", [Media("image", real)])]
+        sample = Sample(Conversation(messages), "edit", key=f"golden-{n}")
+        found.append(Evaluated(sample, Message("assistant", [Media("image", made)])))
+    return found
+
+
+def test_pooled_psnr_and_msssim_equal_the_golden_ones() -> None:
+    """ssim_psnr.npz, psnr_torchmetrics_pooled and msssim_torchmetrics_nearest192: 1e-5."""
     g = golden("ssim_psnr")
-    large = [
-        torch.nn.functional.interpolate(g[f"{n}_uint8"].float() / 255, size=(192, 192), mode="nearest")
-        for n in ("pred", "ref")
-    ]
-    evaluated = [
-        replace(
-            edits(picture)[n],
-            sample=replace(
-                edits(picture)[n].sample,
-                conversation=type(edits(picture)[n].sample.conversation)(
-                    [Message("user", "x"), Message("assistant", [Media("image", large[1][n], key=f"t{n}")])]
-                ),
-            ),
-            answer=Message("assistant", [Media("image", large[0][n], key=f"a{n}")]),
-        )
-        for n in range(2)
-    ]
+    pictures = [g[f"{n}_uint8"] for n in ("pred", "ref")]
+    psnr = adapter("torchmetrics.image.PeakSignalNoiseRatio", "image", init_args=RANGE)
+    psnr.update(pairs(*pictures))
+    assert float(psnr.compute()["all/value"]) == pytest.approx(g["psnr_torchmetrics_pooled"], abs=1e-5)
+    large = [torch.nn.functional.interpolate(p.float() / 255, size=(192, 192), mode="nearest") for p in pictures]
     cls = MultiScaleStructuralSimilarityIndexMeasure
-    metric = adapter(f"torchmetrics.image.{cls.__name__}", "image", init_args=RANGE)
-    metric.update(evaluated)
-    assert float(metric.compute()["all/value"]) == pytest.approx(g["msssim_torchmetrics_nearest192"], abs=1e-5)
+    msssim = adapter(f"torchmetrics.image.{cls.__name__}", "image", init_args=RANGE)
+    msssim.update(pairs(*large))
+    assert float(msssim.compute()["all/value"]) == pytest.approx(g["msssim_torchmetrics_nearest192"], abs=1e-5)
 
 
 def test_standard_error_of_a_mean_is_about_that_of_the_single_values() -> None:
@@ -144,9 +142,13 @@ def test_metrics_in_metrics() -> None:
     found = metric.compute()
     assert {"all/raw", "all/min", "all/max"} <= set(found)
     assert metric.standard_errors() == {}, "its states cannot be joined"
+
+
+@pytest.mark.slow
+def test_other_metrics_of_torchmetrics_conform() -> None:
     case = MetricCase(
         "torchmetrics",
-        options={"class_path": inner["class_path"], "init_args": RANGE, "modality": "image"},
+        options={"class_path": "torchmetrics.image.PeakSignalNoiseRatio", "init_args": RANGE, "modality": "image"},
         evaluated=edits(picture),
     )
     assert [r for r in check_component(case) if r.verdict == "failed"] == []

@@ -288,3 +288,15 @@ def test_clip_without_pyav_names_its_cure(tmp_path: Path, monkeypatch: pytest.Mo
     files._io.cache_clear()
     with pytest.raises(AnyloomError, match=r"needs av.*pip install 'anyloom\[video\]'"):
         read_media(tmp_path / "a.mp4")
+
+
+def test_pages_stay_small_for_large_media(tmp_path: Path) -> None:
+    from anyloom_media.audio import AudioIO
+    from anyloom_media.image import ImageIO
+
+    picture = ImageIO.from_options().to_html(Media("image", torch.zeros(3, 3000, 1500)))
+    assert 'width="512" height="1024"' in picture
+    sound = AudioIO.from_options().to_html(Media("audio", torch.zeros(1, 600 * 8000), meta={"sample_rate": 8000}))
+    assert len(sound) < 4 / 3 * 2 * 121 * 8000 + 50_000, "two minutes"
+    clip = IO.to_html(Media("video", torch.zeros(400, 3, 16, 16), meta={"fps": 100}))
+    assert "400 frames" in clip

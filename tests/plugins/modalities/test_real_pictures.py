@@ -229,7 +229,7 @@ def test_large_jpeg_is_decoded_at_the_size_that_is_enough(tmp_path: Path) -> Non
 
 
 def test_float_picture_in_bytes_range_is_refused_and_not_made_white(tmp_path: Path) -> None:
-    with pytest.raises(MediaError, match=r"values up to 255.*divide them by 255"):
+    with pytest.raises(MediaError, match=r"values from 255 to 255.*divide them by 255"):
         IO.write(Media("image", torch.full((3, 2, 2), 255.0)), tmp_path / "a.png")
 
 
@@ -253,3 +253,14 @@ def test_name_that_no_file_can_have() -> None:
     for name in ("a" * 300 + ".png", "a\0b.png"):
         with pytest.raises(AnyloomError):
             read_media(name)
+
+
+def test_bytes_of_a_file_reach_encoders_that_want_bytes_unchanged(tmp_path: Path) -> None:
+    """Not by way of floats, which take four times the memory; and to the same values."""
+    from anyloom_imagebind.pictures import picture_input
+
+    data = torch.randint(0, 256, (3, 300, 260), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    path = IO.write(Media("image", data), tmp_path / "a.png")
+    media = read_media(path, lazy=True)
+    assert torch.equal(media.sample(), data)
+    assert torch.equal(picture_input(media.sample()), picture_input(media.tensor()))

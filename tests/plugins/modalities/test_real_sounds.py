@@ -94,7 +94,7 @@ def test_every_cut_is_refused_or_read_whole(tmp_path: Path, suffix: str) -> None
         assert read == length, f"{cut} of {len(content)} bytes"
 
 
-@pytest.mark.parametrize(("whole", "data"), [(0xFFFFFFFF, 0xFFFFFFFF), (0x7FFFFFFF, 0x7FFFFFFF - 36)])
+@pytest.mark.parametrize(("whole", "data"), [(0xFFFFFFFF, 0xFFFFFFFF), (0x7FFFFFFF, 0x7FFFFFFF - 36), (36, 0), (0, 0)])
 def test_wav_from_a_pipe_is_read_to_its_end(tmp_path: Path, whole: int, data: int) -> None:
     samples = (np.sin(np.arange(8000) / 9) * 20000).astype("<i2").tobytes()
     header = b"WAVEfmt " + struct.pack("<IHHIIHH", 16, 1, 1, 8000, 16000, 2, 16) + b"data" + struct.pack("<I", data)

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import tempfile
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from torch import Tensor
 
 from anyloom.conversation.segments import Media
-from anyloom.errors import BadRecord
-from anyloom.media.files import io_for, read_media
+from anyloom.errors import BadRecord, MediaError
+from anyloom.media.files import Header, io_for, read_media
 
 __all__ = ["MAX_BYTES", "Blob"]
 
@@ -94,7 +96,7 @@ class Blob:
         if self.data is None and self.size is None:
             return read_media(self.path, modality, lazy=True)
         load = _Load(self, modality, (suffix or self.suffix)[:16])
-        return Media(modality, loader=load, key=self._key(), meta=load.meta())
+        return Media(modality, loader=load, key=self._key(), meta=Header(load))
 
     def _key(self) -> str:
         if self.data is not None:
@@ -110,18 +112,29 @@ class _Load:
     modality: str
     suffix: str
 
-    def __call__(self) -> Tensor:
-        return self._read().tensor()
-
-    def _read(self) -> Media:
+    @contextlib.contextmanager
+    def _file(self) -> Iterator[Path]:
         with tempfile.NamedTemporaryFile(suffix=self.suffix) as file:
             file.write(self.blob.read())
             file.flush()
-            media = io_for(self.modality).read(Path(file.name))
-            return media if media.data is not None else Media(self.modality, media.tensor(), meta=media.meta)
+            try:
+                yield Path(file.name)
+            except MediaError as error:
+                error.where = self.blob.where  # the temporary file says nothing to anybody
+                raise
+
+    def __call__(self) -> Tensor:
+        with self._file() as path:
+            return io_for(self.modality).read(path).tensor()
 
     def meta(self) -> dict[str, float]:
-        with tempfile.NamedTemporaryFile(suffix=self.suffix) as file:
-            file.write(self.blob.read())
-            file.flush()
-            return dict(io_for(self.modality).read_meta(Path(file.name)))
+        with self._file() as path:
+            return dict(io_for(self.modality).read_meta(path))
+
+    def length(self) -> int:
+        with self._file() as path:
+            return io_for(self.modality).length(path)
+
+    def sample(self, steps: Sequence[int] | None, side: int | None) -> Tensor:
+        with self._file() as path:
+            return io_for(self.modality).sample(path, steps, side)

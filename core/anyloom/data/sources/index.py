@@ -7,13 +7,15 @@ import hashlib
 import json
 import os
 import struct
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from anyloom.errors import AnyloomError
+from anyloom.storage.atomic import replacing
 
 __all__ = ["Index", "open_index"]
 
@@ -81,7 +83,7 @@ def open_index(
             return Index(stored[0], place / name)
     arrays = build()
     for place in places:
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError, AnyloomError):
             _write(place / name, arrays, stamp)
             return _reopen(place / name)
     return Index(arrays)
@@ -108,18 +110,11 @@ def _write(path: Path, arrays: Arrays, stamp: str) -> None:
         place += -(-array.nbytes // 64) * 64
     header = json.dumps({"stamp": stamp, "arrays": entries}).encode()
     header += b" " * (-(len(header) + 8) % 64)
-    with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:
-        try:
-            file.write(struct.pack("<Q", len(header)) + header)
-            for array in arrays.values():
-                file.write(np.ascontiguousarray(array).data if array.size else b"")
-                file.write(b"\0" * (-array.nbytes % 64))
-            file.close()
-            os.chmod(file.name, 0o644)
-            os.replace(file.name, path)
-        except BaseException:
-            Path(file.name).unlink(missing_ok=True)
-            raise
+    with replacing(path) as draft, draft.open("wb") as file:
+        file.write(struct.pack("<Q", len(header)) + header)
+        for array in arrays.values():
+            file.write(np.ascontiguousarray(array).data if array.size else b"")
+            file.write(b"\0" * (-array.nbytes % 64))
 
 
 def _read(path: Path) -> tuple[dict[str, NDArray[Any]], str] | None:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any, ClassVar
 
 from pydantic import model_validator
 
+from anyloom.data.sources import Blob
 from anyloom.errors import BadRecord, ConfigError
 from anyloom.options import WrongOptionsError
-from anyloom_corpora.media import MediaFolder, soundtrack
+from anyloom_corpora.media import MediaFolder, blob_media, soundtrack
 from anyloom_corpora.reader import SPLITS, Reader, RecordSource, Rows, require_split
 from anyloom_corpora.tables import cell, table
 
@@ -59,10 +59,14 @@ class CaptionedSource(RecordSource):
         if self.label is not None:
             record["label"] = cell(row, self.label, where).replace("_", " ")
         for modality, patterns in self.patterns.items():
+            held = _media_cell(row, patterns)
+            if held is not None:
+                record[modality] = blob_media(held, modality, where, max_bytes=self.folder.max_bytes)
+                continue
             names = self.names(row, patterns, where)
             record[modality] = self.folder.media(names, modality, where)
             if self.sound and modality == "video":
-                record["audio"] = soundtrack(Path(record["video"].path), where)
+                record["audio"] = soundtrack(record["video"], where)
         return record
 
     def captions(self, row: Mapping[str, Any], where: str) -> str | Sequence[str]:
@@ -96,6 +100,17 @@ class CaptionedSource(RecordSource):
         return found
 
 
+def _media_cell(row: Mapping[str, Any], patterns: Patterns) -> Blob | None:
+    """Return the file in a cell, where a pattern is one column alone, as the image and audio columns of the hub are."""
+    for pattern in patterns:
+        value = row.get(pattern[1:-1]) if pattern[:1] == "{" and pattern[-1:] == "}" else None
+        content = value.get("bytes") if isinstance(value, Mapping) else value
+        if isinstance(content, bytes):
+            name = str(value.get("path") or "") if isinstance(value, Mapping) else ""
+            return Blob("cell", name=name, data=content)
+    return None
+
+
 class Captioned(Reader):
     """Any table (csv, tsv, json, jsonl, parquet) with a caption and the names of media files."""
 
@@ -108,7 +123,8 @@ class Captioned(Reader):
             train: Table of the training split, inside ``root``.
             val: Table of the validation split.
             test: Table of the test split.
-            image: Names that a row's picture may have, inside ``root``: columns of the table stand in braces.
+            image: Names that a row's picture may have, inside ``root``: columns of the table stand in braces. A column
+                alone may hold the file itself, as the image and audio columns of the hub's parquet do.
             audio: The same for its sound.
             video: The same for its clip.
             caption: Column of the caption, a text or a list of texts.

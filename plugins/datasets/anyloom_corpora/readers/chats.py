@@ -103,7 +103,7 @@ class ChatSource(RecordSource):
             for way in ("input", "output")
         }
         both = _Files(self, {m: _listed(row.get(f"{m}s"), f"{m}s", where) for m in _MODALITIES}, where)
-        messages = []
+        messages = [Message("system", _text(row["system"], where))] if row.get("system") else []
         for entry in _listed(row["conversations"], "conversations", where):
             if not isinstance(entry, Mapping):
                 raise BadRecord("bad row", where, f"a turn is an object, got {entry!r}")

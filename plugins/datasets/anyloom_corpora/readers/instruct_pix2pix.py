@@ -7,9 +7,10 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 from itertools import accumulate
 from pathlib import Path
-from typing import Any, ClassVar, Final
+from typing import Any, ClassVar, Final, Literal
 
 import numpy as np
+from pydantic import Field
 
 from anyloom.data.sources import Blob, ParquetRows
 from anyloom.data.sources.jsonl import parse_json
@@ -21,9 +22,12 @@ from anyloom_corpora.tables import cell, parquet_columns, parquet_texts
 
 __all__ = ["EditRows", "InstructPix2Pix", "SeedFolders"]
 
-_BEFORE: Final = ("original_image", "input_image", "before")
-_AFTER: Final = ("edited_image", "output_image", "after")
-_EDIT: Final = ("edit_prompt", "edit", "instruction")
+_COLUMNS: Final[Mapping[str, tuple[str, ...]]] = {
+    "before": ("original_image", "input_image"),
+    "after": ("edited_image",),
+    "edit": ("edit_prompt",),
+}
+"""What the published tables call the fields."""
 
 
 class SeedFolders:
@@ -71,6 +75,8 @@ class SeedFolders:
         return {
             "key": f"{name}/{seeds[number]}",
             "where": where,
+            # the seeds of a prompt are pictures of one concept
+            "image": pictures[0],
             "before": pictures[0],
             "after": pictures[1],
             "edit": cell(words, "edit", where),
@@ -91,10 +97,12 @@ class EditRows(RecordSource):
     Args:
         rows: The rows.
         folder: Limits.
+        columns: Field -> column, where the table calls it otherwise than the published ones do.
     """
 
-    def __init__(self, rows: ParquetRows, folder: MediaFolder) -> None:
+    def __init__(self, rows: ParquetRows, folder: MediaFolder, columns: Mapping[str, str]) -> None:
         super().__init__(rows, folder)
+        self.names = {field: (columns[field],) if field in columns else known for field, known in _COLUMNS.items()}
         self._groups: tuple[Any, Any] | None = None
 
     def __getstate__(self) -> dict[str, Any]:
@@ -106,11 +114,12 @@ class EditRows(RecordSource):
         Raises:
             anyloom.errors.BadRecord: A picture or the instruction is missing.
         """
-        before, after = (self._picture(row, columns, where) for columns in (_BEFORE, _AFTER))
+        before, after = (self._picture(row, self.names[field], where) for field in ("before", "after"))
         return {
+            "image": before,
             "before": before,
             "after": after,
-            "edit": cell(row, _known(row, _EDIT), where),
+            "edit": cell(row, _known(row, self.names["edit"]), where),
             "caption": str(row.get("original_prompt") or ""),
             "edited_caption": str(row.get("edited_prompt") or ""),
         }
@@ -134,7 +143,7 @@ class EditRows(RecordSource):
         """Number of each row's instruction, and the rows in the order of these numbers."""
         if self._groups is None:
             rows: Any = self.rows
-            column = _known(dict.fromkeys(parquet_columns(rows.files[0])), _EDIT)
+            column = _known(dict.fromkeys(parquet_columns(rows.files[0])), self.names["edit"])
             numbers: dict[str, int] = {}
             texts = parquet_texts(rows.files, column)
             found = [numbers.setdefault(text.strip(), len(numbers)) for text in texts]
@@ -155,9 +164,12 @@ class InstructPix2Pix(Reader):
         """Options.
 
         Args:
+            columns: ``before``, ``edit`` or ``after`` -> column, for parquet of other sets of edits (MagicBrush's
+                ``source_img``, ``instruction``, ``target_img``).
             shares: Of train, val and test, by the order of prompts, or of rows.
         """
 
+        columns: Mapping[Literal["before", "edit", "after"], str] = Field(default_factory=dict)
         shares: tuple[Share, Share, Share] = (0.9, 0.05, 0.05)
 
     config: Config
@@ -177,7 +189,9 @@ class InstructPix2Pix(Reader):
         tables = sorted(self.config.root.rglob("*.parquet"))
         if not tables:
             raise ConfigError("neither seeds.json nor parquet is here", where=str(self.config.root), fix="check 'root'")
-        rows = EditRows(ParquetRows(tables), self.folder)
+        rows = EditRows(
+            ParquetRows(tables), self.folder, {str(field): column for field, column in self.config.columns.items()}
+        )
         return Part(rows, split_by_order(len(rows), shares, split, "instruct-pix2pix"))
 
 

@@ -106,8 +106,9 @@ class KosmosGSource(RecordSource):
         crops = fields[3:]
         if len(crops) != 2 * len(tags):
             raise BadRecord("bad row", where, f"{len(tags)} tags, {len(crops)} crops; two a tag are needed")
-        # the masked crop: the object alone, as the other readers cut it out
-        parts = [(tag, self._picture(crops[2 * n + 1], where)) for n, tag in enumerate(tags)]
+        # the crop and the masked crop: the task draws one of them, as Kosmos-G's loader does
+        both = [[self._picture(text, where) for text in crops[2 * n : 2 * n + 2]] for n in range(len(tags))]
+        parts = [(tag, *pictures) for tag, pictures in zip(tags, both)]
         return {"caption": fields[0].strip(), "image": self._picture(fields[2], where), "parts": parts}
 
     def _edit(self, fields: list[str], where: str) -> dict[str, Any]:

@@ -85,8 +85,8 @@ class MimicItSource(RecordSource):
     ) -> None:
         super().__init__(rows, folder)
         self.pictures, self.examples, self.frames = pictures, examples, frames
-        self._ids = Lookup(len(rows), rows.name, [rows.path])
-        self._example_ids = None if examples is None else Lookup(len(examples), examples.name, [examples.path])
+        self._ids = Lookup(rows.name, [rows.path], rows.names)
+        self._example_ids = None if examples is None else Lookup(examples.name, [examples.path], examples.names)
 
     def record(self, row: Mapping[str, Any], where: str) -> dict[str, Any]:
         """Return instruction, answer and pictures; several pictures are the frames of a clip.
@@ -175,7 +175,7 @@ class MimicIt(Reader):
             raise ConfigError(f"there is no {' or '.join(named)}", where=str(c.root), fix="give 'images'")
         if path.suffix == ".json":
             rows = JsonFile(path)
-            return _JsonPictures(rows, Lookup(len(rows), rows.name, [path]))
+            return _JsonPictures(rows, Lookup(rows.name, [path], rows.names))
         parts = sorted(path.rglob("*.parquet")) if path.is_dir() else [path]
         if not parts:
             raise ConfigError("no parquet is in this folder", where=str(path), fix="give 'images'")
@@ -211,4 +211,4 @@ def _parquet(parts: Sequence[Path]) -> _ParquetPictures:
         )
     ids = ParquetRows(parts, columns=[column])
     name = _IdColumn(ids, column)
-    return _ParquetPictures(rows, Lookup(len(ids), name, parts, lambda: parquet_texts(parts, column)))
+    return _ParquetPictures(rows, Lookup(name, parts, lambda: parquet_texts(parts, column)))

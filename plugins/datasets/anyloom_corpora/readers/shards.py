@@ -19,6 +19,7 @@ _EXTENSIONS: Final[Mapping[str, tuple[str, ...]]] = {
     "audio": ("wav", "flac", "ogg", "mp3", "m4a"),
     "video": ("mp4", "webm", "mkv", "mov"),
 }
+_MAX_JSON: Final = 16 << 20
 _DONE: Final = ("success", "", "None")
 
 
@@ -57,7 +58,7 @@ class GroupedFiles(RecordSource):
     def _info(self, row: Mapping[str, Any], where: str) -> Mapping[str, Any]:
         if "json" not in row:
             return {}
-        info = parse_json(row["json"].read(), where)
+        info = parse_json(row["json"].read(_MAX_JSON), where)
         if not isinstance(info, dict):
             raise BadRecord("bad row", where, "its json is no object")
         return info

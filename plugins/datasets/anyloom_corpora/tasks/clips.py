@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from anyloom.conversation import Media
+from anyloom.errors import BadRecord
 from anyloom_corpora.tasks.derived import Wave, derived_image, derived_sound, wave_of
 
 __all__ = ["frame", "stretch"]
@@ -16,9 +17,13 @@ __all__ = ["frame", "stretch"]
 @dataclass(frozen=True)
 class _Frame:
     place: float
+    after: float | None
 
     def __call__(self, video: Media) -> Tensor:
-        step = round(self.place * (video.length() - 1))
+        last = video.length() - 1
+        step = round(self.place * last)
+        if self.after is not None and step == round(self.after * last):
+            raise BadRecord("no target", video.path or video.key, f"its {last + 1} frames are too few for another one")
         chosen = video.sample([step])[0]  # one frame: a clip may be too long to be held
         return chosen.float() / 255 if chosen.dtype == torch.uint8 else chosen
 
@@ -34,14 +39,15 @@ class _Stretch:
         return wave[start : max(start + 1, round(self.end * len(wave)))]
 
 
-def frame(video: Media, place: float) -> Media:
+def frame(video: Media, place: float, *, after: float | None = None) -> Media:
     """Return a frame of a clip as a picture.
 
     Args:
         video: The clip.
         place: 0 is its first frame, 1 its last.
+        after: Place of a frame that this one must not be: loading it is a bad record if the clip is too short for both.
     """
-    return derived_image(f"frame/{place}", _Frame(place), video)
+    return derived_image(f"frame/{place}", _Frame(place, after), video)
 
 
 def stretch(audio: Media, start: float, end: float) -> Media:

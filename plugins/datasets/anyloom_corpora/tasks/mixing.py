@@ -97,7 +97,7 @@ def start_and_position(length: int, rng: np.random.RandomState) -> tuple[int, Po
     (7532, 'middle')
     """
     position, low, high = STARTS[min(int(rng.rand() * len(STARTS)), len(STARTS) - 1)]
-    return int(rng.randint(int(low * length), int(high * length))), position
+    return _between(low, high, length, rng), position
 
 
 def mix_placed(background: Wave, foreground: Wave, start: int, *, match: bool = True) -> Wave:
@@ -116,8 +116,7 @@ def mix_placed(background: Wave, foreground: Wave, start: int, *, match: bool = 
 
 def replacement_start(length: int, rng: np.random.RandomState) -> int:
     """Draw the sample at which the old and the new sound of a replacement start."""
-    low, high = REPLACEMENT_STARTS
-    return int(rng.randint(int(low * length), int(high * length)))
+    return _between(*REPLACEMENT_STARTS, length, rng)
 
 
 def inpainting_gap(length: int, rng: np.random.RandomState) -> tuple[int, int]:
@@ -126,8 +125,15 @@ def inpainting_gap(length: int, rng: np.random.RandomState) -> tuple[int, int]:
     >>> inpainting_gap(16000, np.random.RandomState(1001))
     (6925, 11753)
     """
-    start = int(rng.randint(int(GAP_STARTS[0] * length), int(GAP_STARTS[1] * length)))
-    return start, int(rng.randint(int(GAP_ENDS[0] * length), int(GAP_ENDS[1] * length)))
+    return _between(*GAP_STARTS, length, rng), _between(*GAP_ENDS, length, rng)
+
+
+def _between(low: float, high: float, length: int, rng: np.random.RandomState) -> int:
+    """Draw a sample between two shares of a length, the second left out."""
+    first, end = int(low * length), int(high * length)
+    if end <= first:
+        raise BadRecord("bad row", "mixture", f"a sound of {length} samples is too short")
+    return int(rng.randint(first, end))
 
 
 def _rms(wave: Wave) -> float:

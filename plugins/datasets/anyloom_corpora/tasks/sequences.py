@@ -33,7 +33,7 @@ def next_picture(view: View, most: int = 4) -> Sample:
 def next_frame(view: View, frames: int = 3) -> Sample:
     """Frames of a clip at equal distances; the next one is the target."""
     video = view.media("video")
-    pictures = [frame(video, place) for place in _places(view, frames + 1)]
+    pictures = _frames(video, _places(view, frames + 1))
     return view.sample([*pictures[:-1], view.choose(_NEXT_FRAME)], [pictures[-1]], reference=pictures[-2].key)
 
 
@@ -41,7 +41,7 @@ def next_frame_with_sound(view: View, frames: int = 2) -> Sample:
     """Frames of a clip and the sound up to the last; the next frame and the sound from there on are the target."""
     video, audio = view.media("video"), view.media("audio")
     places = _places(view, frames + 1)
-    pictures = [frame(video, place) for place in places]
+    pictures = _frames(video, places)
     heard = stretch(audio, places[0], places[-2])
     following = stretch(audio, places[-2], places[-1])
     user: list[str | Media] = [*pictures[:-1], heard, view.choose(_NEXT_BOTH)]
@@ -61,6 +61,12 @@ def infer_picture(view: View) -> Sample:
     user.append(f"{view.text('query')}: ")
     theta = str(view.record.get("theta", ""))
     return view.sample(user, [view.media("image")], shots=len(examples), theta=theta)
+
+
+def _frames(video: Media, places: list[float]) -> list[Media]:
+    """Return the frames at some places, each another one than the frame before."""
+    before = [None, *places[:-1]]
+    return [frame(video, place, after=earlier) for place, earlier in zip(places, before)]
 
 
 def _places(view: View, count: int) -> list[float]:

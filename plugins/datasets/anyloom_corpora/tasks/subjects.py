@@ -1,6 +1,7 @@
 """Composition, concept learning and subject-driven generation.
 
-Fields: ``image``; ``parts``, pairs of a word and the picture of that object alone; ``caption`` or ``relation``;
+Fields: ``image``; ``parts``, a word and the picture of that object alone, or several to draw one of; ``caption`` or
+``relation``;
 ``subject``, the class word of what a picture shows. Records of one group show one subject.
 """
 
@@ -70,7 +71,11 @@ def place_subject(view: View, shown: tuple[int, ...] = (1, 2)) -> Sample:
 
 
 def _parts(view: View) -> list[tuple[str, Media]]:
-    parts = [(word, media) for word, media in view.record.get("parts") or () if isinstance(media, Media)]
+    parts: list[tuple[str, Media]] = []
+    for word, *pictures in view.record.get("parts") or ():
+        usable = [picture for picture in pictures if isinstance(picture, Media)]
+        if usable:
+            parts.append((word, view.choose(usable)))
     if not parts:
         raise BadRecord("bad row", view.where, "there are no parts to compose")
     return parts

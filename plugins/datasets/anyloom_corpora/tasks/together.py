@@ -29,7 +29,7 @@ def picture_by_sound(view: View) -> Sample:
     """
     if "video" in view.record:
         video, audio = view.media("video"), view.media("audio")
-        before, after, heard = frame(video, 0.0), frame(video, 1.0), stretch(audio, 0.6667, 1.0)
+        before, after, heard = frame(video, 0.0), frame(video, 1.0, after=0.0), stretch(audio, 0.6667, 1.0)
     else:
         before = view.other(fits=lambda other: "image" in other.record).media("image")
         after, heard = view.media("image"), view.media("audio")

@@ -7,6 +7,7 @@ from typing import Any, Literal
 from torch import Tensor
 
 from anyloom.conversation import Media
+from anyloom.errors import CheckpointError
 from anyloom_metrics.extractors.joint import JointEncoder, projected
 from anyloom_metrics.preparation.pictures import (
     CLIP_MEAN,
@@ -18,6 +19,8 @@ from anyloom_metrics.preparation.pictures import (
 )
 
 __all__ = ["JointCLIP"]
+
+_BICUBIC = 3
 
 
 class JointCLIP(JointEncoder):
@@ -50,6 +53,22 @@ class JointCLIP(JointEncoder):
         from transformers import CLIPConfig
 
         return CLIPConfig(**numbers)
+
+    def read_preparation(self, numbers: dict[str, Any]) -> dict[str, Any]:
+        """Mean and deviation; anything that is not CLIP's way to a square is refused.
+
+        Raises:
+            anyloom.errors.CheckpointError: The folder asks for another way.
+        """
+        steps = ("do_resize", "do_center_crop", "do_rescale", "do_normalize")
+        other = [f"{k}: false" for k in steps if numbers.get(k) is False]
+        if numbers.get("resample", _BICUBIC) != _BICUBIC:
+            other.append(f"resample: {numbers['resample']}")
+        if other:
+            raise CheckpointError(
+                f"preprocessor_config.json asks for what is not done here ({', '.join(other)})", where=str(self.folder)
+            )
+        return numbers
 
     def preprocess(self, media: Media) -> Tensor:
         """Return a picture as ``(3, S, S)``, without mean and divided by deviation.

@@ -96,7 +96,8 @@ class CNN14(PublishedNetwork):
         """Return features ``(B, 1, D)`` of waves ``(B, T)``."""
         self.require(modality)
         pooled, logits = self.network(log_mel(inputs, self.config.sample_rate)[:, None])
-        return (pooled if self.config.features == "pooled" else logits)[:, None]
+        features: Tensor = pooled if self.config.features == "pooled" else logits
+        return features[:, None]
 
 
 class _Network(nn.Module):

@@ -50,7 +50,7 @@ class JointEncoder(Encoder):
         super().__init__(config)
         self.folder = fetch(config.weights, _FILES, download=config.download)
         self.sizes = self.read_sizes(read_json(self.folder, "config.json", needed=True))
-        self.preparation = read_json(self.folder, "preprocessor_config.json", needed=False)
+        self.preparation = self.read_preparation(read_json(self.folder, "preprocessor_config.json", needed=False))
         self.network: Any = self.network_class()(self.sizes)
         self._tokenizer: Any = None
         self._settle()
@@ -63,6 +63,10 @@ class JointEncoder(Encoder):
     @abstractmethod
     def read_sizes(self, numbers: dict[str, Any]) -> Any:
         """Return the model's configuration from ``config.json``."""
+
+    def read_preparation(self, numbers: dict[str, Any]) -> dict[str, Any]:
+        """Return what is used of ``preprocessor_config.json``, by default all of it."""
+        return numbers
 
     @abstractmethod
     def embed_media(self, inputs: Tensor) -> Tensor:

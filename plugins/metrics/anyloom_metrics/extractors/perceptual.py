@@ -43,12 +43,15 @@ class PerceptualNetwork(nn.Module):
 
     def forward(self, first: Tensor, second: Tensor) -> Tensor:
         """Distance per picture and layer ``(N, 5)`` of two batches ``(N, 3, H, W)`` in -1..1; LPIPS is their sum."""
-        layers = [self.net(self.scaling_layer(x)) for x in (first, second)]
+        one, other = (self.net(self.scaling_layer(x)) for x in (first, second))
         weights = [self.get_submodule(f"lin{n}.model.1").weight[0, :, 0, 0] for n in range(len(_WIDTHS))]  # type: ignore[index]
-        return lpips_distance(*layers, weights)
+        return lpips_distance(one, other, weights)
 
 
 class _Scaling(nn.Module):
+    shift: Tensor
+    scale: Tensor
+
     def __init__(self) -> None:
         super().__init__()
         self.register_buffer("shift", torch.tensor([-0.030, -0.088, -0.188])[None, :, None, None])

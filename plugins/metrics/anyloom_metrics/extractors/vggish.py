@@ -29,7 +29,8 @@ def examples(wave: Tensor) -> Tensor:
     magnitude = torch.fft.rfft(frames, _FFT).abs()
     logs = (magnitude @ _filters() + _OFFSET).log()
     count = len(logs) // _FRAMES
-    return logs[: count * _FRAMES].reshape(count, 1, _FRAMES, _BANDS).float()
+    pictures: Tensor = logs[: count * _FRAMES].reshape(count, 1, _FRAMES, _BANDS).float()
+    return pictures
 
 
 def _filters() -> Tensor:

@@ -1,6 +1,6 @@
 """The metrics as functions of tensors and texts: no model, no files, no state."""
 
-from anyloom_metrics.functional.alignment import image_alignment, text_image_alignment
+from anyloom_metrics.functional.alignment import frame_text_alignment, image_alignment, text_image_alignment
 from anyloom_metrics.functional.captions import CaptionScores, caption_scores, caption_words
 from anyloom_metrics.functional.clip_score import clap_score, clip_score, ref_clip_score
 from anyloom_metrics.functional.directional import EditSimilarities, clip_directional_similarity, edit_similarities
@@ -23,6 +23,7 @@ from anyloom_metrics.functional.spectral import log_spectral_distance, raw_log_s
 from anyloom_metrics.functional.ssim import ssim
 from anyloom_metrics.functional.structure import Structure, structure_of
 from anyloom_metrics.functional.synchrony import Synchrony, audio_onsets, synchrony, video_onsets
+from anyloom_metrics.functional.treebank import stanford_words
 from anyloom_metrics.functional.vqa import normalised_answer, vqa_accuracy
 from anyloom_metrics.functional.wer import WordErrors, word_errors
 
@@ -46,6 +47,7 @@ __all__ = [
     "clip_score",
     "covariance_problem",
     "edit_similarities",
+    "frame_text_alignment",
     "frechet_distance",
     "frechet_distance_at_infinity",
     "hit_rate_at",
@@ -67,6 +69,7 @@ __all__ = [
     "ref_clip_score",
     "squared_mmd",
     "ssim",
+    "stanford_words",
     "structure_of",
     "synchrony",
     "text_image_alignment",

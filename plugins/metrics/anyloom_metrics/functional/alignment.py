@@ -12,7 +12,7 @@ from anyloom.errors import ConfigError, MediaError
 from anyloom_metrics.functional.checks import require_features
 from anyloom_metrics.functional.similarity import paired_cosine
 
-__all__ = ["image_alignment", "text_image_alignment"]
+__all__ = ["frame_text_alignment", "image_alignment", "text_image_alignment"]
 
 
 def image_alignment(
@@ -67,3 +67,20 @@ def text_image_alignment(generated: Tensor, prompts: Tensor) -> Tensor:
         prompts: CLIP embeddings ``(N, D)`` of the prompts, with the class noun and without a made-up token.
     """
     return paired_cosine(generated, prompts)
+
+
+def frame_text_alignment(frames: Tensor, prompts: Tensor) -> Tensor:
+    """CLIPSIM of clips: mean over frames of the cosine with the prompt (GODIVA, arXiv 2104.14806); higher is better.
+
+    Args:
+        frames: CLIP embeddings ``(N, T, D)``.
+        prompts: CLIP embeddings ``(N, D)``.
+
+    Returns:
+        ``(N,)``, float64.
+
+    >>> frame_text_alignment(torch.eye(2)[None], torch.eye(2)[:1]).tolist()
+    [0.5]
+    """
+    times = frames.shape[1]
+    return paired_cosine(frames.flatten(0, 1), prompts.repeat_interleave(times, 0)).reshape(-1, times).mean(1)

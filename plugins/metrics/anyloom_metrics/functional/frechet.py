@@ -103,7 +103,8 @@ def _distance(first: tuple[Tensor, Tensor], second: tuple[Tensor, Tensor]) -> Te
         )
     shared = torch.linalg.svdvals(root1 @ root2.T).sum()
     # tr(C) is the squared Frobenius norm of its root
-    return (mean1 - mean2).square().sum() + root1.square().sum() + root2.square().sum() - 2 * shared
+    distance: Tensor = (mean1 - mean2).square().sum() + root1.square().sum() + root2.square().sum() - 2 * shared
+    return distance
 
 
 def _mean_and_root(given: Tensor | Statistics) -> tuple[Tensor, Tensor]:

@@ -45,10 +45,12 @@ def inception_score(logits: Tensor, *, splits: int = 10, seed: int | None = 2020
     if seed is not None:
         order = np.random.RandomState(seed).permutation(len(rows))
         rows = rows[torch.from_numpy(order).to(rows.device)]
-    log_p = rows.log_softmax(1)
+    p = rows.softmax(1)
     scores = []
     for i in range(splits):
-        part = log_p[i * len(rows) // splits : (i + 1) * len(rows) // splits]
-        marginal = part.exp().mean(0, keepdim=True).log()
-        scores.append(float((part.exp() * (part - marginal)).sum(1).mean().exp()))
+        part = p[i * len(rows) // splits : (i + 1) * len(rows) // splits]
+        marginal = part.mean(0, keepdim=True)
+        # xlogy is 0 where a class has no probability at all
+        divergence = torch.xlogy(part, part) - torch.xlogy(part, marginal)
+        scores.append(float(divergence.sum(1).mean().exp()))
     return InceptionScore(float(np.mean(scores)), float(np.std(scores)))

@@ -40,4 +40,5 @@ def lpips_distance(first: Sequence[Tensor], second: Sequence[Tensor], weights: S
 
 
 def _unit(layer: Tensor) -> Tensor:
-    return layer / (layer.norm(dim=1, keepdim=True) + _EPSILON)
+    unit: Tensor = layer / (layer.norm(dim=1, keepdim=True) + _EPSILON)
+    return unit

@@ -57,16 +57,16 @@ def ssim_map(made: Tensor, real: Tensor, *, data_range: float, window: Window, b
 
     def local(x: Tensor) -> Tensor:
         flat = x.flatten(0, 1)[:, None]
-        return F.conv2d(F.conv2d(flat, weights[None, None, :, None]), weights[None, None, None]).unflatten(
-            0, x.shape[:2]
-        )[:, :, 0]
+        smooth = F.conv2d(F.conv2d(flat, weights[None, None, :, None]), weights[None, None, None])
+        return smooth.reshape(*x.shape[:2], *smooth.shape[2:])
 
     mean1, mean2 = local(made), local(real)
     var1, var2 = local(made.square()) - mean1.square(), local(real.square()) - mean2.square()
     shared = local(made * real) - mean1 * mean2
     c1, c2 = (_K1 * data_range) ** 2, (_K2 * data_range) ** 2
     light = (2 * mean1 * mean2 + c1) / (mean1.square() + mean2.square() + c1)
-    return light * (2 * correction * shared + c2) / (correction * (var1 + var2) + c2)
+    similarity: Tensor = light * (2 * correction * shared + c2) / (correction * (var1 + var2) + c2)
+    return similarity
 
 
 def _weights(window: Window) -> Tensor:

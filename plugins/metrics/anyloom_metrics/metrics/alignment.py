@@ -9,12 +9,13 @@ import torch
 
 from anyloom.conversation import Media
 from anyloom.interfaces import Evaluated, Sample, ValueInfo
-from anyloom_metrics.functional.alignment import image_alignment, text_image_alignment
+from anyloom_metrics.functional.alignment import frame_text_alignment, image_alignment, text_image_alignment
 from anyloom_metrics.metrics.asked import answered, fault_of, input_of, prompt_of
 from anyloom_metrics.metrics.contract import Contract
+from anyloom_metrics.metrics.looking import Looking
 from anyloom_metrics.metrics.pairs import LookingConfig, LookingMetric, media_of
 
-__all__ = ["ClapScore", "ImageAlignment", "TextAlignment"]
+__all__ = ["ClapScore", "FrameTextAlignment", "ImageAlignment", "TextAlignment"]
 
 
 class ImageAlignment(LookingMetric):
@@ -32,7 +33,7 @@ class ImageAlignment(LookingMetric):
 
     config: Config
     columns: ClassVar[tuple[str, ...]] = ("alignment",)
-    floors: ClassVar[Mapping[str, float]] = {"alignment": 0.0}
+    floors: Mapping[str, float] = {"alignment": 0.0}
     measures: Mapping[str, ValueInfo] = {
         "alignment": ValueInfo("Subject fidelity", "Cosine of the answer with real pictures.", form="number")
     }
@@ -46,8 +47,11 @@ class ImageAlignment(LookingMetric):
     def refuse(self, evaluated: Evaluated) -> str:
         """Answers that are missing or broken, subjects without a real picture."""
         real = self._real(evaluated.sample)
-        faults = (fault_of(m, reference=True) for m in real or [None])
-        return fault_of(answered(evaluated, self.config.modality)) or next((f for f in faults if f), "")
+        if fault := fault_of(answered(evaluated, self.config.modality)) or (
+            "" if real else fault_of(None, reference=True)
+        ):
+            return fault
+        return next((f for m in real if (f := fault_of(m, reference=True))), "")
 
     def measured(self, evaluated: Sequence[Evaluated]) -> list[dict[str, float]]:
         """Cosines."""
@@ -110,3 +114,39 @@ class ClapScore(TextAlignment):
     measures: Mapping[str, ValueInfo] = {
         "alignment": ValueInfo("CLAP score", "Cosine of the sound with the text it should show.", form="number")
     }
+
+
+class FrameTextAlignment(TextAlignment):
+    """CLIPSIM of clips: the frames' mean cosine with the prompt under CLIP."""
+
+    class Config(TextAlignment.Config):
+        """Options; the extractor is one of pictures.
+
+        Args:
+            modality: Modality of the clips, ``(T, 3, H, W)``.
+        """
+
+        modality: str = "video"
+
+    config: Config
+    measures: Mapping[str, ValueInfo] = {
+        "alignment": ValueInfo("CLIPSIM of clips", "Mean cosine of the frames with the text.", form="number")
+    }
+
+    def __init__(self, config: Config) -> None:
+        super().__init__(config)
+        self._looking = Looking(config.extractor, "image")  # at one frame at a time
+
+    def contract(self) -> Contract:
+        """Clip and prompt."""
+        return Contract(("answer", "prompt"), paired=True, value_range=(0, 1), preset="godiva")
+
+    def measured(self, evaluated: Sequence[Evaluated]) -> list[dict[str, float]]:
+        """Mean cosines."""
+        prompts = self.texts([prompt_of(e.sample) for e in evaluated])
+        found = []
+        for one, prompt in zip(evaluated, prompts):
+            clip = media_of(answered(one, self.config.modality))
+            frames = self.features([Media("image", frame, path=clip.path) for frame in clip.tensor()])
+            found.append({"alignment": float(frame_text_alignment(frames[None], prompt[None]))})
+        return found

@@ -13,7 +13,16 @@ from anyloom.errors import MediaError
 from anyloom.interfaces import Evaluated, Sample
 from anyloom_metrics.functional.checks import SILENCE
 
-__all__ = ["REASONS", "answered", "fault_of", "groups_of", "identity_of", "input_of", "pair_at_one_rate", "prompt_of"]
+__all__ = [
+    "REASONS",
+    "answered",
+    "fault_of",
+    "groups_of",
+    "identity_of",
+    "input_of",
+    "pair_at_one_rate",
+    "prompt_of",
+]
 __all__ += ["number_of", "target_of", "wants_target"]
 
 REASONS: Final = (
@@ -45,7 +54,8 @@ def input_of(sample: Sample, modality: str) -> Media | None:
     """The media item of the prompt that the sample is about: the one it names as ``source``, else the last."""
     media = [m for m in sample.conversation.prompt().media if m.modality == modality and _there(m)]
     named = [m for m in media if m.key and m.key == sample.provenance.get("source")]
-    return (named or media or [None])[-1]
+    found = named or media
+    return found[-1] if found else None
 
 
 def prompt_of(sample: Sample) -> str:
@@ -73,7 +83,7 @@ def fault_of(media: Media | None, *, reference: bool = False) -> str:
 
 
 def pair_at_one_rate(answer: Media, reference: Media) -> tuple[Tensor, Tensor, int]:
-    """The waves ``(T,)`` and ``(T',)`` of two sounds and their sample rate in Hz.
+    """The waves ``(T,)`` and ``(T',)`` of two sounds, first channels, and their sample rate in Hz.
 
     Raises:
         anyloom.errors.MediaError: A rate is unknown or they differ; nothing is resampled in silence.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Literal
 
 import numpy as np
 import torch
@@ -11,6 +12,7 @@ from torch import Tensor
 
 from anyloom.interfaces import Evaluated, ValueInfo
 from anyloom_metrics.functional.captions import CaptionScores, caption_scores, caption_words
+from anyloom_metrics.functional.treebank import stanford_words
 from anyloom_metrics.metrics.contract import Contract
 from anyloom_metrics.metrics.rows import RowConfig
 from anyloom_metrics.metrics.texts import TextMetric, references_of
@@ -27,9 +29,12 @@ class Captions(TextMetric):
         """Options.
 
         Args:
+            tokenizer: ``words`` splits words without any other program; ``stanford`` is what published COCO numbers
+                went through, and needs Java.
             draws: Bootstrap draws for the standard error of BLEU; 0 leaves it out.
         """
 
+        tokenizer: Literal["words", "stanford"] = "words"
         draws: NonNegativeInt = 20
 
     config: Config
@@ -46,19 +51,24 @@ class Captions(TextMetric):
 
     def contract(self) -> Contract:
         """Texts and their references; METEOR and SPICE, which need Java, are left out."""
-        return Contract(("answer", "references"), paired=True, preset="pycocoevalcap@1.2, own tokeniser")
+        preset = "pycocoevalcap@1.2" + ("" if self.config.tokenizer == "stanford" else ", own tokeniser")
+        return Contract(("answer", "references"), paired=True, preset=preset)
 
     def update(self, evaluated: list[Evaluated]) -> None:
         """Keep tokenised texts."""
-        for one in evaluated:
-            references = [caption_words(t) for t in references_of(one)]
-            self.note(one.sample, "" if references else "no reference")
-            if references:
-                self.keep([caption_words(one.answer.text), references])
+        references = [references_of(one) for one in evaluated]
+        texts = [text for one, wanted in zip(evaluated, references) for text in (one.answer.text, *wanted)]
+        stanford = self.config.tokenizer == "stanford"
+        split = iter(stanford_words(texts) if stanford else map(caption_words, texts))
+        for one, wanted in zip(evaluated, references):
+            answer, *others = [next(split) for _ in range(1 + len(wanted))]
+            self.note(one.sample, "" if others else "no reference")
+            if others:
+                self.keep([answer, others])
 
     def compute(self) -> dict[str, Tensor]:
         """Scores by ``<group>/<value>``, with ``<group>/count`` and ``<group>/flagged``."""
-        found = {}
+        found: dict[str, Tensor] = {}
         for group, members in self.members().items():
             if texts := self.in_order(members):
                 found |= {f"{group}/{n}": torch.tensor(v) for n, v in _named(_scores(texts)).items()}
@@ -66,7 +76,7 @@ class Captions(TextMetric):
 
     def found_errors(self) -> dict[str, float]:
         """Bootstrapped for BLEU; for ROUGE-L and CIDEr the standard deviation of a mean over root N."""
-        found = {}
+        found: dict[str, float] = {}
         for group, members in self.members().items():
             if (n := len(texts := self.in_order(members))) < 2:
                 continue

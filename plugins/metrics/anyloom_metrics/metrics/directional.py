@@ -41,9 +41,9 @@ class CLIPDirectional(LookingMetric):
 
     def contract(self) -> Contract:
         """Answer, input and whole captions before and after."""
-        return Contract(
-            ("answer", "input", *_TEXTS), paired=True, value_range=(0, 1), preset="instruct-pix2pix@0dffd1e"
-        )
+        resize = getattr(self._looking.config, "resize", "its own")
+        preset = "instruct-pix2pix@0dffd1e" + ("" if resize == "instruct-pix2pix" else f", but resized as {resize}")
+        return Contract(("answer", "input", *_TEXTS), paired=True, value_range=(0, 1), preset=preset)
 
     def refuse(self, evaluated: Evaluated) -> str:
         """Answers or inputs that are missing or broken, samples without both captions."""

@@ -42,6 +42,10 @@ class InceptionScoreMetric(FeatureSets):
         )
     }
 
+    def __init__(self, config: Config) -> None:
+        super().__init__(config)
+        self._looking.require_logits()
+
     def contract(self) -> Contract:
         """Answers alone."""
         return Contract(("answer",), paired=False, preset="torch-fidelity@0.4.0")

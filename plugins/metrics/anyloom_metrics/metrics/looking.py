@@ -44,6 +44,19 @@ class Looking:
         """Hz that the extractor was trained at, where its options tell."""
         return getattr(self.config, "sample_rate", None)
 
+    def require_logits(self) -> None:
+        """Refuse an extractor that gives something else than logits of classes, as far as its options tell.
+
+        Raises:
+            anyloom.errors.ConfigError: It does.
+        """
+        if getattr(self.config, "features", "logits") != "logits":
+            raise ConfigError(
+                f"this metric needs logits of classes, the extractor gives {self.config.features!r}",
+                where=f"{self.where}.features",
+                fix="set features: logits",
+            )
+
     def width(self) -> int:
         """Width of the features, from a network without memory."""
         with torch.device("meta"):

@@ -12,7 +12,7 @@ from torch import Tensor
 from anyloom.interfaces import Evaluated, Sample, Score
 from anyloom_metrics.metrics.rows import RowMetric
 
-__all__ = ["MeanMetric"]
+__all__ = ["MeanMetric", "error_of_mean"]
 
 
 class MeanMetric(RowMetric):
@@ -26,7 +26,7 @@ class MeanMetric(RowMetric):
     """
 
     columns: ClassVar[tuple[str, ...]] = ()
-    floors: ClassVar[Mapping[str, float]] = {}
+    floors: Mapping[str, float] = {}
     values: list[Tensor]
 
     def __init__(self, config: Any) -> None:
@@ -66,22 +66,37 @@ class MeanMetric(RowMetric):
         return {name: value for name, (value, _) in self._estimates().items()} | self.counts()
 
     def found_errors(self) -> dict[str, float]:
-        """Standard errors: of a mean, standard deviation over root N; for at least two samples."""
+        """Standard errors of means; see :func:`error_of_mean`."""
         return {name: error for name, (_, error) in self._estimates().items() if error is not None}
 
-    def estimate(self, name: str, rows: Tensor) -> tuple[Tensor, float | None]:
-        """A value of one group and its standard error, from the samples' values ``(N,)``."""
-        floor = self.floors.get(name)
-        mean = rows.mean() if floor is None else rows.mean().clamp(min=floor)
-        return mean, float(rows.std()) / len(rows) ** 0.5 if len(rows) > 1 else None
+    def found_flags(self) -> dict[str, list[str]]:
+        """Also values that are left out because some scored samples do not have them."""
+        found = super().found_flags()
+        for group, rows, _ in self.scored_rows():
+            for name, column in zip(self.columns, rows.T):
+                if lacking := int((~column.isfinite()).sum()) % len(column):
+                    said = f"left out: {lacking} of {len(column)} scored samples do not have it"
+                    found.setdefault(f"{group}/{name}", []).append(said)
+        return found
+
+    def scored_rows(self) -> list[tuple[str, Tensor, Tensor]]:
+        """Group, values ``(N, columns)`` and subjects ``(N,)`` of its scored samples, where there are any."""
+        table, subjects, scored = self.joined("values"), self.joined("subjects"), self.joined("reasons") == 0
+        found = []
+        for group, members in self.members().items():
+            kept = [i for i in members if scored[i]]
+            if kept:
+                found.append((group, table[kept], subjects[kept]))
+        return found
 
     def _estimates(self) -> dict[str, tuple[Tensor, float | None]]:
-        table, scored, found = self.joined("values"), self.joined("reasons") == 0, {}
-        for group, members in self.members().items():
-            rows = table[members][scored[members]]
-            for column, name in enumerate(self.columns):
-                if len(rows) and bool(rows[:, column].isfinite().all()):
-                    found[f"{group}/{name}"] = self.estimate(name, rows[:, column])
+        found = {}
+        for group, rows, subjects in self.scored_rows():
+            for name, column in zip(self.columns, rows.T):
+                if bool(column.isfinite().all()):
+                    floor = self.floors.get(name)
+                    mean = column.mean() if floor is None else column.mean().clamp(min=floor)
+                    found[f"{group}/{name}"] = mean, error_of_mean(column, subjects)
         return found
 
     def scores(self) -> list[Score]:
@@ -91,3 +106,28 @@ class MeanMetric(RowMetric):
             return [
                 Score(i, tuple(groups), {c: v for c, v in zip(self.columns, row) if v == v}) for i, groups, row in rows
             ]
+
+
+def error_of_mean(values: Tensor, subjects: Tensor) -> float | None:
+    """Standard error of a mean whose samples come in subjects, those of one subject being alike.
+
+    Where every sample is its own subject, this is the standard deviation over root N.
+
+    Args:
+        values: ``(N,)``.
+        subjects: ``(N,)``, a number per subject.
+
+    Returns:
+        The error; None where there are fewer than two subjects.
+
+    >>> x = torch.tensor([1.0, 2.0, 4.0], dtype=torch.float64)
+    >>> round(error_of_mean(x, torch.arange(3)), 4), round(float(x.std() / 3**0.5), 4)
+    (0.8819, 0.8819)
+    >>> error_of_mean(x.repeat(4), torch.arange(3).repeat(4)) == error_of_mean(x, torch.arange(3))  # copies add nothing
+    True
+    """
+    distinct, place = torch.unique(subjects, return_inverse=True)
+    if (count := len(distinct)) < 2:
+        return None
+    sums = torch.zeros(count, dtype=values.dtype).index_add_(0, place, values - values.mean())
+    return float((sums.square().sum() * count / (count - 1)).sqrt()) / len(values)

@@ -70,6 +70,10 @@ class LookingMetric(MeanMetric):
         super().__init__(config)
         self._looking = Looking(config.extractor, config.modality)
 
+    def load(self) -> None:
+        """Load the extractor."""
+        self._looking.encoder()
+
     def wants(self, sample: Sample) -> bool:
         """Samples whose target is of the modality."""
         return wants_target(sample, self.config.modality, self.config.tasks)
@@ -78,11 +82,11 @@ class LookingMetric(MeanMetric):
         """Features ``(N, D)`` of media, all tokens of an item in a row."""
         import torch
 
-        return torch.stack([f.flatten() for f in self._looking.media(media, self.device)])
+        return torch.stack([f.flatten() for f in self._looking.media(media, self.place)])
 
     def texts(self, texts: Sequence[str]) -> Tensor:
         """Embeddings ``(N, D)`` of texts."""
-        return self._looking.texts(texts, self.device)
+        return self._looking.texts(texts, self.place)
 
     def found_flags(self) -> dict[str, list[str]]:
         """Also an extractor without weights."""

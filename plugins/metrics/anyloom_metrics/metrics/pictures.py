@@ -87,8 +87,8 @@ class SSIM(_PictureMetric):
 
     def measured(self, evaluated: Sequence[Evaluated]) -> list[dict[str, float]]:
         """Similarities."""
-        how = {"window": self.config.window, "border": self.config.border}
-        return [{"ssim": float(ssim(*self.both(e), data_range=1.0, **how))} for e in evaluated]
+        window, border = self.config.window, self.config.border
+        return [{"ssim": float(ssim(*self.both(e), data_range=1.0, window=window, border=border))} for e in evaluated]
 
 
 class LPIPS(_PictureMetric):
@@ -117,20 +117,24 @@ class LPIPS(_PictureMetric):
         """Leave the network behind."""
         return {**super().__getstate__(), "_network": []}
 
+    def load(self) -> None:
+        """Load the network, once."""
+        if not self._network:
+            network = PerceptualNetwork()
+            network.load(self.config.weights)
+            self._network.append(network)
+
     def preset(self) -> str:
         """Version and network."""
         return "lpips@0.1.4 alex"
 
     def measured(self, evaluated: Sequence[Evaluated]) -> list[dict[str, float]]:
         """Distances."""
-        if not self._network:
-            network = PerceptualNetwork()
-            network.load(self.config.weights)
-            self._network.append(network)
-        network = self._network[0].to(self.device)
+        self.load()
+        network = self._network[0].to(self.place)
         found = []
         for one in evaluated:
-            first, second = (2 * picture.float().to(self.device) - 1 for picture in self.both(one))
+            first, second = (2 * picture.float().to(self.place) - 1 for picture in self.both(one))
             with torch.no_grad():
                 found.append({"lpips": float(network(first, second).sum())})
         return found

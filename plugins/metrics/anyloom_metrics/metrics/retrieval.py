@@ -69,6 +69,10 @@ class TextMediaRetrieval(RowMetric):
         """Answers and texts of all samples."""
         return Contract(("answer", "references", "prompt"), paired=False, sample_rate=self._looking.sample_rate)
 
+    def load(self) -> None:
+        """Load the extractor."""
+        self._looking.encoder()
+
     def wants(self, sample: Sample) -> bool:
         """Samples whose target is of the modality."""
         return wants_target(sample, self.config.modality, self.config.tasks)
@@ -83,9 +87,9 @@ class TextMediaRetrieval(RowMetric):
             if not reason and answer is not None:
                 kept.append((int(self.identities[-1]), answer, texts))
         if kept:
-            self.append("media", torch.stack([f[0] for f in self._looking.media([m for _, m, _ in kept], self.device)]))
+            self.append("media", torch.stack([f[0] for f in self._looking.media([m for _, m, _ in kept], self.place)]))
             self.append("media_owners", torch.tensor([i for i, _, _ in kept]))
-            self.append("texts", self._looking.texts([t for _, _, texts in kept for t in texts], self.device))
+            self.append("texts", self._looking.texts([t for _, _, texts in kept for t in texts], self.place))
             self.append("text_owners", torch.tensor([i for i, _, texts in kept for _ in texts]))
 
     def compute(self) -> dict[str, Tensor]:

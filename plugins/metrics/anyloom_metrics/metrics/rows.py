@@ -10,13 +10,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from anyloom.errors import ConfigError
 from anyloom.interfaces import ComponentConfig, Evaluated, Metric, Sample
-from anyloom_metrics.metrics.asked import REASONS, groups_of, identity_of
+from anyloom.interfaces.metric import ModelView
+from anyloom_metrics.metrics.asked import REASONS, groups_of, identity_of, number_of
 from anyloom_metrics.metrics.contract import Contract
 
 __all__ = ["RowConfig", "RowMetric"]
 
-_WIDTH = 200
+_WIDTH = 400
 
 
 class RowConfig(ComponentConfig):
@@ -40,13 +42,32 @@ class RowMetric(Metric):
     identities: list[Tensor]
     names: list[Tensor]
     reasons: list[Tensor]
+    subjects: list[Tensor]
 
     def __init__(self, config: Any) -> None:
         super().__init__(config)
         self._empty: dict[str, Tensor] = {}
+        self._place: torch.device | None = None
         self.add_rows("identities", torch.zeros(0, dtype=torch.int64))
         self.add_rows("names", torch.zeros(0, _WIDTH, dtype=torch.uint8))
+        self.add_rows("subjects", torch.zeros(0, dtype=torch.int64))
         self.add_rows("reasons", torch.zeros(0, dtype=torch.int64))
+
+    def prepare(self, model: ModelView | None) -> None:
+        """Load what the metric looks through, so that missing weights are found before anything is generated.
+
+        It runs where the model is.
+        """
+        self._place = None if model is None else model.device
+        self.load()
+
+    def load(self) -> None:
+        """Load the networks that the metric looks through; by default there are none."""
+
+    @property
+    def place(self) -> torch.device:
+        """Where extractors run."""
+        return self._place or self.device
 
     @abstractmethod
     def contract(self) -> Contract:
@@ -88,6 +109,8 @@ class RowMetric(Metric):
         self.append("identities", torch.tensor([identity_of(sample)]))
         self.append("names", _packed(groups_of(sample)))
         self.append("reasons", torch.tensor([REASONS.index(reason)]))
+        subject = sample.provenance.get("subject")
+        self.append("subjects", self.identities[-1] if subject is None else torch.tensor([number_of(f"{subject}")]))
 
     def sample_groups(self) -> list[list[str]]:
         """Groups of each sample."""
@@ -151,5 +174,9 @@ def _packed(names: Sequence[str]) -> Tensor:
     """Group names as bytes ``(1, W)``, a tensor like any other state."""
     text = "\n".join(names).encode()
     if len(text) > _WIDTH:
-        raise ValueError(f"the group names of one sample take {len(text)} bytes, at most {_WIDTH} fit")
+        raise ConfigError(
+            f"the names of a sample's groups take {len(text)} bytes, at most {_WIDTH} fit",
+            where=names[0],
+            fix="give its task and family shorter names",
+        )
     return torch.tensor([list(text.ljust(_WIDTH, b"\0"))], dtype=torch.uint8)

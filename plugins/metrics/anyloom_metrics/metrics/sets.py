@@ -39,8 +39,9 @@ class FeatureSets(RowMetric):
     """Base of metrics over the features of answers and of targets.
 
     Features are put in the order of their samples' identities before anything is drawn from them, so that the value
-    does not depend on batches and processes. Standard errors are bootstrapped over samples: a sample that is drawn
-    brings the features of its answer and of its target.
+    does not depend on batches and processes. A medium with several features (VGGish's) counts as several. Standard
+    errors are bootstrapped over samples: a sample that is drawn brings the features of its answer and of its
+    target.
 
     Attributes:
         with_targets: Whether the metric looks at targets at all.
@@ -61,6 +62,10 @@ class FeatureSets(RowMetric):
             self.add_rows(f"{side}_owners", torch.zeros(0, dtype=torch.int64))
             self.add_rows(side, torch.zeros(0, self._looking.width()))
 
+    def load(self) -> None:
+        """Load the extractor."""
+        self._looking.encoder()
+
     def wants(self, sample: Sample) -> bool:
         """Samples whose target is of the modality."""
         return wants_target(sample, self.config.modality, self.config.tasks)
@@ -80,7 +85,7 @@ class FeatureSets(RowMetric):
             self._take("real", [i for i, _, _ in kept], [m for _, _, m in kept if m is not None])
 
     def _take(self, side: str, owners: Sequence[int], media: Sequence[Media]) -> None:
-        for owner, features in zip(owners, self._looking.media(media, self.device) if media else ()):
+        for owner, features in zip(owners, self._looking.media(media, self.place) if media else ()):
             if features.shape[1] != self._empty[side].shape[1]:
                 raise FeatureSpaceError(f"features {tuple(features.shape)} are not as wide as the extractor declares")
             self.append(side, features)
@@ -102,7 +107,7 @@ class FeatureSets(RowMetric):
 
     def compute(self) -> dict[str, Tensor]:
         """Values by ``<group>/<value>``, with ``<group>/count`` and ``<group>/flagged``."""
-        found = {}
+        found: dict[str, Tensor] = {}
         for group, made, real in self._groups():
             found |= {f"{group}/{name}": torch.tensor(v) for name, v in self.statistic(made[1], real[1]).items()}
         return found | self.counts()

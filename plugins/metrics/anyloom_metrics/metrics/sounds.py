@@ -16,6 +16,8 @@ from anyloom_metrics.metrics.pairs import LookingConfig, LookingMetric, PairConf
 
 __all__ = ["LogSpectralDistance", "PairedKL"]
 
+_MOST = 0.9
+
 
 class LogSpectralDistance(PairMetric):
     """Log-spectral distance of answers to their targets, as audioldm_eval measures it."""
@@ -31,7 +33,7 @@ class LogSpectralDistance(PairMetric):
         offset: NonNegativeInt = 0
 
     config: Config
-    columns: ClassVar[tuple[str, ...]] = ("distance",)
+    columns: ClassVar[tuple[str, ...]] = ("distance", "compared")
     measures: Mapping[str, ValueInfo] = {
         "distance": ValueInfo(
             "Log-spectral distance",
@@ -47,13 +49,25 @@ class LogSpectralDistance(PairMetric):
         return Contract(("answer", "target"), paired=True, preset=preset)
 
     def measured(self, evaluated: Sequence[Evaluated]) -> list[dict[str, float]]:
-        """Distances."""
-        return [{"distance": self._distance(one)} for one in evaluated]
+        """Distances, and the share of the longer sound that was compared: both are cut to the shorter."""
+        found = []
+        for one in evaluated:
+            answer, target = self.pair(one)
+            made, real, rate = pair_at_one_rate(media_of(answer), media_of(target))
+            distance = float(log_spectral_distance(made, real, sample_rate=rate, offset=self.config.offset))
+            found.append({"distance": distance, "compared": min(len(made), len(real)) / max(len(made), len(real))})
+        return found
 
-    def _distance(self, evaluated: Evaluated) -> float:
-        answer, target = self.pair(evaluated)
-        made, real, rate = pair_at_one_rate(media_of(answer), media_of(target))
-        return float(log_spectral_distance(made, real, sample_rate=rate, offset=self.config.offset))
+    def found_flags(self) -> dict[str, list[str]]:
+        """Also pairs of very different length."""
+        found = super().found_flags()
+        for group, rows, _ in self.scored_rows():
+            if short := int((rows[:, self.columns.index("compared")] < _MOST).sum()):
+                said = (
+                    f"{short} of {len(rows)} pairs differ in length by more than a tenth: only the shorter is compared"
+                )
+                found.setdefault(f"{group}/distance", []).append(said)
+        return found
 
 
 class PairedKL(LookingMetric):
@@ -74,6 +88,10 @@ class PairedKL(LookingMetric):
             "KL divergence, each class by itself", "Sum over classes of the yes terms.", better="lower", form="number"
         ),
     }
+
+    def __init__(self, config: Config) -> None:
+        super().__init__(config)
+        self._looking.require_logits()
 
     def contract(self) -> Contract:
         """Pairs at the extractor's rate."""

@@ -39,7 +39,7 @@ __all__ = ["TorchMetrics"]
 _GROUP = "all"
 _LISTS_OF_TEXTS = re.compile(r"(Sequence|list)\[.*(Sequence|list)\[str")
 _REFUSALS = (ValueError, RuntimeError, TypeError, KeyError, IndexError, AttributeError)
-_JOINED = {dim_zero_sum: torch.add, dim_zero_max: torch.maximum, dim_zero_min: torch.minimum}
+_JOINED: dict[Any, Any] = {dim_zero_sum: torch.add, dim_zero_max: torch.maximum, dim_zero_min: torch.minimum}
 
 
 class TorchMetrics(RowMetric):
@@ -72,6 +72,7 @@ class TorchMetrics(RowMetric):
         blocks: PositiveInt = 10
 
     config: Config
+    blocks: Any
 
     def __init__(self, config: Config) -> None:
         super().__init__(config)

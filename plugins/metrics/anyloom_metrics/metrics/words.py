@@ -13,7 +13,7 @@ from anyloom_metrics.functional.structure import Structure, structure_of
 from anyloom_metrics.functional.vqa import vqa_accuracy
 from anyloom_metrics.functional.wer import word_errors
 from anyloom_metrics.metrics.contract import Contract
-from anyloom_metrics.metrics.means import MeanMetric
+from anyloom_metrics.metrics.means import MeanMetric, error_of_mean
 from anyloom_metrics.metrics.rows import RowConfig
 from anyloom_metrics.metrics.texts import references_of
 
@@ -83,22 +83,18 @@ class WordErrorRate(MeanMetric):
 
     def compute(self) -> dict[str, Tensor]:
         """The rate by ``<group>/rate``, with ``<group>/count`` and ``<group>/flagged``."""
-        rates = {f"{group}/rate": rows[:, 0].sum() / rows[:, 1].sum() for group, rows in self._rows().items()}
+        rates = {f"{group}/rate": rows[:, 0].sum() / rows[:, 1].sum() for group, rows, _ in self.scored_rows()}
         return rates | self.counts()
 
     def found_errors(self) -> dict[str, float]:
         """Standard error of a ratio of sums, by linearisation."""
         found = {}
-        for group, rows in self._rows().items():
-            if (n := len(rows)) > 1:
-                residuals = rows[:, 0] - rows[:, 0].sum() / rows[:, 1].sum() * rows[:, 1]
-                found[f"{group}/rate"] = float(residuals.std() / rows[:, 1].mean() / n**0.5)
+        for group, rows, subjects in self.scored_rows():
+            # the rate moves by this much with each sample; see Cochran, Sampling Techniques, on ratios
+            moved = (rows[:, 0] - rows[:, 0].sum() / rows[:, 1].sum() * rows[:, 1]) / rows[:, 1].mean()
+            if (error := error_of_mean(moved, subjects)) is not None:
+                found[f"{group}/rate"] = error
         return found
-
-    def _rows(self) -> dict[str, Tensor]:
-        table, scored = self.joined("values"), self.joined("reasons") == 0
-        rows = {group: table[members][scored[members]] for group, members in self.members().items()}
-        return {group: values for group, values in rows.items() if len(values)}
 
 
 class AnswerStructure(MeanMetric):

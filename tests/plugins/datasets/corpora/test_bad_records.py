@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import json
+import struct
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -283,4 +285,21 @@ def test_clips_without_sound_have_none(tmp_path):
     from anyloom_corpora.fixtures.media import clip
 
     clip(tmp_path / "a.mp4", 1, with_sound=False)
-    assert reason(captioned(tmp_path, "a.mp4", "video", sound=True)) == "bad row"
+    assert reason(captioned(tmp_path, "a.mp4", "video", sound=True)) == "wrong format"
+
+
+def bomb(width, height) -> bytes:
+    """A picture of a few bytes whose header says that it is very large."""
+
+    def chunk(kind, content):
+        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+    head = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    body = chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(bytes(100))) + chunk(b"IEND", b"")
+    return b"\x89PNG\r\n\x1a\n" + body
+
+
+@pytest.mark.parametrize("size", [(9_000, 9_000), (60_000, 60_000)])
+def test_bombs_are_refused_before_they_are_decoded(tmp_path, size):
+    (tmp_path / "bomb.png").write_bytes(bomb(*size))
+    assert reason(captioned(tmp_path, "bomb.png")) == "too large"

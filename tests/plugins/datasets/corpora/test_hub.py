@@ -80,3 +80,25 @@ def test_what_cannot_be_opened_is_one_clear_error(options):
         build("dataset", "hf", {**options, "data_files": ["nowhere.parquet"]}).build("train")
     with pytest.raises(ConfigError, match="no split"):
         build("dataset", "hf", options).build("val")
+
+
+def test_a_bad_row_keeps_its_place_in_a_run(options, tmp_path):
+    import pyarrow
+    import pyarrow.parquet
+
+    from anyloom.data.mixture import Draw
+    from anyloom.data.streams import StreamSet
+
+    path = tmp_path / "rows.parquet"
+    rows = [{"instruction": "Count.", "output": "" if n == 2 else f"to {n}"} for n in range(5)]
+    pyarrow.parquet.write_table(pyarrow.Table.from_pylist(rows), path)
+    text = {"instruction": "instruction", "output": "output"}
+    own = {"path": "parquet", "data_files": [str(path)], "text": text, "tasks": {"instruction": 1}, "download": True}
+    stream = StreamSet("numbers", lambda epoch: build("dataset", "hf", own).build("train"))
+    read = []
+    for index in (0, 1, 2, 3, 4):
+        try:
+            read.append(stream.read(Draw(position=index, part=0, index=index, turn=0, seed=0)).key)
+        except BadRecord:
+            read.append("bad")
+    assert read == ["0", "1", "bad", "3", "4"]

@@ -84,6 +84,13 @@ def test_silence_cannot_be_brought_to_a_loudness():
     assert failure.value.reason == "silent"
 
 
+@pytest.mark.parametrize("draw", [start_and_position, replacement_start, inpainting_gap])
+@pytest.mark.parametrize("length", [0, 1])
+def test_a_sound_of_a_few_samples_is_a_bad_record(draw, length):
+    with pytest.raises(BadRecord, match="too short"):
+        [draw(length, np.random.RandomState(seed)) for seed in range(20)]
+
+
 def test_what_does_not_fit_behind_the_start_is_cut():
     np.testing.assert_array_equal(place(np.float32([1, 2, 3]), 3, 5), [0, 0, 0, 1, 2])
     np.testing.assert_array_equal(place(np.float32([1, 2, 3]), 7, 5), np.zeros(5))

@@ -191,14 +191,18 @@ def test_instruct_pix2pix_parquet_groups_rows_by_instruction(layouts):
     assert list(cut.related(1)) == [4]
 
 
-def test_kosmos_g_composition_takes_masked_crops_of_tags(layouts):
+def test_kosmos_g_composition_draws_a_crop_of_each_tag(layouts):
     records = source("kosmos-g", layouts("kosmos-g"))
     assert len(records) == 4
     record = records[3]
     assert record["caption"] == 'A "big" dog on the red chair 2'
-    assert [word for word, _ in record["parts"]] == ["dog", "red chair"]
+    assert [part[0] for part in record["parts"]] == ["dog", "red chair"]
     assert same_picture(record["image"], picture_bytes(2))
-    assert same_picture(record["parts"][1][1], picture_bytes(42))
+    assert same_picture(record["parts"][1][1], picture_bytes(32))
+    assert same_picture(record["parts"][1][2], picture_bytes(42))
+    samples = build("dataset", "kosmos-g", {"root": str(layouts("kosmos-g"))}).build("train")
+    shown = {samples.draw(3, seed).conversation.media[1].key for seed in range(12)}
+    assert shown == {media.key for media in record["parts"][1][1:]}
     listed = source("kosmos-g", layouts("kosmos-g"), manifest="json/train.json")
     assert [r["caption"] for r in every(listed)] == [r["caption"] for r in every(records)]
     assert [len(shard) for shard in listed.shards] == [2, 2]
@@ -325,6 +329,30 @@ def test_mimic_it_texts_need_no_pictures(tmp_path):
         source("mimic-it", tmp_path, subset="TXT")
 
 
+def test_a_mix_file_names_subsets_that_a_mixture_can_weigh(layouts):
+    builder = build("dataset", "mimic-it-mix", {"root": str(layouts("mimic-it-mix")), "mix": "mix.yaml"})
+    sets = builder.build("train")
+    assert {name: len(samples) for name, samples in sets.items()} == {"DC": 6, "TXT": 4}
+    assert list(builder.sources("train")["DC"].related(1)) == [2]
+    assert sets["TXT"][0].conversation.messages[-1].text == "It is."
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("IMAGES: {}", "no group"),
+        ("TEXT_ONLY: {A: {mimicit_path: ../x.json}}", "no name inside"),
+        ("TEXT_ONLY: {A: {mimicit_path: x.json}}", "there is no x.json"),
+        ("TEXT_ONLY: {A: {mimic_path: x.json}}", "unknown key"),
+        ("TEXT_ONLY: {}", "no subset"),
+    ],
+)
+def test_a_wrong_mix_file_is_one_clear_error(tmp_path, text, says):
+    (tmp_path / "mix.yaml").write_text(text)
+    with pytest.raises(ConfigError, match=says):
+        build("dataset", "mimic-it-mix", {"root": str(tmp_path), "mix": "mix.yaml"}).build("train")
+
+
 # ---- what all have in common ---------------------------------------------------------------------------------------
 
 READERS = {
@@ -399,8 +427,22 @@ def test_a_part_keeps_shards_and_relations_inside():
     assert part.related(0) == [2, 4]
 
 
+def test_shares_are_no_more_than_the_whole(layouts):
+    with pytest.raises(ConfigError, match=r"shares are 1\.5"):
+        source("laion", layouts("laion"), shares=[0.9, 0.3, 0.3])
+
+
 def test_all_layouts_are_tried():
-    tried = {*READERS, "webvid-tars", "audioset-clips", "sound-classes", "laion-files", "kosmos-g-edits", "cobsat"}
+    tried = {
+        *READERS,
+        "webvid-tars",
+        "audioset-clips",
+        "sound-classes",
+        "mimic-it-mix",
+        "laion-files",
+        "kosmos-g-edits",
+        "cobsat",
+    }
     assert set(LAYOUTS) == tried
 
 

@@ -259,6 +259,14 @@ def test_what_comes_next_is_next():
         assert shades == sorted(shades)
 
 
+@pytest.mark.parametrize("name", ["next-frame", "next-frame-with-sound", "image-by-sound"])
+def test_a_clip_that_is_too_short_for_another_frame_has_no_target(name):
+    still = MemorySource(more={"video": Media("video", torch.zeros(1, 3, 8, 8), key="still", meta={"fps": 3})})
+    with pytest.raises(BadRecord) as failure:
+        [media.tensor() for media in TASKS[name](still, 0, 0).conversation.media]
+    assert failure.value.reason == "no target"
+
+
 def test_the_sound_of_the_next_frame_follows_the_sound_that_was_heard():
     sample = TASKS["next-frame-with-sound"](SIMPLE, 0, 5)
     heard = sample.conversation.messages[0].media[-1].tensor()

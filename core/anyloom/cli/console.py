@@ -1,0 +1,63 @@
+"""How much a command says beside its result: ``-q`` errors alone, ``-v`` what libraries log and the time it took."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import time
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Final
+
+__all__ = ["SWITCHES", "note", "quiet", "saying"]
+
+SWITCHES: Final = {"-q": "quiet", "-v": "verbose"}
+_LEVEL: Final = ContextVar("level", default="")
+_LOUD: Final = ("TRANSFORMERS_VERBOSITY", "DIFFUSERS_VERBOSITY")
+
+
+def note(text: str) -> None:
+    """Print to standard error what a user may want to know and did not ask for."""
+    if not quiet():
+        print(text, file=sys.stderr, flush=True)
+
+
+def quiet() -> bool:
+    """Whether the user wants to see nothing but results and errors."""
+    return _LEVEL.get() == "quiet"
+
+
+@contextmanager
+def saying(level: str) -> Iterator[None]:
+    """Run a command inside this.
+
+    Args:
+        level: ``quiet``, ``verbose``, or empty for neither.
+    """
+    token, started = _LEVEL.set(level), time.monotonic()
+    root, before = logging.getLogger(), logging.getLogger().level
+    handler: logging.Handler | None = None
+    if level == "quiet":
+        os.environ.update(dict.fromkeys(_LOUD, "error"))
+        logging.disable(logging.WARNING)
+    elif level == "verbose":
+        handler = logging.StreamHandler()
+        handler.setFormatter(logging.Formatter("%(levelname)s %(name)s: %(message)s"))
+        root.addHandler(handler)
+        root.setLevel(logging.INFO)
+    try:
+        with warnings.catch_warnings():
+            if level == "quiet":
+                warnings.simplefilter("ignore")
+            yield
+    finally:
+        if level == "verbose":
+            print(f"seconds: {time.monotonic() - started:.1f}", file=sys.stderr)
+        logging.disable(logging.NOTSET)
+        root.setLevel(before)
+        if handler is not None:
+            root.removeHandler(handler)
+        _LEVEL.reset(token)

@@ -1,0 +1,38 @@
+"""What a sound must be before anything is computed from it."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from anyloom.errors import MediaError
+
+__all__ = ["checked_wave"]
+
+
+def checked_wave(data: Tensor, sample_rate: float, where: str) -> Tensor:
+    """Return a sound ``(1, T)`` as float32 on the CPU.
+
+    Args:
+        data: Samples, float in -1..1.
+        sample_rate: In Hz, 0 if it is not known.
+        where: Place for the error message.
+
+    Raises:
+        anyloom.errors.MediaError: It is no mono sound, holds no samples or some that are not finite, or its rate is
+            unknown. Nothing of that is guessed: a wrong rate is another sound.
+
+    >>> checked_wave(torch.zeros(1, 4), 16000, "a.wav").shape
+    torch.Size([1, 4])
+    """
+    if data.ndim != 2 or data.shape[0] != 1 or not data.shape[1] or not data.is_floating_point():
+        raise MediaError(
+            f"expected a float tensor (1, T), got {data.dtype} {tuple(data.shape)}",
+            where=where,
+            fix="mix it down to mono: data.mean(0, keepdim=True)",
+        )
+    if not sample_rate > 0:
+        raise MediaError("the sample rate is unknown", where=where, fix="give meta={'sample_rate': ...} in Hz")
+    if not torch.isfinite(data).all():
+        raise MediaError("the tensor holds NaN or infinite values", where=where)
+    return data.detach().cpu().float()

@@ -1,0 +1,147 @@
+"""``anyloom evaluate`` goes on where it was cut off, shows how far it is, and keeps earlier results."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import yaml
+
+from anyloom import AnyToAnyModel
+from anyloom.cli.kept_answers import KeptAnswers
+from anyloom.cli.main import main
+from anyloom.conversation import Conversation, Media, Message
+from anyloom.media import write_media
+from anyloom.network.config import ModelConfig
+from anyloom.options import validate
+from parts import image_decoder_options, model_options, picture
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory, tokenizer_folder: Path) -> Path:
+    """A saved model with a decoder, twelve conversations, and a suite that asks them four at a time."""
+    made = tmp_path_factory.mktemp("suite")
+    options = model_options(tokenizer_folder, modalities=("image",), decoders={"brush": image_decoder_options()})
+    options["modalities"]["image"]["decoder"] = "brush"
+    torch.manual_seed(0)
+    AnyToAnyModel(validate(ModelConfig, options, where="model")).save_pretrained(made / "model")
+    lines = []
+    for n in range(12):
+        before, after = (write_media(picture(2 * n + i), made / f"p{2 * n + i}").name for i in (0, 1))
+        asked = [{"type": "text", "text": "make it blue"}, {"type": "image", "path": before}]
+        answer = [{"type": "text", "text": "so"}, {"type": "image", "path": after}]
+        lines.append({"messages": [{"role": "user", "content": asked}, {"role": "assistant", "content": answer}]})
+    (made / "data.jsonl").write_text("\n".join(json.dumps({**line, "task": "edit"}) for line in lines))
+    suite = {
+        "title": "Tiny",
+        "data": {"datasets": {"own": {"name": "conversations", "test": str(made / "data.jsonl")}}},
+        "metrics": {"feature": {"name": "feature-error"}},
+        "batch_size": 4,
+        "shown": 1,
+    }
+    (made / "suite.yaml").write_text(yaml.safe_dump({"variables": {"suite": suite}}))
+    return made
+
+
+def evaluate(folder: Path, out: Path, *words: str) -> int:
+    suite = str(folder / "suite.yaml")
+    return main(["evaluate", str(folder / "model"), "--trust", "--suite", suite, "--output", str(out), *words])
+
+
+def values(out: Path) -> Any:
+    return json.loads((out / "results.json").read_text())["values"]
+
+
+class PowerCutError(Exception):
+    pass
+
+
+def test_a_run_that_was_cut_off_asks_only_what_is_missing(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    generate, asked = AnyToAnyModel.generate, []
+
+    def counted(self: AnyToAnyModel, conversation: Any, *args: Any, **options: Any) -> Any:
+        if len(asked) == stop:
+            raise PowerCutError
+        asked.append(len(conversation))
+        return generate(self, conversation, *args, **options)
+
+    monkeypatch.setattr(AnyToAnyModel, "generate", counted)
+    stop = -1
+    assert evaluate(folder, tmp_path / "whole") == 0
+    calls = len(asked)
+    assert calls == 4, "three batches and one to show"
+    assert "measuring 33%" in capsys.readouterr().err
+    asked.clear()
+    stop = 2
+    with pytest.raises(PowerCutError):
+        evaluate(folder, tmp_path / "cut")
+    stop = -1
+    assert evaluate(folder, tmp_path / "cut") == 0
+    assert len(asked) == calls
+    assert "2 batches of answers are those of the run that was cut off" in capsys.readouterr().err
+    assert values(tmp_path / "cut") == values(tmp_path / "whole")
+    assert (tmp_path / "cut" / "report.html").read_text().count("data:image") > 0
+    assert sorted(p.name for p in (tmp_path / "cut").iterdir()) == ["report.html", "results.json"]
+
+
+def test_answers_of_other_seeds_and_damaged_files_are_made_again(folder: Path, tmp_path: Path) -> None:
+    model = AnyToAnyModel.from_pretrained(folder / "model", trust=True)
+    fresh = model.generate
+    kept = KeptAnswers(model, tmp_path, {"weights": "a"})
+    asked = Conversation([Message("user", ["hello ", picture(1)])])
+    options: dict[str, Any] = {"media": {"image": "force"}, "max_new_tokens": 3}
+    first = kept([asked], seed=[1], **options)
+    again = kept([asked], seed=[1], **options)
+    assert kept.found == 1
+    expected = fresh([asked], seed=[1], **options)
+    for answers in (first, again):
+        assert isinstance(answers, list)
+        assert isinstance(expected, list)
+        assert answers[0].text == expected[0].text
+        assert [m.modality for m in answers[0].media] == [m.modality for m in expected[0].media]
+        for mine, theirs in zip(answers[0].media, expected[0].media):
+            assert torch.equal(mine.tensor(), theirs.tensor())
+            assert mine.features is not None
+            assert theirs.features is not None
+            assert torch.equal(mine.features, theirs.features)
+            assert dict(mine.meta) == dict(theirs.meta)
+    unnamed = Conversation([Message("user", ["hello ", Media("image", picture(1).tensor() * 0.5)])])
+    for conversation, seed, more in (
+        (asked, 2, {}),
+        (asked, 1, {"max_new_tokens": 2}),
+        (unnamed, 1, {}),
+        (Conversation([Message("user", ["hello", picture(1)])]), 1, {}),
+    ):
+        kept(conversation, seed=seed, **{**options, **more})
+    other = KeptAnswers(AnyToAnyModel.from_pretrained(folder / "model", trust=True), tmp_path, {"weights": "b"})
+    other([asked], seed=[1], **options)
+    assert (kept.found, other.found) == (1, 0)
+    for file in kept.folder.iterdir():
+        file.write_bytes(file.read_bytes()[:-3])
+    kept([asked], seed=[1], **options)
+    assert kept.found == 1
+
+
+def test_results_stay_and_overrides_reach_the_suite_alone(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    assert evaluate(folder, out, "--queries", "2") == 0
+    before = (out / "results.json").read_bytes()
+    assert evaluate(folder, out, "--queries", "3", "-q") == 0
+    printed = capsys.readouterr()
+    assert f"results: {tmp_path / 'out-001' / 'results.json'}" in printed.out
+    assert (out / "results.json").read_bytes() == before
+    for word, message in {
+        "model.max_length=3": "changes nothing here",
+        "variables.suit.queries=3": "no variable is called 'suit'",
+        "variables.suite.querys=3": "did you mean 'queries'?",
+        "trainer.x=1": "changes nothing here",
+    }.items():
+        assert evaluate(folder, tmp_path / "x", word) == 2
+        assert message in capsys.readouterr().err

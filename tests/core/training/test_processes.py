@@ -1,0 +1,125 @@
+"""Two real processes: faults of one of them, and splits that are smaller than their number."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from projects import sections, write_config, write_conversations
+
+TESTS = Path(__file__).parents[2]
+CHECKPOINT = "lightning.pytorch.callbacks.ModelCheckpoint"
+pytestmark = [pytest.mark.ddp, pytest.mark.slow]
+
+
+def two(folder: Path, **trainer: Any) -> dict[str, Any]:
+    config = sections(folder, max_steps=trainer.pop("max_steps", 2))
+    options = {"dirpath": str(folder / "checkpoints"), "every_n_train_steps": 1, "save_last": True}
+    callbacks = [{"class_path": CHECKPOINT, "init_args": options}, *trainer.pop("callbacks", [])]
+    config["trainer"] |= {"devices": 2, "callbacks": callbacks} | trainer
+    return config
+
+
+@contextmanager
+def started(folder: Path, command: str, config: dict[str, Any]) -> Iterator[subprocess.Popen[bytes]]:
+    """A run in a session of its own, of which nothing is left in the end."""
+    with (folder / "shown").open("wb") as shown:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "anyloom.cli.main", command, write_config(folder, config)],
+            env={**os.environ, "PYTHONPATH": str(TESTS), "OMP_NUM_THREADS": "1"},
+            cwd=folder,
+            stdout=subprocess.DEVNULL,
+            stderr=shown,
+            start_new_session=True,
+        )
+    try:
+        yield process
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+def ended(process: subprocess.Popen[bytes], folder: Path, seconds: float = 240) -> tuple[int, str]:
+    return process.wait(seconds), (folder / "shown").read_text()
+
+
+def ran(folder: Path, command: str, config: dict[str, Any]) -> tuple[int, str]:
+    with started(folder, command, config) as process:
+        return ended(process, folder)
+
+
+def rank_one(process: subprocess.Popen[bytes]) -> int:
+    """The process that the first one has started."""
+    for entry in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):
+            parent = int(entry.read_text().rpartition(")")[2].split()[1])
+            if parent == process.pid and b"anyloom" in (entry.parent / "cmdline").read_bytes():
+                return int(entry.parent.name)
+    raise AssertionError("there is no second process")
+
+
+def begun(folder: Path, process: subprocess.Popen[bytes]) -> None:
+    end = time.monotonic() + 180
+    while not list(folder.rglob("last.ckpt")) and time.monotonic() < end and process.poll() is None:
+        time.sleep(0.2)
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_a_validation_split_smaller_than_the_processes_is_validated(tmp_path: Path, count: int) -> None:
+    config = two(tmp_path)
+    few = str(write_conversations(tmp_path / "data", "one.jsonl", count))
+    config["data"]["datasets"]["small"] |= {"val": few, "test": few}
+    status, text = ran(tmp_path, "fit", config)
+    assert status == 0, text
+    status, text = ran(tmp_path, "predict", config)
+    assert status == 0, text
+    assert len((tmp_path / "predictions" / "answers.jsonl").read_text().splitlines()) == count
+    for command in ("validate", "test"):
+        status, text = ran(tmp_path, command, config)
+        assert status == 0, text
+
+
+def test_a_bad_gradient_of_one_process_stops_both_with_its_samples(tmp_path: Path) -> None:
+    config = two(tmp_path, callbacks=[{"class_path": "projects.PoisonedRank"}], max_steps=3)
+    status, text = ran(tmp_path, "fit", config)
+    assert status != 0
+    assert "Traceback" not in text, text
+    assert "samples: " in text
+    assert torch.load(tmp_path / "checkpoints" / "last.ckpt", weights_only=True)["global_step"] == 1
+    assert not (tmp_path / "result").exists()
+
+
+def test_a_signal_to_one_process_saves_and_ends_both(tmp_path: Path) -> None:
+    with started(tmp_path, "fit", two(tmp_path, max_steps=100_000, max_epochs=-1)) as process:
+        begun(tmp_path, process)
+        process.send_signal(signal.SIGTERM)
+        status, text = ended(process, tmp_path)
+    assert status == 128 + signal.SIGTERM, text
+    assert "go on with: ckpt_path=" in text
+    kept = torch.load(tmp_path / "checkpoints" / "last.ckpt", weights_only=True)
+    assert len(kept["random_state"]) == 2
+
+
+@pytest.mark.parametrize("fault", ["SIGSTOP", "SIGKILL"])
+def test_a_process_that_does_not_answer_ends_the_other(tmp_path: Path, fault: str) -> None:
+    config = two(tmp_path, max_steps=100_000, max_epochs=-1)
+    config["faults"] = {"timeout": 30}
+    with started(tmp_path, "fit", config) as process:
+        begun(tmp_path, process)
+        assert process.poll() is None, (tmp_path / "shown").read_text()
+        os.kill(rank_one(process), getattr(signal, fault))
+        status, text = ended(process, tmp_path, 180)
+    assert status != 0
+    assert "another process of this run ended or does not answer" in text, text
+    assert "Traceback" not in text, text
