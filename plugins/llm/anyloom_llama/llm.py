@@ -92,6 +92,12 @@ class CausalLM(LLM):
         if config.lora is not None:
             self.lm = inject(self.lm, config.lora)
         if config.gradient_checkpointing:
+            if not self.lm.supports_gradient_checkpointing:
+                raise ConfigError(
+                    f"{self.lm.config.model_type!r} cannot recompute activations",
+                    where="gradient_checkpointing",
+                    fix="set it to false",
+                )
             new_name = getattr(self.lm, "activation_checkpointing_enable", None)
             (new_name or self.lm.gradient_checkpointing_enable)()
 

@@ -187,6 +187,37 @@ def test_quantised_checkpoints_are_refused_by_method(folder: Path, method: str) 
         load(folder)
 
 
+def test_an_architecture_beside_weights_is_checked_too(folder: Path) -> None:
+    with pytest.raises(ConfigError, match="llama has no option 'hiden_size'"):
+        CausalLM.from_options({"weights": str(folder), "architecture": {**LLAMA, "hiden_size": 1}})
+
+
+def test_values_that_are_no_numbers_are_refused(folder: Path) -> None:
+    from safetensors.torch import load_file, save_file
+
+    tensors = load_file(folder / "model.safetensors")
+    tensors["model.norm.weight"][3] = torch.nan
+    save_file(tensors, folder / "model.safetensors", {"format": "pt"})
+    with pytest.raises(CheckpointError, match=r"1 of its tensors hold NaN or infinite values: model.norm.weight"):
+        load(folder)
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"lora": {"targets": ["nosuch"]}}, "lora.targets: no layer can be adapted .*nosuch.*use some of .*q_proj"),
+        ({"architecture": {**GPT2, "model_type": "nanochat"}, "lora": {}}, "architecture"),
+        ({"attention": "flash"}, "attention"),
+    ],
+)
+def test_options_that_do_not_go_with_the_architecture_are_one_line(
+    tokenizer_folder: Path, options: dict[str, Any], says: str
+) -> None:
+    with pytest.raises(ConfigError, match=says) as caught:
+        made(tokenizer_folder, **{"architecture": LLAMA, **options})
+    assert all("\n" not in str(part) for part in caught.value.parts)
+
+
 def test_templates_cannot_reach_python(folder: Path) -> None:
     """Chat templates are code of a stranger; transformers runs them in a sandbox."""
     change(folder / "tokenizer_config.json", chat_template="{{ ''.__class__.__mro__[1].__subclasses__() }}")
