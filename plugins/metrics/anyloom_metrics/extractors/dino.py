@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from anyloom.diffusion.weights import fetch, is_repository
+from anyloom.storage.repositories import fetch, is_repository
 from pydantic import PositiveInt
 from torch import Tensor
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
-from anyloom.diffusion.weights import fetch, is_repository
+from anyloom.storage.repositories import fetch, is_repository
 from torch import Tensor
 
 from anyloom.errors import CheckpointError, ConfigError
