@@ -11,6 +11,7 @@ import torch
 
 from anyloom.errors import AnyloomError, CheckpointError, ConfigError
 from anyloom_llama.llm import CausalLM
+from anyloom_llama.probe import behaviour
 from anyloom_llama.tokenizer import ChatTokenizer
 
 LLAMA: dict[str, Any] = {
@@ -99,6 +100,29 @@ def test_what_is_no_causal_model_of_embeddings_is_refused_by_name(tokenizer_fold
         made(tokenizer_folder, {"model_type": kind}, attention="eager")
     assert f"'{kind}'" in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+def test_every_family_of_transformers_is_understood_or_refused_in_one_line() -> None:
+    from transformers import CONFIG_MAPPING
+    from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
+
+    understood = set()
+    for kind in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES:
+        try:
+            config = CONFIG_MAPPING[kind]()
+        except Exception:  # it has no default sizes
+            continue
+        try:
+            behaviour(config, "eager")
+            understood.add(kind)
+        except ConfigError as error:
+            assert f"'{kind}'" in str(error)
+            assert "\n" not in str(error)
+    exact = "llama mistral mixtral qwen2 qwen3 gemma olmo2 phi phi3 stablelm starcoder2 gpt2 gpt_neo gpt_neox gptj"
+    exact += " opt falcon bloom mpt glm cohere granite gemma2 gemma3_text"
+    assert set(exact.split()) <= understood
 
 
 @pytest.fixture
