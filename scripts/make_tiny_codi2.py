@@ -63,13 +63,15 @@ def write(folder: Path) -> None:
     write_normaliser(image, dim=int(parts["decoder", "image"].config.dim))
     write_diffusion(parts["decoder", "audio"], checkpoints / "audioldm2", "AudioLDM2Pipeline")
     write_vocoder(checkpoints / "audioldm2" / "vocoder")
-    write_diffusion(parts["decoder", "video"], checkpoints / "zeroscope_v2_576w", "TextToVideoSDPipeline")
+    video = checkpoints / "zeroscope_v2_576w"
+    write_diffusion(parts["decoder", "video"], video, "TextToVideoSDPipeline")
+    write_prompt_encoder(video, width=int(parts["decoder", "video"].config.dim))
     write_conversations(folder / "data")
 
 
 def as_published(options: dict[str, Any]) -> dict[str, Any]:
-    """Options of a part that starts from random numbers and, like the published decoders, reads no source."""
-    return {key: value for key, value in options.items() if key not in ("name", "weights", "source")}
+    """Options of a part that starts from random numbers and, like the published decoders, reads no reference."""
+    return {key: value for key, value in options.items() if key not in ("name", "weights", "reference")}
 
 
 def llama_tokenizer() -> Any:

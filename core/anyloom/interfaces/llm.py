@@ -104,8 +104,8 @@ class LLMInputs:
         ids: Token ids ``(B, S)``; positions of placed vectors hold any id of the vocabulary.
         position_ids: ``(B, S)``, starting at 0 in every sample.
         segments: Sample of each position ``(B, P + S)``, numbered from 1 in each row; 0 where nothing is (padding).
-            A position reads the positions of its own sample up to itself, in the cache and here. Without a cache,
-            several samples may stand in one row (packing).
+            A position reads the positions of its own sample up to itself, in the cache and here. Where no cache is
+            given or kept, several samples may stand in one row (packing).
         rows: Rows of placed vectors ``(M,)``.
         positions: Their positions among the S ``(M,)``.
         vectors: Embeddings ``(M, H)`` that stand there in place of a token's.

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors import SafetensorError
 
 from anyloom.diffusion.published import variant_of
@@ -40,7 +41,8 @@ def load_vocoder(folder: Path, mel: MelOptions) -> Any:
     load = SpeechT5HifiGan.from_pretrained
     variant = variant_of(folder, "model")
     options = {"local_files_only": True, "use_safetensors": True, "output_loading_info": True, "variant": variant}
-    vocoder, report = _read(folder, lambda: load(folder, **options))
+    with torch.device("cpu"):
+        vocoder, report = _read(folder, lambda: load(folder, **options))
     check_report({**report, "unexpected_keys": ()}, where=str(folder))
     return _checked(vocoder, folder, mel)
 

@@ -58,7 +58,8 @@ def from_options(options: Mapping[str, Any], vocab_size: int | None) -> Pretrain
     if problems:
         raise combine(problems)
     given = {name: value for name, value in rest.items() if name not in _WRITTEN}
-    return _made(cls, ({} if vocab_size is None else {"vocab_size": vocab_size}) | given)
+    size = given.get("vocab_size", vocab_size)
+    return _made(cls, (_fitting(cls, size) if isinstance(size, int) else {}) | given)
 
 
 def from_published(values: Mapping[str, Any], *, where: str) -> PretrainedConfig:
@@ -141,6 +142,13 @@ def _made(cls: type[PretrainedConfig], values: Mapping[str, Any]) -> PretrainedC
             fix="compare them with a published config.json of this family",
         ) from error
     return made
+
+
+def _fitting(cls: type[PretrainedConfig], vocab_size: int) -> dict[str, Any]:
+    """A vocabulary's size, and no special tokens beyond it; a family's defaults are those of its published models."""
+    names = ("bos_token_id", "eos_token_id", "pad_token_id")
+    beyond = [n for n in names if isinstance(default := getattr(cls, n, None), int) and default >= vocab_size]
+    return {"vocab_size": vocab_size, **dict.fromkeys(beyond)}
 
 
 def _check_limits(made: PretrainedConfig) -> None:

@@ -65,7 +65,7 @@ class ChatTemplate:
 
     def __init__(self, backend: Any, source: str | None = None) -> None:
         self.backend = backend
-        self.source = source or backend.chat_template or PLAIN_TEMPLATE
+        self.source = source or backend.chat_template or _plain(backend)
         self._known: dict[tuple[tuple[str, ...], bool], list[tuple[str, int]]] = {}
         self._invitation = self._find_invitation()
         self.end = self._find_end()
@@ -92,7 +92,11 @@ class ChatTemplate:
             answers = {n: answer for n, answer in rendered.answers.items() if n < len(turns)}
             return Rendered(rendered.text[: rendered.answers[len(turns)].start], contents, answers)
         text = self._apply(turns, open_answer)
-        contents = self._places(text, turns, open_answer)
+        try:
+            contents = self._places(text, turns, open_answer)
+        except ConversationError:
+            self._known.clear()  # a template may write today's date, which was another when its markup was read
+            contents = self._places(text, turns, open_answer)
         answers = {n: self._answer(text, n, contents) for n, (role, _) in enumerate(turns) if role == "assistant"}
         return Rendered(text, contents, answers)
 
@@ -179,6 +183,12 @@ class ChatTemplate:
         """Tokens of their own in markup, with their places, from the left; of several at a place, the longest."""
         found = [(markup.find(token), -len(token), token) for token in self.backend.added_tokens_encoder]
         yield from ((at, token) for at, _, token in sorted(found) if at >= 0)
+
+
+def _plain(backend: Any) -> str:
+    """The plain template, behind the token that the tokenizer itself puts before a text."""
+    begins = backend.bos_token_id is not None and backend("a")["input_ids"][0] == backend.bos_token_id
+    return "{{ bos_token }}" + PLAIN_TEMPLATE if begins else PLAIN_TEMPLATE
 
 
 def _variants(text: str) -> list[str]:

@@ -92,6 +92,12 @@ class CausalLM(LLM):
         if config.lora is not None:
             self.lm = inject(self.lm, config.lora)
         if config.gradient_checkpointing:
+            if not self.lm.supports_gradient_checkpointing:
+                raise ConfigError(
+                    f"{self.lm.config.model_type!r} cannot recompute activations",
+                    where="gradient_checkpointing",
+                    fix="set it to false",
+                )
             new_name = getattr(self.lm, "activation_checkpointing_enable", None)
             (new_name or self.lm.gradient_checkpointing_enable)()
 
@@ -144,6 +150,7 @@ class CausalLM(LLM):
         Raises:
             anyloom.errors.ConfigError: 4-bit weights are used on a CPU, or samples are packed into one row where the
                 architecture cannot keep them apart.
+            ValueError: A cache of packed samples is asked for.
         """
         if self._needs_gpu:
             refuse_cpu(x.ids.device.type)
@@ -164,8 +171,9 @@ class CausalLM(LLM):
         embedded: Tensor = table(x.ids.clamp_max(self.vocab_size - 1))
         if len(self.new_input_rows):
             added = F.embedding((x.ids - self.vocab_size).clamp_min(0), self.new_input_rows).to(embedded.dtype)
-            added = added * getattr(table, "embed_scale", 1.0)  # Gemma multiplies what its table gives
-            embedded = torch.where((x.ids >= self.vocab_size)[..., None], added.to(embedded.dtype), embedded)
+            scale = getattr(table, "embed_scale", 1.0)  # Gemma multiplies what its table gives, in its precision
+            added = added * (scale.to(added.dtype) if isinstance(scale, Tensor) else scale)
+            embedded = torch.where((x.ids >= self.vocab_size)[..., None], added, embedded)
         if x.vectors is None:
             return embedded
         return embedded.index_put((x.rows, x.positions), x.vectors.to(embedded.dtype))
@@ -173,6 +181,8 @@ class CausalLM(LLM):
     def _places(self, x: LLMInputs, *, cached: bool) -> dict[str, Tensor]:
         """What tells the model which positions read which."""
         if cached:
+            if x.cache is None and int(x.segments.max()) > 1:
+                raise ValueError("samples that share a row cannot be kept in a cache")
             return {"attention_mask": readable(x.segments), "position_ids": x.position_ids}
         if self._packs:
             return {"position_ids": packed_positions(x.position_ids, x.segments, self.max_positions)}

@@ -16,7 +16,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, PretrainedConfig
 
 from anyloom.errors import AnyloomError, CheckpointError, ConfigError
 from anyloom.storage.headers import tensor_files
-from anyloom.storage.tensors import check_report
+from anyloom.storage.tensors import check_report, non_finite
 from anyloom_llama.architecture import from_options, from_published
 from anyloom_llama.config import CausalLMConfig
 from anyloom_llama.four_bit import loading_options
@@ -53,6 +53,7 @@ def read_config(config: CausalLMConfig, vocab_size: int | None) -> PretrainedCon
         anyloom.errors.CheckpointError: The checkpoint is not there, and the options do not describe it.
         anyloom.errors.ConfigError: transformers does not know the architecture or its options.
     """
+    described = None if config.architecture is None else from_options(config.architecture, vocab_size)
     if config.weights is not None:
         try:
             values, _ = _local(config, PretrainedConfig.get_config_dict, config.weights)
@@ -60,7 +61,8 @@ def read_config(config: CausalLMConfig, vocab_size: int | None) -> PretrainedCon
         except CheckpointError:
             if not may_be_missing(config):
                 raise
-    return from_options(config.architecture or {}, vocab_size)
+    assert described is not None  # the config demands one of both
+    return described
 
 
 def build(config: CausalLMConfig, architecture: PretrainedConfig) -> Any:
@@ -107,6 +109,12 @@ def read_weights(config: CausalLMConfig, architecture: PretrainedConfig) -> Any:
         **options,
     )
     check_report(report, where=str(config.weights))
+    if not config.load_in_4bit and (broken := non_finite(dict(model.named_parameters()))):
+        raise CheckpointError(
+            f"{len(broken)} of its tensors hold NaN or infinite values: {', '.join(broken[:3])}",
+            where=str(config.weights),
+            fix="use another checkpoint",
+        )
     return model
 
 

@@ -1,52 +1,31 @@
 """What an architecture of transformers does, found out once on a small model of it.
 
-The family's own code runs with the checkpoint's options, but few and narrow layers. So what is learned does not depend
-on weights, devices or sharding, and costs milliseconds. An architecture that does not behave as a causal language model
-of embeddings is refused by name.
+What is learned so depends on no weights, devices or sharding, and costs milliseconds. An architecture that does not
+behave as a causal language model of embeddings is refused by name.
 """
 
 from __future__ import annotations
 
-import copy
 import functools
 import json
 import warnings
 from dataclasses import dataclass
-from itertools import product
 from typing import Any, Final
 
 import torch
-from torch import Tensor, nn
-from transformers import CONFIG_MAPPING, AutoModelForCausalLM, PretrainedConfig
+from torch import Tensor
+from transformers import CONFIG_MAPPING, PretrainedConfig
 
 from anyloom.errors import ConfigError
 from anyloom_llama.cache import LayerCache
 from anyloom_llama.packing import packed_positions
 from anyloom_llama.reason import reason
-from anyloom_llama.scores import Scores
+from anyloom_llama.scores import RULES, ScoreRule, Scores
+from anyloom_llama.small import small_model
 
 __all__ = ["Behaviour", "behaviour"]
 
-_LAYERS: Final = 2
-_SMALL: Final = {
-    "vocab_size": 24,
-    "intermediate_size": 32,
-    "moe_intermediate_size": 16,
-    "shared_expert_intermediate_size": 16,
-    "q_lora_rank": 16,
-    "kv_lora_rank": 16,
-    "num_hidden_layers": _LAYERS,
-    "num_attention_heads": 4,
-}
-"""Sizes that bear on cost alone, where an architecture has them. Heads keep their width: rotary tables depend on it."""
-
-_FACTORS: Final = ("logit_scale", "logits_scaling", "lm_head_multiplier", "output_multiplier")
 _LENGTH: Final = 7
-_LARGEST: Final = 40_000_000
-"""Parameters of a small model; one that keeps more has sizes that are not known here."""
-
-_Found = tuple[tuple[str | None, bool, bool], bool]
-"""Name of the factor of its scores, whether it divides, whether there is a cap; whether samples are kept apart."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +38,12 @@ class Behaviour:
     """
 
     scores: Scores
+    packs: bool
+
+
+@dataclass(frozen=True)
+class _Found:
+    rule: ScoreRule
     packs: bool
 
 
@@ -82,11 +67,7 @@ def behaviour(architecture: PretrainedConfig, attention: str) -> Behaviour:
     options = json.dumps(architecture.to_diff_dict(), sort_keys=True)
     asked = "eager" if attention == "eager" else "sdpa"
     found = _found(architecture.model_type, options, asked)
-    if (
-        isinstance(found, str)
-        and asked == "sdpa"
-        and not isinstance(_found(architecture.model_type, options, "eager"), str)
-    ):
+    if isinstance(found, str) and not isinstance(_found(architecture.model_type, options, "eager"), str):
         raise ConfigError(
             f"{architecture.model_type!r} does not work with this attention ({found})",
             where="attention",
@@ -98,63 +79,24 @@ def behaviour(architecture: PretrainedConfig, attention: str) -> Behaviour:
             where="architecture.model_type",
             fix="use a decoder-only language model, such as llama, qwen3, gemma3, gpt2 or mistral",
         )
-    scaling, packs = found
-    scores = _scores(architecture, *scaling)
-    assert scores is not None
-    return Behaviour(scores, packs)
+    scores = found.rule.of(architecture)
+    assert scores is not None  # the small model has the same options
+    return Behaviour(scores, found.packs)
 
 
 @functools.lru_cache(maxsize=64)
 def _found(model_type: str, options: str, attention: str) -> _Found | str:
-    """What is found for options as JSON."""
+    """What is found for options as JSON, or why the architecture cannot be used."""
     with torch.random.fork_rng(devices=[]), torch.device("cpu"), torch.no_grad(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
-            small = _small(CONFIG_MAPPING[model_type].from_dict(json.loads(options)))
-            with torch.device("meta"):
-                size = sum(p.numel() for p in AutoModelForCausalLM.from_config(small).parameters())
-            if size > _LARGEST:
-                return f"{size:,} parameters are left of it at a small size"
-            model = _model(small, attention)
-        except Exception as error:
+            model = small_model(CONFIG_MAPPING[model_type].from_dict(json.loads(options)), attention)
+        except Exception as error:  # families check their sizes in ways of their own
             return f"it cannot be built with these options ({type(error).__name__}: {reason(error)})"
         try:
             return _look(model)
         except Exception as error:
             return f"it does not run on embeddings ({type(error).__name__}: {reason(error)})"
-
-
-def _small(architecture: PretrainedConfig) -> PretrainedConfig:
-    """The same options with few and narrow layers."""
-    small = copy.deepcopy(architecture)
-    heads = getattr(small, "num_attention_heads", None) or 1
-    few = {"hidden_size": small.hidden_size // heads * 4}
-    if isinstance(getattr(small, "num_key_value_heads", None), int):
-        few["num_key_value_heads"] = 2 if small.num_key_value_heads < heads else 4
-    for name, size in {**few, **_SMALL}.items():
-        if isinstance(getattr(small, name, None), int):
-            setattr(small, name, min(size, getattr(small, name)))
-    for name in ("layer_types", "mlp_layer_types"):
-        if isinstance(getattr(small, name, None), list) and not isinstance(getattr(type(small), name, None), property):
-            setattr(small, name, _some_of_each(getattr(small, name), _LAYERS))
-    for name in ("pad_token_id", "bos_token_id", "eos_token_id"):
-        setattr(small, name, None)
-    return small
-
-
-def _model(small: PretrainedConfig, attention: str) -> Any:
-    """A model whose scores are large enough to show a cap."""
-    torch.manual_seed(0)
-    model = AutoModelForCausalLM.from_config(small, attn_implementation=attention, dtype=torch.float32).eval()
-    for parameter in model.parameters():
-        if parameter.ndim > 1:
-            nn.init.normal_(parameter, std=0.3)
-    return model
-
-
-def _some_of_each(kinds: list[str], count: int) -> list[str]:
-    """As many layers, of as many kinds as there is room for."""
-    return [*dict.fromkeys(kinds), *kinds][:count]
 
 
 def _look(model: Any) -> _Found | str:
@@ -171,12 +113,13 @@ def _look(model: Any) -> _Found | str:
     changed[:, -1] = x[:, -1].flip(-1)
     if not _close(_hidden(model, changed, positions)[:, :-1], hidden[:, :-1]):
         return "it is not causal: its positions read what comes after them"
-    scaling = _scaling(model, head(hidden), model(input_ids=ids, position_ids=positions).logits)
-    if scaling is None:
+    given, own = head(hidden), model(input_ids=ids, position_ids=positions).logits
+    rule = next((r for r in RULES if (scores := r.of(model.config)) and _close(scores(given), own)), None)
+    if rule is None:
         return "its scores are not its output layer's, scaled or capped"
     if not _close(_cached(model, x, positions), hidden):
         return "a cache changes what it computes"
-    return scaling, _packs(model, x)
+    return _Found(rule, _packs(model, x))
 
 
 def _hidden(model: Any, x: Tensor, positions: Tensor, **more: Any) -> Tensor:
@@ -200,28 +143,6 @@ def _cached(model: Any, x: Tensor, positions: Tensor) -> Tensor:
         for part in (slice(0, cut), slice(cut, _LENGTH))
     ]
     return torch.cat(parts, 1) if cache.length == _LENGTH else torch.zeros_like(x)
-
-
-def _scaling(model: Any, found: Tensor, own: Tensor) -> tuple[str | None, bool, bool] | None:
-    """Which options turn the output layer's results into the model's own scores.
-
-    Returns:
-        Name of the factor's option, whether it divides, whether there is a cap. Not their values: an option may follow
-        from sizes that are smaller here.
-    """
-    for name, divides, capped in product((None, *_FACTORS), (False, True), (False, True)):
-        scores = _scores(model.config, name, divides, capped)
-        if scores is not None and _close(scores(found), own):
-            return name, divides, capped
-    return None
-
-
-def _scores(config: PretrainedConfig, name: str | None, divides: bool, capped: bool) -> Scores | None:
-    factor = 1.0 if name is None else getattr(config, name, None)
-    cap = getattr(config, "final_logit_softcapping", None) if capped else None
-    if not isinstance(factor, int | float) or factor == 0 or (capped and cap is None):
-        return None
-    return Scores(1.0 / factor if divides else float(factor), cap)
 
 
 def _packs(model: Any, x: Tensor) -> bool:

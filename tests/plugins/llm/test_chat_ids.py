@@ -203,6 +203,34 @@ def test_templates_that_do_more_than_write_messages_are_refused(tmp_path: Path) 
         assert "\n" not in str(caught.value)
 
 
+def test_a_template_may_write_the_date(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Training goes on after midnight."""
+    template = "{{ today }}\n{% for m in messages %}{{ m.content }}</s>{% endfor %}"
+    backend = sentencepiece(tmp_path, None)
+    day = ["1 May"]
+    apply = type(backend).apply_chat_template
+
+    def dated(self: Any, *args: Any, **more: Any) -> Any:
+        return apply(self, *args, today=day[0], **more)
+
+    monkeypatch.setattr(type(backend), "apply_chat_template", dated)
+    tokenizer = ChatTokenizer(backend, template)
+    for day[0] in ("1 May", "21 May"):
+        ids = flat(tokenizer.render(messages(TURNS["one turn"])))
+        assert ids == backend(f"{day[0]}\nwhat is this?</s>a bell</s>", add_special_tokens=False)["input_ids"]
+
+
+def test_base_models_get_the_token_that_begins_their_texts(tmp_path: Path) -> None:
+    from tokenizers import processors
+
+    backend = sentencepiece(tmp_path, None)
+    plain = flat(ChatTokenizer(backend).render([Message("user", "a bell")]))
+    core = backend.backend_tokenizer
+    core.post_processor = processors.TemplateProcessing(single="<s> $A", special_tokens=[("<s>", 1)])
+    assert backend("a")["input_ids"][0] == 1
+    assert flat(ChatTokenizer(backend).render([Message("user", "a bell")])) == [1, *plain]
+
+
 def test_a_template_of_its_own_counts(tmp_path: Path) -> None:
     backend = sentencepiece(tmp_path, "{{ 1 / 0 }}")
     tokenizer = ChatTokenizer(backend, "{% for m in messages %}{{ m.content }}</s>{% endfor %}")

@@ -43,10 +43,10 @@ FAMILIES: dict[str, dict[str, Any]] = {
     },
     "olmo2": SIZES,
     "phi": SIZES,
-    "phi3": {**SIZES, "pad_token_id": 0},
+    "phi3": SIZES,
     "stablelm": SIZES,
     "starcoder2": SIZES,
-    "glm": {**SIZES, "head_dim": 8, "pad_token_id": 0},
+    "glm": {**SIZES, "head_dim": 8},
     "gpt2": GPT,
     "gptj": {**GPT, "rotary_dim": 4},
     "gpt_neo": {

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from anyloom import AnyToAnyModel, Conversation, Message
-from anyloom.interfaces import Sample
+from anyloom.interfaces import LLMInputs, Sample
 from parts import model_options, picture
 
 DEVICE = "cuda"
@@ -60,10 +60,11 @@ def loss_of(model: AnyToAnyModel, *conversations: Conversation) -> torch.Tensor:
 
 def logits_of(model: AnyToAnyModel) -> torch.Tensor:
     ids = torch.tensor([model.llm.tokenizer.encode("what is this? hello there")], device=DEVICE)
-    positions = torch.arange(ids.shape[1], device=DEVICE)[None]
+    positions = torch.arange(ids.shape[1], device=DEVICE)
+    everywhere = torch.stack([torch.zeros_like(positions), positions], 1)
     with torch.no_grad():
-        hidden = model.llm(model.llm.embed(ids), torch.ones_like(ids), positions).hidden
-        return model.llm.logits(hidden).float()[..., :320]
+        output = model.llm(LLMInputs(ids, positions[None], torch.ones_like(ids), logits_at=everywhere))
+    return output.logits.float()[..., :320]
 
 
 def test_bfloat16_agrees_with_float32_trains_and_generates(checkpoint: Path) -> None:

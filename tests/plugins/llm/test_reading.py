@@ -11,6 +11,7 @@ import torch
 
 from anyloom.errors import AnyloomError, CheckpointError, ConfigError
 from anyloom_llama.llm import CausalLM
+from anyloom_llama.probe import behaviour
 from anyloom_llama.tokenizer import ChatTokenizer
 
 LLAMA: dict[str, Any] = {
@@ -48,6 +49,7 @@ def made(tokenizer: Path, architecture: dict[str, Any], **more: Any) -> CausalLM
         ({**LLAMA, "num_attention_heads": 5}, "architecture"),
         ({**LLAMA, "num_key_value_heads": 3}, "num_key_value_heads: 4 heads cannot share 3 keys evenly.*divisor of 4"),
         ({**LLAMA, "num_hidden_layers": 10**5}, "num_hidden_layers: 100000 is no possible value.*1 to 1,000"),
+        ({**LLAMA, "vocab_size": "many"}, "architecture: llama cannot have these options .*vocab_size"),
         ({**LLAMA, "vocab_size": 2**40}, "vocab_size: 1099511627776 is no possible value"),
         ({**LLAMA, "rope_parameters": {"rope_type": "nosuch"}}, "architecture"),
         ({**LLAMA, "hidden_act": "nosuch"}, "'llama' cannot be used here: it cannot be built with these options"),
@@ -99,6 +101,29 @@ def test_what_is_no_causal_model_of_embeddings_is_refused_by_name(tokenizer_fold
         made(tokenizer_folder, {"model_type": kind}, attention="eager")
     assert f"'{kind}'" in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+def test_every_family_of_transformers_is_understood_or_refused_in_one_line() -> None:
+    from transformers import CONFIG_MAPPING
+    from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
+
+    understood, refused = set(), {}
+    for kind in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES:
+        try:
+            config = CONFIG_MAPPING[kind]()
+        except Exception:  # it has no default sizes
+            continue
+        try:
+            behaviour(config, "eager")
+            understood.add(kind)
+        except ConfigError as error:
+            refused[kind] = str(error)
+    assert all(f"'{kind}'" in text and "\n" not in text for kind, text in refused.items())
+    exact = "llama mistral mixtral qwen2 qwen3 gemma olmo2 phi phi3 stablelm starcoder2 gpt2 gpt_neo gpt_neox gptj"
+    exact += " opt falcon bloom mpt glm cohere granite gemma2 gemma3_text"
+    assert set(exact.split()) <= understood
 
 
 @pytest.fixture
@@ -185,6 +210,37 @@ def test_quantised_checkpoints_are_refused_by_method(folder: Path, method: str) 
     change(folder / "config.json", quantization_config={"quant_method": method, "bits": 4})
     with pytest.raises(CheckpointError, match=rf"its weights are stored quantised \({method}\)"):
         load(folder)
+
+
+def test_an_architecture_beside_weights_is_checked_too(folder: Path) -> None:
+    with pytest.raises(ConfigError, match="llama has no option 'hiden_size'"):
+        CausalLM.from_options({"weights": str(folder), "architecture": {**LLAMA, "hiden_size": 1}})
+
+
+def test_values_that_are_no_numbers_are_refused(folder: Path) -> None:
+    from safetensors.torch import load_file, save_file
+
+    tensors = load_file(folder / "model.safetensors")
+    tensors["model.norm.weight"][3] = torch.nan
+    save_file(tensors, folder / "model.safetensors", {"format": "pt"})
+    with pytest.raises(CheckpointError, match=r"1 of its tensors hold NaN or infinite values: model.norm.weight"):
+        load(folder)
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"lora": {"targets": ["nosuch"]}}, "lora.targets: no layer can be adapted .*nosuch.*use some of .*q_proj"),
+        ({"architecture": {**GPT2, "model_type": "nanochat"}, "lora": {}}, "architecture"),
+        ({"attention": "flash"}, "attention"),
+    ],
+)
+def test_options_that_do_not_go_with_the_architecture_are_one_line(
+    tokenizer_folder: Path, options: dict[str, Any], says: str
+) -> None:
+    with pytest.raises(ConfigError, match=says) as caught:
+        made(tokenizer_folder, **{"architecture": LLAMA, **options})
+    assert all("\n" not in str(part) for part in caught.value.parts)
 
 
 def test_templates_cannot_reach_python(folder: Path) -> None:

@@ -20,7 +20,7 @@ from projects import write_config
 CONV = {"size": 16, "grid": 8, "layout_dim": 6, "meaning_dim": 2, "widths": [8, 8]}
 VAE = {"block_out_channels": [8, 8], "layers_per_block": 1, "norm_num_groups": 4}
 UNET = {"block_out_channels": [8, 16], "layers_per_block": 1, "attention_head_dim": 2, "norm_num_groups": 4}
-BRUSH: dict[str, Any] = {"picture_size": 16, "autoencoder": VAE, "unet": UNET, "steps": 2}
+BRUSH: dict[str, Any] = {"picture_size": 16, "autoencoder": VAE, "unet": UNET, "denoising_steps": 2}
 VOICE: dict[str, Any] = {
     "mel": {"frames": 16, "num_mels": 16, "fft_size": 256, "hop": 64},
     "autoencoder": VAE,
@@ -28,7 +28,7 @@ VOICE: dict[str, Any] = {
     "lm_tokens": 1,
     "lm_dim": 8,
     "griffin_lim_steps": 2,
-    "steps": 2,
+    "denoising_steps": 2,
 }
 CLIP: dict[str, Any] = {
     "hidden_size": 16,
