@@ -175,10 +175,8 @@ class ChosenRows:
     @property
     def shards(self) -> Sequence[range]:
         """Those of the whole, as far as they are chosen."""
-        edges = [
-            (np.searchsorted(self.numbers, s.start), np.searchsorted(self.numbers, s.stop)) for s in self.whole.shards
-        ]
-        return [range(int(begin), int(end)) for begin, end in edges if end > begin]
+        edges = (np.searchsorted(self.numbers, (shard.start, shard.stop)).tolist() for shard in self.whole.shards)
+        return [range(begin, end) for begin, end in edges if end > begin]
 
     def __getitem__(self, index: int) -> Record:
         if not 0 <= index < len(self):
@@ -187,7 +185,8 @@ class ChosenRows:
 
     def related(self, index: int) -> Sequence[int]:
         """Return the other rows with the same instruction; those were all chosen, or none."""
-        return np.searchsorted(self.numbers, self.whole.related(int(self.numbers[index]))).tolist()
+        found = np.searchsorted(self.numbers, self.whole.related(int(self.numbers[index])))
+        return [int(n) for n in found]
 
 
 class InstructPix2Pix(Reader):
