@@ -24,6 +24,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shlex
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -51,7 +52,8 @@ def main(arguments: Sequence[str]) -> int:
     from anyloom.checking.preflight import look_over
 
     findings = look_over(sources.configs, sources.overrides, safe=sources.safe, trust=sources.trust)
-    print(json.dumps(_as_json(findings), indent=2) if options.json else "\n".join(_as_text(findings)))
+    command = shlex.join(["anyloom", "fit", *options.sources])
+    print(json.dumps(_as_json(findings), indent=2) if options.json else "\n".join(_as_text(findings, command)))
     return 0 if findings.ok else _USER_ERROR
 
 
@@ -99,7 +101,7 @@ def _memory(model: ModelInspection) -> MemoryEstimate:
     return MemoryEstimate.of(model.parts)
 
 
-def _as_text(findings: Findings) -> list[str]:
+def _as_text(findings: Findings, command: str) -> list[str]:
     lines: list[str] = []
     for stages, model in _distinct_models(findings):
         named = [repr(s) for s in stages if s]
@@ -116,6 +118,7 @@ def _as_text(findings: Findings) -> list[str]:
     for file, stage in findings.made:
         made.setdefault(f"made: {file.path} is written by stage {stage!r}, for", []).append(file.key)
     lines += [f"{line} {', '.join(dict.fromkeys(keys))}" for line, keys in made.items()]
+    lines += [f"to train: {command} --stage all (its stages need each other's results)"] if made else []
     lines += [f"missing: {f.key}: there is no {f.path}" for f in findings.missing]
     sources = [findings.source_of(f.path) for f in findings.missing]
     lines += dict.fromkeys(f"to get {s.path}: {s.get}" for s in sources if s is not None)

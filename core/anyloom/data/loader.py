@@ -31,7 +31,7 @@ from anyloom.interfaces.dataset import Samples
 
 __all__ = ["Batching", "ResumableLoader", "SampleOrder"]
 
-_STATE = {"position", "beyond", "batches", "of", "order", "ledger", "streams"}
+_STATE = {"position", "beyond", "batches", "of", "order", "ledger", "streams", "step_counts"}
 
 _MEASURED = 256
 """Samples that are measured to know how many batches the samples of an epoch fill."""
@@ -105,6 +105,8 @@ class ResumableLoader:
         world: Number of processes; each takes every ``world``-th position.
         ledger: Counts the samples; one that raises the first error by default.
         limit: Batches of a pass that are asked for, as Lightning's ``limit_train_batches``.
+        accumulated: Batches of an optimizer step. A batch with an attribute ``step_counts`` gets the ``counts()`` of
+            all batches of its step, so that a step can be the mean over all of them.
 
     Raises:
         anyloom.errors.ConfigError: Samples are to be packed, and the collator has no ``pack``.
@@ -127,6 +129,7 @@ class ResumableLoader:
         world: int = 1,
         ledger: Ledger | None = None,
         limit: float = 1.0,
+        accumulated: int = 1,
     ) -> None:
         self.data = data if isinstance(data, SampleOrder) else SampleOrder.of(data, shuffle=shuffle, seed=seed)
         self.batching = batch if isinstance(batch, Batching) else Batching(batch, bucket)
@@ -137,14 +140,16 @@ class ResumableLoader:
         longest = [n for n in (self.batching.tokens, self.batching.pack) if n is not None]
         self.reader = Reader(self.data.sets, collate, min(longest, default=None))
         self.workers, self.prefetch, self.persistent, self.pin_memory = workers, prefetch, persistent, pin_memory
-        self.rank, self.world, self.limit = rank, world, limit
+        self.rank, self.world, self.limit, self.accumulated = rank, world, limit, accumulated
         self.ledger = ledger or Ledger(strict=True)
         self.batches = 0
         self.finished = False
         self._length: int | None = None
         self._resumed = False
         self._handed = Handed(rank, world)
-        self._flow: Iterator[Any] | None = None
+        self._flow: Iterator[tuple[Plan, Made]] | None = None
+        self._drawn: deque[tuple[list[tuple[Plan, Made]], Any]] = deque()  # of a step, not handed out yet
+        self._step_counts: list[Any] = []  # of the batches of a step that have been handed out
         self._pool: Here | Workers | None = None
 
     def __len__(self) -> int:
@@ -153,23 +158,57 @@ class ResumableLoader:
     def __iter__(self) -> Iterator[Any]:
         """Batches of the next pass; after :meth:`load_state_dict` the rest of the pass that was left."""
         if not self.data.shuffle:
-            self._handed, self._flow = Handed(self.rank, self.world), None
+            self._forget_drawn()
+            self._handed = Handed(self.rank, self.world)
             self.ledger.clear()
         if not self._resumed:
-            self.batches, self._length = 0, None
+            self.batches, self._length, self._step_counts = 0, None, []
         self._resumed = False
-        length = len(self)
+        length, asked = len(self), self._asked(len(self))
         while self.batches < length:
-            if self._flow is None:
-                self._flow = self._made()
-            try:
-                batch = next(self._flow)
-            except StopIteration:
+            if not self._drawn:
+                end = asked if self.batches < asked else length
+                self._draw(min(self.accumulated - len(self._step_counts), end - self.batches))
+            if not self._drawn:
+                self._cut()
                 break
+            made, batch = self._drawn.popleft()
+            for plan, result in made:
+                self._count(plan, result)
             self.batches += 1
+            self._step_counts.append(_counts_of(batch))
+            if not self._drawn:
+                self._step_counts = []
             yield batch
         if not self.persistent:
             self.close()
+
+    def _draw(self, count: int) -> None:
+        """Make the batches of a step. They count as handed out when they are."""
+        if self._flow is None:
+            self._flow = self._made()
+        made: list[tuple[Plan, Made]] = []
+        for plan, result in self._flow:
+            made.append((plan, result))
+            if result.used:  # else all samples of the batch were bad, which is counted with the next one
+                pin = self.pin_memory and torch.cuda.is_available()
+                self._drawn.append((made, pinned(result.batch) if pin else result.batch))
+                made = []
+            if len(self._drawn) == count:
+                break
+        for plan, result in made:  # bad to the very end
+            self._count(plan, result)
+        counts = self._step_counts + [_counts_of(batch) for _, batch in self._drawn]
+        for _, batch in self._drawn:
+            if hasattr(batch, "step_counts"):
+                batch.step_counts = counts
+
+    def _asked(self, length: int) -> int:
+        return int(length * self.limit) if isinstance(self.limit, float) else min(self.limit, length)
+
+    def _forget_drawn(self) -> None:
+        self._flow = None
+        self._drawn.clear()
 
     @functools.cached_property
     def _whole(self) -> int:
@@ -194,11 +233,12 @@ class ResumableLoader:
         other.workers, other.ledger = 0, Ledger(max_bad=1.0)
         other.batches, other._length, other._resumed = 0, None, False
         other._handed, other._flow, other._pool = Handed(self.rank, self.world), None, None
+        other._drawn, other._step_counts = deque(), []
         return other
 
     def close(self) -> None:
         """End the workers. What they made ahead is made again by the next pass."""
-        self._flow = None
+        self._forget_drawn()
         if self._pool is not None:
             self._pool.close()
             self._pool = None
@@ -226,6 +266,7 @@ class ResumableLoader:
             "handed": self._handed.state(),
             "ledger": self.ledger.state(),
             "streams": {s.name: s.kept() for s in self.data.sets if isinstance(s, StreamSet)},
+            "step_counts": list(self._step_counts),
         }
 
     def joined_state(self, states: Sequence[dict[str, Any]]) -> dict[str, Any]:
@@ -242,6 +283,7 @@ class ResumableLoader:
             "order": self._fingerprint(),
             "ledger": together([s["ledger"] for s in states]),
             "streams": self._stream_states(place["position"], states[0]["streams"]),
+            "step_counts": [s["step_counts"] for s in states],
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -270,8 +312,9 @@ class ResumableLoader:
             if isinstance(samples, StreamSet) and samples.name in state["streams"]:
                 samples.load(state["streams"][samples.name])
         done, of = state["batches"], state["of"]
-        asked = int(of * self.limit) if isinstance(self.limit, float) else min(self.limit, of)
-        self._resumed = 0 < done < asked
+        self._resumed = 0 < done < self._asked(of)
+        steps = state["step_counts"]
+        self._step_counts = list(steps[self.rank]) if self._resumed and len(steps) == self.world else []
         # the rest of the pass is the same share of it, whatever size batches have now
         self.batches = done if self._resumed else 0
         self._length = done + (of - done) * whole // of if self._resumed else None
@@ -290,7 +333,7 @@ class ResumableLoader:
         order = self.data.order
         return [self.data.seed, order.epoch, [s.name for s in self.data.sets]]
 
-    def _made(self) -> Iterator[Any]:
+    def _made(self) -> Iterator[tuple[Plan, Made]]:
         """Batches without end, made ahead."""
         if self._pool is None:
             self._pool = Workers(self.reader, self.workers) if self.workers else Here(self.reader)
@@ -301,13 +344,9 @@ class ResumableLoader:
             while len(waiting) < depth and (plan := next(plans, None)) is not None:
                 waiting.append((plan, self._begun(self._pool, plan)))
             if not self._all_have(bool(waiting)):
-                self._cut()
                 return
             plan, result = waiting.popleft()
-            made: Made = Made(None, [], []) if result is None else result.result()
-            self._count(plan, made)
-            if made.used:
-                yield pinned(made.batch) if self.pin_memory and torch.cuda.is_available() else made.batch
+            yield plan, Made(None, [], []) if result is None else result.result()
 
     def _plans(self, pool: Here | Workers) -> Iterator[Plan]:
         planner = Planner(self.data.order, pool, self._handed, self.batching.size, self.data.seed)
@@ -352,3 +391,8 @@ class ResumableLoader:
         self._handed.add(d.position for d in left)
         self.ledger.count(names, "read")
         self.ledger.count(names, "cut")
+
+
+def _counts_of(batch: Any) -> Any:
+    counts = getattr(batch, "counts", None)
+    return counts() if callable(counts) else None

@@ -164,6 +164,7 @@ class AnyToAnyData(lightning.LightningDataModule):
             world=world,
             ledger=Ledger(max_bad=options.max_bad, strict=options.strict, expected=data.order.epoch),
             limit=self.trainer.limit_train_batches if train else 1.0,
+            accumulated=self.trainer.accumulate_grad_batches if train else 1,
         )
 
     def train_dataloader(self) -> ResumableLoader:

@@ -16,6 +16,7 @@ from anyloom.interfaces.component import Component
 from anyloom.interfaces.dataset import Sample
 from anyloom.interfaces.decoder import Decoder
 from anyloom.interfaces.encoder import Encoder
+from anyloom.interfaces.nested_metrics import join_states, nested_metrics
 
 __all__ = ["Evaluated", "Metric", "ModelView", "Score", "ValueInfo"]
 
@@ -96,6 +97,26 @@ class Metric(Component, TorchMetric):
     def __init__(self, config: Any) -> None:
         TorchMetric.__init__(self)
         self.config = config
+
+    def reset(self) -> None:
+        """Forget all samples, also in metrics of torchmetrics that are attributes of this one."""
+        super().reset()
+        for metric in nested_metrics(self):
+            metric.reset()
+
+    def merge_state(self, incoming_state: Any) -> None:
+        """Take over what another metric of this class has seen, nested metrics of torchmetrics included.
+
+        Args:
+            incoming_state: The other metric, or its states by name.
+
+        Raises:
+            RuntimeError: A nested metric has states that cannot be joined.
+        """
+        super().merge_state(incoming_state)
+        if isinstance(incoming_state, TorchMetric):
+            for mine, theirs in zip(nested_metrics(self), nested_metrics(incoming_state)):
+                join_states(mine, theirs)
 
     def prepare(self, model: ModelView) -> None:
         """Called once before the first update, with the model whose answers are measured."""

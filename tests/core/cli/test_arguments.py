@@ -97,6 +97,15 @@ def test_fit_says_which_stages_come_first_and_where_the_result_is(
     assert f"result: {project['result']}\n" in capsys.readouterr().out
 
 
+def test_check_says_how_a_recipe_of_stages_is_trained(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = f"variables.run={tmp_path / 'none'}"
+    assert main(["check", "mini", run]) == 0
+    printed = capsys.readouterr().out
+    assert f"to train: anyloom fit mini {run} --stage all" in printed
+    assert "Memory of the stage 'brush' in training: at most " in printed
+    assert printed.endswith("ok\n")
+
+
 def test_a_printed_config_is_the_same_config(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     made = {"variables": {"eps": "1e-5", "small": 1e-5, "time": "1:30", "token": "${oc.env:HOME}/x"}}
     config = write_config(tmp_path, made)

@@ -142,7 +142,7 @@ def test_where_components_are_only_looked_at_each_is_built_once() -> None:
     options = {"modality": "image", "widths": [8, 8, 8]}
     with building_once():
         one, same = (build("encoder", "conv", dict(options)) for _ in range(2))
-        other = build("encoder", "conv", {**options, "freeze": True})
+        other = build("encoder", "conv", {**options, "widths": [8, 8, 16]})
         assert one is same
         assert other is not one
         assert build("projector", "mlp", in_dim=2, out_dim=3) is not build("projector", "mlp", in_dim=2, out_dim=3)

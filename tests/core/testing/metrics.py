@@ -6,10 +6,14 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn import ModuleDict
+from torchmetrics import CatMetric, MeanAbsoluteError, MeanMetric
+from torchmetrics.text import WordErrorRate
+from torchmetrics.wrappers import MultioutputWrapper
 
 from anyloom.interfaces import ComponentConfig, Evaluated, Metric, Sample
 
-__all__ = ["BROKEN", "Whole"]
+__all__ = ["BROKEN", "Nested", "Whole"]
 
 
 class Whole(Metric):
@@ -38,6 +42,31 @@ class Whole(Metric):
     def compute(self) -> dict[str, Tensor]:
         """The mean."""
         return {"length": self.total / self.count, "count": self.count}
+
+
+class Nested(Whole):
+    """Leaves the work to metrics of torchmetrics: a mean, a list, and one inside another."""
+
+    def __init__(self, config: Any) -> None:
+        super().__init__(config)
+        self.mean, self.lengths = MeanMetric(), CatMetric()
+        self.errors = ModuleDict({"words": WordErrorRate(), "columns": MultioutputWrapper(MeanAbsoluteError(), 1)})
+
+    def update(self, evaluated: list[Evaluated]) -> None:
+        """Hand lengths and texts on."""
+        super().update(evaluated)
+        for one in evaluated:
+            self.mean.update(len(one.answer.text))
+            self.lengths.update(float(len(one.answer.text)))
+            self.errors["words"].update([one.answer.text], [one.sample.conversation.messages[-1].text])
+            length = torch.tensor([[float(len(one.answer.text))]])
+            self.errors["columns"].update(length, torch.zeros(1, 1))
+
+    def compute(self) -> dict[str, Tensor]:
+        """What the metrics say, beside the own mean."""
+        inner = {"mean": self.mean.compute(), "longest": self.lengths.compute().max()}
+        inner |= {"words": self.errors["words"].compute(), "columns": self.errors["columns"].compute().mean()}
+        return {**super().compute(), **inner}
 
 
 class Undecided(Whole):

@@ -37,6 +37,10 @@ def test_a_component_that_does_all_it_must_passes(module: Any) -> None:
     assert failed(case(module.Whole)) == set()
 
 
+def test_a_metric_of_torchmetrics_inside_a_metric_passes() -> None:
+    assert failed(case(metrics.Nested)) == set()
+
+
 BROKEN: dict[type[Any], Any] = {**datasets.BROKEN, **metrics.BROKEN, **modalities.BROKEN, **stages.BROKEN}
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Final, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import Field
 
 from anyloom.data.sources import Blob, ParquetRows
@@ -20,7 +21,7 @@ from anyloom_corpora.media import MediaFolder, blob_media
 from anyloom_corpora.reader import Part, Reader, RecordSource, Share, split_by_order
 from anyloom_corpora.tables import cell, parquet_columns, parquet_texts
 
-__all__ = ["EditRows", "InstructPix2Pix", "SeedFolders"]
+__all__ = ["ChosenRows", "EditRows", "InstructPix2Pix", "SeedFolders"]
 
 _COLUMNS: Final[Mapping[str, tuple[str, ...]]] = {
     "before": ("original_image", "input_image"),
@@ -131,6 +132,11 @@ class EditRows(RecordSource):
         begin, end = (int(np.searchsorted(group[order], own, side=side)) for side in ("left", "right"))
         return [int(n) for n in order[begin:end] if n != index]
 
+    def in_groups_of(self, least: int) -> NDArray[np.int64]:
+        """Return the rows whose instruction stands in so many rows at least, in order."""
+        group, _ = self._grouped()
+        return np.flatnonzero(np.bincount(group)[group] >= least)
+
     def _picture(self, row: Mapping[str, Any], columns: Sequence[str], where: str) -> Any:
         value = row.get(_known(row, columns))
         # the hub's image columns are {"bytes": ..., "path": ...}
@@ -152,6 +158,37 @@ class EditRows(RecordSource):
         return self._groups
 
 
+class ChosenRows:
+    """Some rows of a source, in their order.
+
+    Args:
+        whole: The source.
+        numbers: Which rows, ascending.
+    """
+
+    def __init__(self, whole: EditRows, numbers: NDArray[np.int64]) -> None:
+        self.whole, self.numbers = whole, numbers
+
+    def __len__(self) -> int:
+        return len(self.numbers)
+
+    @property
+    def shards(self) -> Sequence[range]:
+        """Those of the whole, as far as they are chosen."""
+        edges = (np.searchsorted(self.numbers, (shard.start, shard.stop)).tolist() for shard in self.whole.shards)
+        return [range(begin, end) for begin, end in edges if end > begin]
+
+    def __getitem__(self, index: int) -> Record:
+        if not 0 <= index < len(self):
+            raise IndexError(index)
+        return self.whole[int(self.numbers[index])]
+
+    def related(self, index: int) -> Sequence[int]:
+        """Return the other rows with the same instruction; those were all chosen, or none."""
+        found = np.searchsorted(self.numbers, self.whole.related(int(self.numbers[index])))
+        return [int(n) for n in found]
+
+
 class InstructPix2Pix(Reader):
     """InstructPix2Pix: ``seeds.json`` with a folder a prompt, or parquet (``timbrooks/instructpix2pix-clip-filtered``).
 
@@ -166,9 +203,12 @@ class InstructPix2Pix(Reader):
         Args:
             columns: ``before``, ``edit`` or ``after`` -> column, for parquet of other sets of edits (MagicBrush's
                 ``source_img``, ``instruction``, ``target_img``).
+            least: Leave out prompts with fewer seeds, and instructions with fewer rows: 2 or more where exemplars are
+                the only task, since a pair alone has none.
             shares: Of train, val and test, by the order of prompts, or of rows.
         """
 
+        least: int = Field(1, ge=1)
         columns: Mapping[Literal["before", "edit", "after"], str] = Field(default_factory=dict)
         shares: tuple[Share, Share, Share] = (0.9, 0.05, 0.05)
 
@@ -182,7 +222,7 @@ class InstructPix2Pix(Reader):
         """
         shares, seeds = self.config.shares, self.file("") / "seeds.json"
         if seeds.is_file():
-            prompts = _prompts(seeds)
+            prompts = [prompt for prompt in _prompts(seeds) if len(prompt[1]) >= self.config.least]
             stretch = split_by_order(len(prompts), shares, split, "instruct-pix2pix")
             own = SeedFolders(self.folder, prompts[stretch.start : stretch.stop])
             return Part(own, range(len(own)))
@@ -192,7 +232,8 @@ class InstructPix2Pix(Reader):
         rows = EditRows(
             ParquetRows(tables), self.folder, {str(field): column for field, column in self.config.columns.items()}
         )
-        return Part(rows, split_by_order(len(rows), shares, split, "instruct-pix2pix"))
+        found = ChosenRows(rows, rows.in_groups_of(self.config.least)) if self.config.least > 1 else rows
+        return Part(found, split_by_order(len(found), shares, split, "instruct-pix2pix"))
 
 
 @cache

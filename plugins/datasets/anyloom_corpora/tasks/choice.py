@@ -14,7 +14,7 @@ from anyloom.errors import nearest
 from anyloom.interfaces import ComponentConfig, Sample, Source
 from anyloom.options import WrongOptionsError
 from anyloom_corpora.tasks.catalogue import TASKS
-from anyloom_corpora.tasks.view import RecordTask
+from anyloom_corpora.tasks.view import RecordTask, UnfitRecord
 
 __all__ = ["OneOf", "TaskOptions", "Weights", "one_of"]
 
@@ -45,6 +45,9 @@ class TaskOptions(ComponentConfig):
 class OneOf:
     """Draws one of several tasks for each visit of a record; the sample carries that task's name.
 
+    A record that the drawn task cannot use (a prompt with one seed has no exemplars) goes to another of them, drawn
+    likewise; it counts as bad only if none can use it.
+
     Args:
         tasks: The tasks.
         weights: How often each is drawn, relative to the others.
@@ -64,8 +67,18 @@ class OneOf:
         Raises:
             anyloom.errors.BadRecord: No sample can be made of the record.
         """
-        task = random.Random(f"one-of/{seed}/{index}").choices(self.tasks, self.weights)[0]
-        return task(source, index, seed)
+        rng = random.Random(f"one-of/{seed}/{index}")
+        left = list(range(len(self.tasks)))
+        failure: UnfitRecord | None = None
+        while left:
+            number = rng.choices(left, [self.weights[n] for n in left])[0]
+            try:
+                return self.tasks[number](source, index, seed)
+            except UnfitRecord as error:
+                failure = failure or error
+                left.remove(number)
+        assert failure is not None, "there is one task at least"
+        raise failure
 
 
 def one_of(weights: Mapping[str, float | TaskOptions]) -> OneOf:

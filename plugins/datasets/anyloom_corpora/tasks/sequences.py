@@ -9,10 +9,9 @@ from __future__ import annotations
 from typing import Final
 
 from anyloom.conversation import Media
-from anyloom.errors import BadRecord
 from anyloom.interfaces import Sample
 from anyloom_corpora.tasks.clips import frame, stretch
-from anyloom_corpora.tasks.view import View
+from anyloom_corpora.tasks.view import UnfitRecord, View
 
 __all__ = ["infer_picture", "next_frame", "next_frame_with_sound", "next_picture"]
 
@@ -52,11 +51,11 @@ def infer_picture(view: View) -> Sample:
     """Words each with their picture, and words more; the picture that the hidden attribute asks for is the target."""
     examples = view.record.get("examples")
     if not examples:
-        raise BadRecord("bad row", view.where, "there are no examples")
+        raise UnfitRecord("bad row", view.where, "there are no examples")
     user: list[str | Media] = []
     for words, media in examples:
         if not isinstance(media, Media):
-            raise BadRecord("bad row", view.where, "an example has no picture")
+            raise UnfitRecord("bad row", view.where, "an example has no picture")
         user += [f"{words}: ", media]
     user.append(f"{view.text('query')}: ")
     theta = str(view.record.get("theta", ""))

@@ -11,9 +11,8 @@ import re
 from typing import Final
 
 from anyloom.conversation import Media
-from anyloom.errors import BadRecord
 from anyloom.interfaces import Sample
-from anyloom_corpora.tasks.view import View
+from anyloom_corpora.tasks.view import UnfitRecord, View
 
 __all__ = ["compose", "learn_concept", "place_subject"]
 
@@ -39,7 +38,7 @@ def compose(view: View) -> Sample:
     else:
         user, used = _replaced(view.text("caption"), parts)
     if not used:
-        raise BadRecord("bad row", view.where, "the caption names none of its parts")
+        raise UnfitRecord("bad row", view.where, "the caption names none of its parts")
     return view.sample(user, [view.media("image")], words=tuple(parts[n][0] for n in used))
 
 
@@ -77,7 +76,7 @@ def _parts(view: View) -> list[tuple[str, Media]]:
         if usable:
             parts.append((word, view.choose(usable)))
     if not parts:
-        raise BadRecord("bad row", view.where, "there are no parts to compose")
+        raise UnfitRecord("bad row", view.where, "there are no parts to compose")
     return parts
 
 

@@ -7,10 +7,9 @@ Fields: ``instruction``, ``input`` (may be empty) and ``output`` (Alpaca); or ``
 from __future__ import annotations
 
 from anyloom.conversation import Conversation, Media
-from anyloom.errors import BadRecord
 from anyloom.interfaces import Sample
 from anyloom_corpora.tasks.noun_phrases import noun_phrases
-from anyloom_corpora.tasks.view import Parts, View
+from anyloom_corpora.tasks.view import Parts, UnfitRecord, View
 from anyloom_corpora.text_feature import text_feature
 
 __all__ = ["as_it_is", "follow_instruction", "question_in_context", "repurpose_text"]
@@ -29,7 +28,7 @@ def repurpose_text(view: View, most: int = 4) -> Sample:
     """
     user, answer = (_with_features(view, text, most) for text in (_question(view), view.text("output")))
     if not any(isinstance(part, Media) for part in (*user, *answer)):
-        raise BadRecord("no target", view.where, "it holds no noun phrase")
+        raise UnfitRecord("no target", view.where, "it holds no noun phrase")
     return view.sample(user, answer)
 
 
@@ -47,7 +46,7 @@ def as_it_is(view: View) -> Sample:
     """A whole conversation as the data set has it; the assistant's last message is the target."""
     conversation = view.record.get("conversation")
     if not isinstance(conversation, Conversation):
-        raise BadRecord("bad row", view.where, "there is no conversation")
+        raise UnfitRecord("bad row", view.where, "there is no conversation")
     return view.conversation(conversation)
 
 

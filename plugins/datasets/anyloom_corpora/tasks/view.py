@@ -16,12 +16,16 @@ from anyloom.conversation import Conversation, Media, Message
 from anyloom.errors import BadRecord
 from anyloom.interfaces import Record, Sample, Source
 
-__all__ = ["Parts", "RecordTask", "RelatedSource", "View"]
+__all__ = ["Parts", "RecordTask", "RelatedSource", "UnfitRecord", "View"]
 
 Parts = Sequence[str | Media]
 T = TypeVar("T")
 
 _DRAWS: Final = 32
+
+
+class UnfitRecord(BadRecord):
+    """A record that one task cannot use, and another may: it lacks a field, a relative, a noun phrase."""
 
 
 @runtime_checkable
@@ -71,7 +75,7 @@ class View:
         if isinstance(value, (list, tuple)) and value:
             value = self.choose(value)
         if not isinstance(value, str) or not value.strip():
-            raise BadRecord("bad row", self.where, f"there is no {field}")
+            raise UnfitRecord("bad row", self.where, f"there is no {field}")
         return value.strip()
 
     def media(self, field: str) -> Media:
@@ -82,7 +86,7 @@ class View:
         """
         value = self.record.get(field)
         if not isinstance(value, Media):
-            raise BadRecord("bad row", self.where, f"there is no {field}")
+            raise UnfitRecord("bad row", self.where, f"there is no {field}")
         return value
 
     def several(self, field: str, at_least: int) -> list[Media]:
@@ -93,7 +97,7 @@ class View:
         """
         found = [media for media in self.record.get(field) or () if isinstance(media, Media)]
         if len(found) < at_least:
-            raise BadRecord("bad row", self.where, f"{field} has {len(found)}, {at_least} are needed")
+            raise UnfitRecord("bad row", self.where, f"{field} has {len(found)}, {at_least} are needed")
         return found
 
     def choose(self, among: Sequence[T]) -> T:
@@ -119,7 +123,7 @@ class View:
             anyloom.errors.BadRecord: No fitting record was found; the reason is that of the last bad one.
         """
         taken = {self.index, *(view.index for view in seen)}
-        failure = BadRecord("bad row", self.where, "no other record goes with this one")
+        failure: BadRecord = UnfitRecord("bad row", self.where, "no other record goes with this one")
         for _ in range(_DRAWS):
             index = self.rng.randrange(len(self.source))
             if index in taken:
@@ -143,7 +147,7 @@ class View:
             anyloom.errors.BadRecord: There are too few readable ones, or the source does not know of any.
         """
         if not isinstance(self.source, RelatedSource):
-            raise BadRecord("bad row", self.where, "its source does not say which records belong together")
+            raise UnfitRecord("bad row", self.where, "its source does not say which records belong together")
         indices = list(self.source.related(self.index))
         self.rng.shuffle(indices)
         found: list[View] = []
@@ -155,7 +159,7 @@ class View:
             except BadRecord:  # one bad relative does not spoil the others; it is counted when its own turn comes
                 continue
         if len(found) < at_least:
-            raise BadRecord("bad row", self.where, f"{len(found)} records belong with it, {at_least} are needed")
+            raise UnfitRecord("bad row", self.where, f"{len(found)} records belong with it, {at_least} are needed")
         return found
 
     def sample(self, user: Parts, answer: Parts, **provenance: Any) -> Sample:
@@ -177,7 +181,7 @@ class View:
         """
         last = conversation.messages[-1] if conversation.messages else None
         if last is None or last.role != "assistant" or not last.segments:
-            raise BadRecord("no target", self.where, "the conversation does not end with an answer")
+            raise UnfitRecord("no target", self.where, "the conversation does not end with an answer")
         targets = tuple(media.key for media in last.media)
         return Sample(conversation, self.task, {"source": self.where, "target": targets, **provenance}, self.key)
 

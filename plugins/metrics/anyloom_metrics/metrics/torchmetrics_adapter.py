@@ -13,12 +13,12 @@ import torch
 from pydantic import Field, PositiveInt
 from torch import Tensor, nn
 from torchmetrics import Metric as TorchMetric
-from torchmetrics.utilities import dim_zero_cat, dim_zero_max, dim_zero_mean, dim_zero_min, dim_zero_sum
 
 from anyloom.conversation import Media
 from anyloom.discovery.targets import import_object, is_class_path
 from anyloom.errors import ConfigError, MediaError, PluginError
 from anyloom.interfaces import Evaluated, Sample, ValueInfo
+from anyloom.interfaces.nested_metrics import can_be_joined, has_seen, join
 from anyloom_metrics.metrics.asked import (
     answered,
     fault_of,
@@ -39,7 +39,6 @@ __all__ = ["TorchMetrics"]
 _GROUP = "all"
 _LISTS_OF_TEXTS = re.compile(r"(Sequence|list)\[.*(Sequence|list)\[str")
 _REFUSALS = (ValueError, RuntimeError, TypeError, KeyError, IndexError, AttributeError)
-_JOINED: dict[Any, Any] = {dim_zero_sum: torch.add, dim_zero_max: torch.maximum, dim_zero_min: torch.minimum}
 
 
 class TorchMetrics(RowMetric):
@@ -78,7 +77,7 @@ class TorchMetrics(RowMetric):
         super().__init__(config)
         self.needs_media = config.modality != "text"
         first = _metric({"class_path": config.class_path, "init_args": config.init_args}, where="metric")
-        count = config.blocks if _can_be_joined(first) else 1
+        count = config.blocks if can_be_joined(first) else 1
         self.blocks = nn.ModuleList([first, *(copy.deepcopy(first) for _ in range(count - 1))])
         lower = first.higher_is_better is False
         self.measures: Mapping[str, ValueInfo] = {
@@ -100,23 +99,6 @@ class TorchMetrics(RowMetric):
             value_range=picture if self.config.modality == "image" else None,
             preset=self.config.class_path,
         )
-
-    def reset(self) -> None:
-        """Forget all samples."""
-        super().reset()
-        for block in self.blocks:
-            block.reset()
-
-    def merge_state(self, incoming_state: Any) -> None:
-        """Take over what another of these metrics has seen."""
-        super().merge_state(incoming_state)
-        for number, theirs in enumerate(incoming_state.blocks):
-            if not theirs.update_called:
-                continue
-            if self.blocks[number].update_called:
-                _join(self.blocks[number], theirs)
-            else:
-                self.blocks[number] = copy.deepcopy(theirs)
 
     def wants(self, sample: Sample) -> bool:
         """Samples whose target is of the modality, or has text."""
@@ -177,10 +159,10 @@ class TorchMetrics(RowMetric):
 
     def _values(self, blocks: Sequence[int]) -> dict[str, Tensor]:
         """Values of some blocks joined, over all processes."""
-        filled = [self.blocks[b] for b in blocks if self.blocks[b].update_called]
+        filled = [self.blocks[b] for b in blocks if has_seen(self.blocks[b])]
         whole = copy.deepcopy(filled[0] if filled else self.blocks[blocks[0]])
         for block in filled[1:]:
-            _join(whole, block)
+            join(whole, block)
         with warnings.catch_warnings():  # this process may have seen no sample of these blocks
             warnings.filterwarnings("ignore", message=".*was called before the ``update`` method")
             return _named(whole.compute())
@@ -267,34 +249,6 @@ def _metric(options: Mapping[str, Any], *, where: str) -> Any:
     except (TypeError, ValueError, RuntimeError, ImportError) as error:
         first = str(error).strip().splitlines()[0]
         raise ConfigError(f"{path} cannot be built ({first})", where=f"{where}.init_args") from error
-
-
-def _can_be_joined(metric: TorchMetric) -> bool:
-    """Whether every state is a sum, mean, list, largest or smallest value, and none hides in a nested metric."""
-    nested = any(isinstance(m, TorchMetric) for m in metric.modules() if m is not metric)
-    known = (*_JOINED, dim_zero_cat, dim_zero_mean)
-    return not nested and all(fx in known for fx in metric._reductions.values())
-
-
-def _join(mine: Any, theirs: Any) -> None:
-    """Add the states of another copy of a metric; both have seen something.
-
-    Raises:
-        anyloom.errors.ConfigError: They cannot be joined.
-    """
-    if not _can_be_joined(mine):
-        raise ConfigError(f"states of {type(mine).__name__} cannot be joined", where="metric.class_path")
-    total = mine.update_count + theirs.update_count
-    for name, reduce in mine._reductions.items():
-        first, second = getattr(mine, name), getattr(theirs, name)
-        if reduce is dim_zero_cat:
-            both = [x for state in (first, second) for x in (state if isinstance(state, list) else [state])]
-            setattr(mine, name, both)
-        elif reduce is dim_zero_mean:
-            setattr(mine, name, first + (second - first) * (theirs.update_count / total))
-        else:
-            setattr(mine, name, _JOINED[reduce](first, second))
-    mine._update_count, mine._computed = total, None
 
 
 def _named(value: Any) -> dict[str, Tensor]:

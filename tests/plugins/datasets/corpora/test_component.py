@@ -8,7 +8,7 @@ import pytest
 from tests.plugins.datasets.corpora.memory_source import MemorySource
 
 from anyloom.building import build
-from anyloom.errors import ConfigError
+from anyloom.errors import BadRecord, ConfigError
 from anyloom.interfaces import ComponentConfig, DatasetBuilder
 from anyloom_corpora.fixtures.layouts import write_layout
 
@@ -55,6 +55,29 @@ def test_options_reach_the_task():
     made = [samples.draw(1, seed) for seed in range(20)]
     assert {s.provenance["shots"] for s in made if s.task == "image-exemplar"} == {2}
     assert {len(s.conversation.messages[0].media) for s in made if s.task == "next-frame"} == {5}
+
+
+def test_a_record_that_the_drawn_task_cannot_use_goes_to_another(tmp_path):
+    root = write_layout("instruct-pix2pix", tmp_path)
+    options = {"root": str(root), "shares": [1, 0, 0]}
+    both = {**options, "tasks": {"image-exemplar": 99, "image-edit": 1}}
+    samples = build("dataset", "instruct-pix2pix", both).build("train")
+    drawn = [[samples.draw(index, seed).task for seed in range(10)] for index in (0, 5)]
+    assert set(drawn[0]) == {"image-exemplar"}
+    assert drawn[1] == ["image-edit"] * 10  # the one seed of its prompt
+    alone = build("dataset", "instruct-pix2pix", {**options, "tasks": {"image-exemplar": 1}}).build("train")
+    with pytest.raises(BadRecord, match="0 records belong with it"):
+        alone[5]
+
+
+def test_a_record_that_cannot_be_read_is_bad_for_every_task(tmp_path):
+    root = write_layout("instruct-pix2pix", tmp_path)
+    (root / "0000000/34850_0.jpg").unlink()
+    options = {"root": str(root), "shares": [1, 0, 0], "tasks": {"image-exemplar": 1, "image-edit": 1, "concept": 1}}
+    samples = build("dataset", "instruct-pix2pix", options).build("train")
+    with pytest.raises(BadRecord) as failure:
+        samples[0]
+    assert failure.value.reason == "missing"
 
 
 def test_readers_are_sources_too(tmp_path):

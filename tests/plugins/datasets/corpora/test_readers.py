@@ -9,6 +9,8 @@ import shutil
 from pathlib import Path
 
 import numpy as np
+import pyarrow
+import pyarrow.parquet
 import pytest
 from PIL import Image
 
@@ -189,6 +191,19 @@ def test_instruct_pix2pix_parquet_groups_rows_by_instruction(layouts):
     assert same_picture(records[7]["after"], picture_bytes(47))
     cut = source("instruct-pix2pix", layouts("instruct-pix2pix-parquet"), shares=[0.5, 0.5, 0])
     assert list(cut.related(1)) == [4]
+
+
+def test_prompts_with_too_few_seeds_are_left_out(layouts, tmp_path):
+    records = source("instruct-pix2pix", layouts("instruct-pix2pix"), shares=[1, 0, 0], least=2)
+    assert sorted({record["key"][:7] for record in every(records)}) == ["0000000", "0000001", "0000003", "0000004"]
+    assert all(records.related(n) for n in range(len(records)))
+    shutil.copytree(layouts("instruct-pix2pix-parquet"), tmp_path / "set")
+    rows = [{"original_image": {"bytes": b"x"}, "edit_prompt": f"own {n}", "edited_image": None} for n in (0, 1)]
+    pyarrow.parquet.write_table(pyarrow.Table.from_pylist(rows), tmp_path / "set/data/a.parquet")
+    records = source("instruct-pix2pix", tmp_path / "set", shares=[1, 0, 0], least=2)
+    assert [record["edit"] for record in every(records)] == [f"change the colour {n % 3}" for n in range(12)]
+    assert list(records.related(1)) == [4, 7, 10]
+    assert [n for shard in records.shards for n in shard] == list(range(12))
 
 
 def test_kosmos_g_composition_draws_a_crop_of_each_tag(layouts):
