@@ -23,8 +23,8 @@ def fitted(
 ) -> tuple[dict[str, Tensor], list[str]]:
     """Return a tensor for each name of a model, saved where it can be, and the parts that start new.
 
-    A part starts new as a whole: an encoder, decoder, representation, coupler or loss of which nothing is saved. A model
-    with more modalities has more tags; the LLM's rows of a modality that was saved are the saved ones.
+    A part starts new as a whole: an encoder, decoder, representation, coupler or loss of which nothing is saved. A
+    model with more modalities has more tags; the LLM's rows of a modality that was saved are the saved ones.
 
     Args:
         own: The model's tensors, by name.
