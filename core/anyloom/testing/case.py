@@ -7,12 +7,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field
 from typing import Any
 
-from anyloom.building import build, component_class
+from anyloom.building import component_class, import_class
 from anyloom.conversation.segments import Media
 from anyloom.discovery import ComponentSpec, get_registry
 from anyloom.discovery.targets import is_class_path
 from anyloom.interfaces.dataset import Sample
 from anyloom.interfaces.metric import Evaluated
+from anyloom.options import validate
 
 __all__ = [
     "Case",
@@ -47,7 +48,10 @@ class Case:
 
     @property
     def cls(self) -> type[Any]:
-        """The component's class."""
+        """The component's class. Its author names it here, so a class path is right for every kind."""
+        if is_class_path(self.name) and not get_registry().provides(self.kind, self.name):
+            module, _, attribute = self.name.rpartition(".")
+            return import_class(f"{module}:{attribute}", self.kind, label="class path of the case", where="case")
         return component_class(self.kind, self.name, where="case")
 
     @property
@@ -68,7 +72,8 @@ class Case:
 
     def build(self, **more: Any) -> Any:
         """Build the component, with more options."""
-        return build(self.kind, self.name, {**self.options, **more}, where="case", **self.arguments)
+        cls = self.cls
+        return cls(validate(cls.Config, {**self.options, **more}, where="case"), **self.arguments)
 
 
 @dataclass(frozen=True)
