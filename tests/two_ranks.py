@@ -18,8 +18,8 @@ import torch.multiprocessing as mp
 from anyloom import AnyToAnyModel, Conversation, Message
 from anyloom.conversation import Media
 from anyloom.interfaces import Sample
+from anyloom.training.counts import summed_counts
 from anyloom.training.parallel import shard, whole_state
-from anyloom.training.window import summed_counts
 from parts import image_decoder_options, model_options, picture, sound
 
 KINDS = ("text", "image", "audio", "video")

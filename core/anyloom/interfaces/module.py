@@ -34,10 +34,6 @@ class TrainingModule(Component, lightning.LightningModule):
         """Return the function that makes a batch of samples; runs in data workers."""
         raise NotImplementedError
 
-    def train_dataloader_of(self, loader: Any) -> Any:
-        """What ``fit`` iterates over, from the loader of training batches; by default the loader itself."""
-        return loader
-
     def nothing_to_learn(self) -> Tensor | None:
         """Return what ``training_step`` should for a batch it can learn nothing from.
 

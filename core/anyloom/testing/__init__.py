@@ -36,6 +36,7 @@ if TYPE_CHECKING:
         ModalityCase,
         ModuleCase,
         ProjectorCase,
+        RepresentationCase,
     )
     from anyloom.testing.checking import ConformanceError, Result, check
     from anyloom.testing.component import ComponentChecks, RecordChecks
@@ -49,11 +50,13 @@ if TYPE_CHECKING:
     from anyloom.testing.module import ModuleChecks
     from anyloom.testing.neural import NeuralChecks
     from anyloom.testing.projector import ProjectorChecks
+    from anyloom.testing.representation import RepresentationChecks
     from anyloom.testing.running import check_component, checks_of, tiny_case
 
 _HOMES = {
     "case": (
-        "Case CouplerCase DatasetCase DecoderCase EncoderCase LLMCase MetricCase ModalityCase ModuleCase ProjectorCase"
+        "Case CouplerCase DatasetCase DecoderCase EncoderCase LLMCase MetricCase ModalityCase ModuleCase ProjectorCase "
+        "RepresentationCase"
     ),
     "checking": "ConformanceError Result check",
     "component": "ComponentChecks RecordChecks",
@@ -67,6 +70,7 @@ _HOMES = {
     "module": "ModuleChecks",
     "neural": "NeuralChecks",
     "projector": "ProjectorChecks",
+    "representation": "RepresentationChecks",
     "running": "check_component checks_of tiny_case",
 }
 
@@ -94,6 +98,8 @@ __all__ = [
     "ProjectorCase",
     "ProjectorChecks",
     "RecordChecks",
+    "RepresentationCase",
+    "RepresentationChecks",
     "Result",
     "check",
     "check_component",

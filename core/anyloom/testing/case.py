@@ -12,6 +12,7 @@ from anyloom.conversation.segments import Media
 from anyloom.discovery import ComponentSpec, get_registry
 from anyloom.discovery.targets import is_class_path
 from anyloom.interfaces.dataset import Sample
+from anyloom.interfaces.feature_space import FeatureSpace
 from anyloom.interfaces.metric import Evaluated
 from anyloom.options import validate
 
@@ -26,6 +27,7 @@ __all__ = [
     "ModalityCase",
     "ModuleCase",
     "ProjectorCase",
+    "RepresentationCase",
 ]
 
 
@@ -142,6 +144,32 @@ class ProjectorCase(Case):
     def arguments(self) -> dict[str, Any]:
         """Both widths."""
         return {"in_dim": self.in_dim, "out_dim": self.out_dim}
+
+
+@dataclass(frozen=True)
+class RepresentationCase(Case):
+    """A representation.
+
+    Args:
+        given: Space of the features that are read.
+        target: Space of the features that are predicted; by default the same.
+        hidden_size: Width of the language model to try.
+    """
+
+    kind: str = field(default="representation", init=False)
+    given: FeatureSpace = field(default_factory=lambda: FeatureSpace(name="toy", dim=4, tokens=3))
+    target: FeatureSpace | None = None
+    hidden_size: int = 8
+
+    @property
+    def predicted(self) -> FeatureSpace:
+        """The space of what is predicted."""
+        return self.target or self.given
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """Both spaces and the width."""
+        return {"given": self.given, "target": self.predicted, "hidden_size": self.hidden_size}
 
 
 @dataclass(frozen=True)

@@ -5,15 +5,27 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from anyloom.testing.case import DatasetCase, ProjectorCase
+from anyloom.testing.case import DatasetCase, ProjectorCase, RepresentationCase
 
-__all__ = ["conversations", "projector"]
+__all__ = ["autoregressive", "conversations", "parallel", "projector"]
 
 
 def projector(folder: Path) -> ProjectorCase:
     """The MLP projector with every option on."""
     del folder
     return ProjectorCase("mlp", options={"hidden_dim": 5, "skip": True})
+
+
+def autoregressive(folder: Path) -> RepresentationCase:
+    """Three features one after another."""
+    del folder
+    return RepresentationCase("autoregressive")
+
+
+def parallel(folder: Path) -> RepresentationCase:
+    """Three features at once."""
+    del folder
+    return RepresentationCase("parallel")
 
 
 def conversations(folder: Path) -> DatasetCase:

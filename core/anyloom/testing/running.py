@@ -19,6 +19,7 @@ __all__ = ["check_component", "checks_of", "tiny_case"]
 _BY_KIND: Final = {
     "encoder": "encoder:EncoderChecks",
     "projector": "projector:ProjectorChecks",
+    "representation": "representation:RepresentationChecks",
     "llm": "llm:LLMChecks",
     "decoder": "decoder:DecoderChecks",
     "coupler": "coupler:CouplerChecks",

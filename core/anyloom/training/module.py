@@ -27,10 +27,10 @@ from anyloom.options import validate
 from anyloom.sequence.batch import Batch
 from anyloom.sequence.collate import Collator
 from anyloom.training.console import tell
+from anyloom.training.counts import summed_counts
 from anyloom.training.frozen_state import refilled_keys
 from anyloom.training.optimizer import clip_gradients, make_optimizer
 from anyloom.training.parallel import gathered_parameters, shard
-from anyloom.training.window import StepWindows, summed_counts
 
 __all__ = ["AnyToAnyModule"]
 
@@ -128,10 +128,6 @@ class AnyToAnyModule(TrainingModule):
             names = ["text", *(f"{t}/{m}" for m in sorted(self.model.tags) for t in ("feature", "diffusion"))]
             self._step_counts = summed_counts(batch.step_counts or [batch.counts()], names, self.device)
         return {name: count / (size * world) for name, count in self._step_counts.items()}
-
-    def train_dataloader_of(self, loader: Any) -> Any:
-        """A loader whose batches know the counts of their optimizer step."""
-        return StepWindows(loader, self.trainer.accumulate_grad_batches)
 
     def on_fit_start(self) -> None:
         """Where processes wait for each other, each runs what the others may run."""

@@ -13,6 +13,7 @@ def anyloom_components() -> list[ComponentSpec]:
             kind="representation",
             name="edit",
             target="anyloom_mini.edit:Edit",
+            tiny="anyloom_mini.tiny:edit",
             licence="Apache-2.0",
             summary="Features are compared with, and predicted as changes of, the medium before",
         ),

@@ -9,9 +9,9 @@ from typing import Any, Final
 import torch
 
 from anyloom.conversation import Media
-from anyloom.testing import DecoderCase
+from anyloom.testing import DecoderCase, RepresentationCase
 
-__all__ = ["PICTURE", "SOUND", "picture", "sound"]
+__all__ = ["PICTURE", "SOUND", "edit", "picture", "sound"]
 
 PICTURE: Final[dict[str, Any]] = {
     "space": "tiny",
@@ -52,3 +52,11 @@ def sound(folder: Path) -> DecoderCase:
     waves = [0.3 * torch.sin(2 * math.pi * hz * seconds)[None] for hz in (300, 700)]
     media = [Media("audio", wave, meta={"sample_rate": 16000}) for wave in waves]
     return DecoderCase("mini-sound", options=SOUND, media=media, sampling=SAMPLING)
+
+
+def edit(folder: Path) -> RepresentationCase:
+    """Three features as changes of those before."""
+    del folder
+    compare = {"hidden_dim": 8, "products_dim": 8, "band": 1}
+    change = {"hidden_dim": 8, "band": 1, "gated_units": 4}
+    return RepresentationCase("edit", options={"compare": compare, "change": change, "relative_to_change": 0.2})

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any
 
 from torch import Tensor
 
@@ -14,26 +14,26 @@ __all__ = ["BROKEN"]
 class Flattens(MLPProjector):
     """Takes three dimensions only."""
 
-    def forward(self, x: Tensor, source: Tensor | None = None) -> Tensor:
+    def forward(self, x: Tensor) -> Tensor:
         """Map ``(B, L, in_dim)`` to ``(B, L, out_dim)``."""
-        y = super().forward(x, source)
+        y = super().forward(x)
         return y if y.ndim == 3 else y.flatten()[None]
 
 
 class MixesTheBatch(MLPProjector):
     """Centres over the rows."""
 
-    def forward(self, x: Tensor, source: Tensor | None = None) -> Tensor:
+    def forward(self, x: Tensor) -> Tensor:
         """Map ``(..., in_dim)`` to ``(..., out_dim)``."""
-        return super().forward(x - x.mean(0), source)
+        return super().forward(x - x.mean(0))
 
 
 class CutsTheGradient(MLPProjector):
     """Lets no gradient through to the encoder's side."""
 
-    def forward(self, x: Tensor, source: Tensor | None = None) -> Tensor:
+    def forward(self, x: Tensor) -> Tensor:
         """Map ``(..., in_dim)`` to ``(..., out_dim)``."""
-        return super().forward(x.detach(), source)
+        return super().forward(x.detach())
 
 
 class Frozen(MLPProjector):
@@ -44,21 +44,9 @@ class Frozen(MLPProjector):
         self.layers[0].requires_grad_(False)
 
 
-class NeedsASource(MLPProjector):
-    """Fails where nothing came before."""
-
-    uses_source: ClassVar[bool] = True
-
-    def forward(self, x: Tensor, source: Tensor | None = None) -> Tensor:
-        """Map ``(..., in_dim)`` to ``(..., out_dim)``."""
-        assert source is not None
-        return super().forward(x, None) + source[..., :1]
-
-
 BROKEN: dict[type[MLPProjector], str] = {
     Flattens: "keeps_leading_dimensions",
     MixesTheBatch: "batch_equals_singles",
     CutsTheGradient: "passes_gradient",
     Frozen: "passes_gradient",
-    NeedsASource: "works_without_a_source",
 }

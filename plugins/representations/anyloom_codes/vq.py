@@ -1,0 +1,141 @@
+"""Encoder and decoder of codes: the two halves of one VQ autoencoder."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from anyloom.conversation import Media
+from anyloom.interfaces import Condition, Decoder, Encoder, FeatureSpace
+from anyloom_codes.autoencoder import (
+    VQSizes,
+    build_vq,
+    codes_of,
+    load_vq,
+    pictures_of,
+    prepare,
+    require_sizes,
+    save_vq,
+    vq_space,
+)
+from anyloom_codes.codes import labels
+
+__all__ = ["VQDecoder", "VQEncoder"]
+
+
+class VQEncoder(Encoder):
+    """Pictures as codes, in reading order."""
+
+    class Config(Encoder.Config):
+        """Options.
+
+        Args:
+            sizes: Of the autoencoder.
+            space: Name of its codes.
+            weights: Folder that the stage ``vq-autoencoder`` wrote, or a published folder of diffusers.
+        """
+
+        sizes: VQSizes = VQSizes()
+        space: str = "vq"
+        weights: str | None = None
+
+    config: Config
+
+    def __init__(self, config: Config) -> None:
+        super().__init__(config)
+        self.vq = build_vq(config.sizes)
+
+    def feature_space(self, modality: str) -> FeatureSpace:
+        """The space of its codes."""
+        if modality != "image":
+            raise KeyError(modality)
+        return vq_space(self.config.space, self.config.sizes)
+
+    def preprocess(self, media: Media) -> Tensor:
+        """Return a picture as float32 ``(3, size, size)`` in [-1, 1]."""
+        return prepare(media, self.config.sizes)
+
+    def forward(self, inputs: Tensor, modality: str) -> Tensor:
+        """Codes ``(B, n, 1)`` as numbers, without gradient."""
+        return codes_of(self.vq, inputs).float()[..., None]
+
+    def example(self, modality: str) -> Tensor:
+        """A grey picture ``(1, 3, size, size)``."""
+        return torch.zeros(1, 3, self.config.sizes.picture_size, self.config.sizes.picture_size)
+
+    def load_weights(self) -> None:
+        """Read the autoencoder."""
+        if self.config.weights is not None:
+            require_sizes(self.config.sizes, self.config.weights)
+        load_vq(self.vq, self.config.weights)
+
+    def weight_files(self) -> list[Path]:
+        """The folder of the weights."""
+        return [] if self.config.weights is None else [Path(self.config.weights)]
+
+
+class VQDecoder(Decoder):
+    """Codes as pictures. It draws nothing by chance: equal codes give equal pictures, whatever the seed."""
+
+    class Config(Decoder.Config):
+        """Options; see :class:`VQEncoder`.
+
+        Args:
+            sizes: Of the autoencoder.
+            space: Name of its codes.
+            weights: Folder of the autoencoder.
+        """
+
+        sizes: VQSizes = VQSizes()
+        space: str = "vq"
+        weights: str | None = None
+
+    config: Config
+    modality = "image"
+    differentiable: ClassVar[bool] = False
+
+    def __init__(self, config: Config) -> None:
+        super().__init__(config)
+        self.vq = build_vq(config.sizes)
+
+    def feature_space(self) -> FeatureSpace:
+        """The space of its codes."""
+        return vq_space(self.config.space, self.config.sizes)
+
+    def preprocess(self, media: Media) -> Tensor:
+        """Return a picture as float32 ``(3, size, size)`` in [-1, 1]."""
+        return prepare(media, self.config.sizes)
+
+    def forward(self, condition: Condition, targets: Tensor, seeds: Sequence[int] | None = None) -> Tensor:
+        """Squared error ``(B,)`` of the pictures that codes give; no gradient reaches the codes."""
+        made = pictures_of(self.vq, labels(condition.features), self.config.sizes.side)
+        return (made - targets).square().flatten(1).mean(1)
+
+    def generate(self, condition: Condition, *, seeds: Sequence[int], sampling: Any = None) -> list[Media]:
+        """Make pictures, float32 ``(3, size, size)`` in [0, 1]."""
+        codes = labels(condition.features).clamp(0, self.config.sizes.num_vq_embeddings - 1)
+        pictures = ((pictures_of(self.vq, codes, self.config.sizes.side) + 1) / 2).clamp(0, 1).cpu()
+        features = condition.features.detach().float().cpu()
+        return [Media("image", data=picture, features=own) for picture, own in zip(pictures, features)]
+
+    def example(self) -> Tensor:
+        """A grey picture ``(1, 3, size, size)``."""
+        return torch.zeros(1, 3, self.config.sizes.picture_size, self.config.sizes.picture_size)
+
+    def load_weights(self) -> None:
+        """Read the autoencoder."""
+        if self.config.weights is not None:
+            require_sizes(self.config.sizes, self.config.weights)
+        load_vq(self.vq, self.config.weights)
+
+    def weight_files(self) -> list[Path]:
+        """The folder of the weights."""
+        return [] if self.config.weights is None else [Path(self.config.weights)]
+
+    def save(self, folder: Path) -> None:
+        """Write the autoencoder for the ``weights`` of both halves."""
+        save_vq(self.vq, self.config.sizes, folder)
