@@ -11,7 +11,7 @@ from pydantic import PositiveInt, model_validator
 from torch import Tensor
 
 from anyloom.conversation import Media
-from anyloom.diffusion.pictures import to_network
+from anyloom.diffusion.pictures import PictureOptions, to_network
 from anyloom.errors import CheckpointError
 from anyloom.interfaces import ComponentConfig, FeatureSpace
 from anyloom.options import WrongOptionsError
@@ -79,7 +79,7 @@ def build_vq(sizes: VQSizes) -> Any:
 
 def prepare(media: Media, sizes: VQSizes) -> Tensor:
     """A picture as float32 ``(3, size, size)`` in [-1, 1]."""
-    return to_network(media.tensor(), sizes.picture_size)
+    return to_network(media.tensor(), PictureOptions(picture_size=sizes.picture_size), where=media.path)
 
 
 @torch.no_grad()
