@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -16,11 +17,10 @@ from anyloom.errors import CheckpointError
 
 __all__ = ["convert_folder", "main"]
 
-_NAMES: Final = {
-    "pytorch_model.bin": "model.safetensors",
-    "diffusion_pytorch_model.bin": "diffusion_pytorch_model.safetensors",
-}
-"""Files of transformers and of diffusers, and what they look for first."""
+_PICKLE: Final = re.compile(r"(pytorch_model|diffusion_pytorch_model)(\.\w+)?\.bin")
+"""Files of transformers and of diffusers, with the variant that they may be, such as ``.fp16``."""
+_STEMS: Final = {"pytorch_model": "model", "diffusion_pytorch_model": "diffusion_pytorch_model"}
+"""What the two look for first, before the variant and ``.safetensors``."""
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -42,8 +42,14 @@ def convert_folder(folder: Path) -> list[Path]:
     """
     if not os.path.isdir(folder):
         raise CheckpointError("there is no such folder", where=str(folder), fix="give the folder that was downloaded")
-    pairs = [(path, path.with_name(_NAMES[path.name])) for path in sorted(folder.rglob("*.bin")) if path.name in _NAMES]
+    pairs = [(path, target) for path in sorted(folder.rglob("*.bin")) if (target := _target(path)) is not None]
     return [_convert(source, target) for source, target in pairs if not target.exists()]
+
+
+def _target(path: Path) -> Path | None:
+    """The file to write for a pickle; None for one that neither library would look for."""
+    found = _PICKLE.fullmatch(path.name)
+    return None if found is None else path.with_name(f"{_STEMS[found[1]]}{found[2] or ''}.safetensors")
 
 
 def _convert(source: Path, target: Path) -> Path:

@@ -100,7 +100,8 @@ def variant_of(folder: Path, stem: str) -> str | None:
     names = {file.name for file in folder.glob(f"{stem}*.safetensors*")}
     if f"{stem}.safetensors" in names or f"{stem}.safetensors.index.json" in names:
         return None
-    variants = sorted({name.removeprefix(f"{stem}.").split(".")[0].split("-")[0] for name in names})
+    found = {name.removeprefix(f"{stem}.").split(".")[0].split("-")[0] for name in names}
+    variants = sorted(found - {"safetensors"})  # the index of a variant's shards is stem.safetensors.index.fp16.json
     if variants:
         return "fp16" if "fp16" in variants else variants[0]
     if pickled := sorted(file.name for suffix in ("bin", "ckpt", "pth") for file in folder.glob(f"*.{suffix}")):

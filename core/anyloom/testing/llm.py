@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import unittest
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,6 +11,7 @@ import torch
 from torch import Tensor
 
 from anyloom.conversation.segments import Media, Message, Role
+from anyloom.errors import AnyloomError
 from anyloom.interfaces import LLMInputs, LLMOutput, Piece
 from anyloom.testing.case import LLMCase
 from anyloom.testing.checking import check, require
@@ -134,14 +136,17 @@ class LLMChecks(NeuralChecks):
             right = self.read(part, torch.cat([x, noise], 1), torch.cat([ones, zeros], 1), keep_cache=keep_cache).hidden
             require(close(right[:, :_LENGTH], alone), "hidden states change with padding on the right")
 
-    @check("let positions read their own segment alone, or raise an error where segments go above 1")
+    @check("let positions read their own segment alone, or raise an AnyloomError where segments go above 1")
     def test_packed_samples_are_kept_apart(self, case: LLMCase) -> None:
         """Samples that share a row are computed as if alone, bit-equal whatever the other one is."""
         part = self.shaken(case)
         first, second = self.embeddings(case, part, rows=1), self.embeddings(case, part, rows=1, seed=5)[:, :4]
         segments = torch.tensor([[1] * _LENGTH + [2] * 4 + [0]])
         filler = torch.zeros_like(first[:, :1])
-        packed = self.read(part, torch.cat([first, second, filler], 1), segments).hidden
+        try:
+            packed = self.read(part, torch.cat([first, second, filler], 1), segments).hidden
+        except AnyloomError as error:
+            raise unittest.SkipTest(f"it refuses several samples in one row ({error})") from error
         alone = torch.cat([self.read(part, first).hidden, self.read(part, second).hidden], 1)
         require(close(packed[:, :-1], alone), "packed samples differ from the same samples alone")
         other = self.read(part, torch.cat([first.flip(-1), second, filler], 1), segments).hidden

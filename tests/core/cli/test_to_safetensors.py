@@ -30,6 +30,16 @@ def test_diffusers_and_transformers_read_what_was_written(tmp_path: Path, capsys
     assert "nothing to do" in capsys.readouterr().out
 
 
+def test_variants_keep_their_names(tmp_path: Path) -> None:
+    from diffusers import AutoencoderKL
+
+    vae = AutoencoderKL(block_out_channels=(8,), norm_num_groups=4, layers_per_block=1)
+    vae.save_pretrained(tmp_path, safe_serialization=False, variant="fp16")
+    assert main(["to-safetensors", str(tmp_path)]) == 0
+    loaded = AutoencoderKL.from_pretrained(tmp_path, use_safetensors=True, variant="fp16", local_files_only=True)
+    assert all(torch.equal(t, loaded.state_dict()[k]) for k, t in vae.state_dict().items())
+
+
 class Evil:
     def __reduce__(self) -> tuple[object, ...]:
         return print, ("pwned",)

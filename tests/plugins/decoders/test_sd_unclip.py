@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
 from anyloom.conversation import Media
 from anyloom.diffusion.draws import RowDraws
@@ -171,6 +173,25 @@ def test_published_weights_that_do_not_fit_are_refused(options: dict[str, Any], 
     prompt = {"weights": str(tmp_path), "empty_prompt": str(tmp_path / "prompt.safetensors")}
     with pytest.raises(CheckpointError, match=message):
         SDUnCLIPDecoder.from_options({**TINY, **prompt, **options}).load_weights()
+
+
+@pytest.mark.parametrize("left_out", ["tokenizer", "text_encoder/model.safetensors"])
+def test_a_half_fetched_text_encoder_is_one_line(tmp_path: Path, left_out: str) -> None:
+    _publish(tmp_path)
+    sizes = {"hidden_size": 8, "intermediate_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2}
+    CLIPTextModel(CLIPTextConfig(vocab_size=3, max_position_embeddings=3, **sizes)).save_pretrained(
+        tmp_path / "text_encoder"
+    )
+    CLIPTokenizer({"<|startoftext|>": 0, "<|endoftext|>": 1, "a</w>": 2}, [], model_max_length=3).save_pretrained(
+        tmp_path / "tokenizer"
+    )
+    decoder = SDUnCLIPDecoder.from_options(TINY, weights=str(tmp_path))
+    decoder.load_weights()
+    gone = tmp_path / left_out
+    shutil.rmtree(gone) if gone.is_dir() else gone.unlink()
+    with pytest.raises(CheckpointError, match="the empty prompt cannot be computed") as caught:
+        decoder.load_weights()
+    assert "\n" not in str(caught.value)
 
 
 def test_a_repository_that_is_not_on_disk_is_not_fetched() -> None:
