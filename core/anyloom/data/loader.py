@@ -59,7 +59,8 @@ class ResumableLoader:
             all batches of its step, so that a step can be the mean over all of them.
 
     Raises:
-        anyloom.errors.ConfigError: Samples are to be packed, and the collator has no ``pack``.
+        anyloom.errors.ConfigError: Samples are to be packed, and the collator has no ``pack``; or to be counted by
+            tokens, and it has no ``length``.
     """
 
     def __init__(
@@ -83,9 +84,16 @@ class ResumableLoader:
     ) -> None:
         self.data = data if isinstance(data, SampleOrder) else SampleOrder.of(data, shuffle=shuffle, seed=seed)
         self.batching = batch if isinstance(batch, Batching) else Batching(batch, bucket)
-        if self.batching.pack is not None and not hasattr(collate, "pack"):
+        measures = hasattr(collate, "prepare") or hasattr(collate, "length")
+        if self.batching.pack is not None and not (measures and hasattr(collate, "pack")):
             raise ConfigError(
                 "what is trained cannot take packed samples", where="data.pack", fix="use data.batch_tokens"
+            )
+        if self.batching.tokens is not None and not measures:
+            raise ConfigError(
+                "what is trained does not say how long a sample is",
+                where="data.batch_tokens",
+                fix="use data.batch_size",
             )
         longest = [n for n in (self.batching.tokens, self.batching.pack) if n is not None]
         self.reader = Reader(self.data.sets, collate, min(longest, default=None))
