@@ -69,6 +69,8 @@ def merge(old: Mapping[str, Any], new: Mapping[str, Any], key: Key = ()) -> dict
             merged[name] = merge(before, value, place)
         else:
             merged[name] = dict(value) if isinstance(value, _Items) else value
+            if isinstance(before, Mapping) and isinstance(value, Mapping) and _wraps_a_class(before, place):
+                merged[name] = {"name": before["name"], **value}  # it wraps another class
     return merged
 
 
@@ -96,11 +98,17 @@ def _merge_items(old: list[Any], new: _Items, key: Key) -> list[Any]:
     return merged
 
 
+def _wraps_a_class(component: Mapping[str, Any], key: Key) -> bool:
+    """Whether a component has a name, and a class path as one of its options."""
+    return is_component(key) and {"name", "class_path"} <= component.keys()
+
+
 def _replaces(old: Mapping[str, Any], new: Mapping[str, Any], key: Key) -> bool:
     """Whether ``new`` is another thing than ``old``, whose other keys mean nothing to it."""
-    names = ("name", "class_path") if is_component(key) else ("class_path",)
-    before, after = (next((m[n] for n in names if n in m), None) for m in (old, new))
-    if before is not None and after is not None and before != after:
+    naming = ("name", "class_path") if is_component(key) else ("class_path",)
+    before, after = ({k: m[k] for k in naming if m.get(k) is not None} for m in (old, new))
+    both = before.keys() & after.keys()
+    if any(before[k] != after[k] for k in both) or (before and after and not both):
         return True
     kinds = old.get("model_type"), new.get("model_type")
     return None not in kinds and kinds[0] != kinds[1]

@@ -13,17 +13,17 @@ import functools
 import warnings
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import torch
 
 from anyloom.data.ledger import Bad, Ledger, together
-from anyloom.data.mixture import Mixture, Order, Part
+from anyloom.data.mixture import Mixture
 from anyloom.data.pinning import pinned
 from anyloom.data.plans import Plan, Planner
 from anyloom.data.positions import Handed, merged
-from anyloom.data.reading import Made, Prepared, Reader, SampleSet
+from anyloom.data.reading import Made, Prepared, Reader
+from anyloom.data.sample_order import Batching, SampleOrder
 from anyloom.data.streams import StreamSet
 from anyloom.data.workers import Here, Result, Workers
 from anyloom.errors import CheckpointError, ConfigError
@@ -35,56 +35,6 @@ _STATE = {"position", "beyond", "batches", "of", "order", "ledger", "streams", "
 
 _MEASURED = 256
 """Samples that are measured to know how many batches the samples of an epoch fill."""
-
-
-@dataclass(frozen=True)
-class Batching:
-    """How batches are made of samples.
-
-    Args:
-        size: Samples of a batch; rows, if they are packed.
-        bucket: Batches of a window in which samples are sorted by length; 1 leaves them as they come.
-        tokens: Cells of a batch, padding included, in place of a number of samples.
-        pack: Positions of a row that is filled up with samples; None for a row for each sample.
-        look_ahead: Samples among which packing seeks those that fit.
-    """
-
-    size: int
-    bucket: int = 1
-    tokens: int | None = None
-    pack: int | None = None
-    look_ahead: int = 512
-
-
-@dataclass(frozen=True)
-class SampleOrder:
-    """Sets of samples, and the order they are drawn in.
-
-    Args:
-        sets: The sets.
-        order: The order; its draws name a set by number.
-        seed: Of the order.
-        shuffle: Whether it goes on without end; else a pass is all samples from first to last.
-    """
-
-    sets: Sequence[SampleSet]
-    order: Order
-    seed: int = 0
-    shuffle: bool = True
-
-    @staticmethod
-    def of(build: Callable[[int], Samples], *, shuffle: bool = True, seed: int = 0) -> SampleOrder:
-        """Return the order of a single set.
-
-        Args:
-            build: Gives the samples of a pass.
-            shuffle: Every pass in a new random order.
-            seed: Of the order.
-        """
-        samples = SampleSet("samples", build)
-        first = samples.samples()
-        part = Part("samples", len(first), len(first), shards=getattr(first, "shards", ()))
-        return SampleOrder([samples], Mixture([part], seed=seed, shuffle=shuffle), seed, shuffle)
 
 
 class ResumableLoader:
@@ -109,7 +59,8 @@ class ResumableLoader:
             all batches of its step, so that a step can be the mean over all of them.
 
     Raises:
-        anyloom.errors.ConfigError: Samples are to be packed, and the collator has no ``pack``.
+        anyloom.errors.ConfigError: Samples are to be packed, and the collator has no ``pack``; or to be counted by
+            tokens, and it has no ``length``.
     """
 
     def __init__(
@@ -133,9 +84,16 @@ class ResumableLoader:
     ) -> None:
         self.data = data if isinstance(data, SampleOrder) else SampleOrder.of(data, shuffle=shuffle, seed=seed)
         self.batching = batch if isinstance(batch, Batching) else Batching(batch, bucket)
-        if self.batching.pack is not None and not hasattr(collate, "pack"):
+        measures = hasattr(collate, "prepare") or hasattr(collate, "length")
+        if self.batching.pack is not None and not (measures and hasattr(collate, "pack")):
             raise ConfigError(
                 "what is trained cannot take packed samples", where="data.pack", fix="use data.batch_tokens"
+            )
+        if self.batching.tokens is not None and not measures:
+            raise ConfigError(
+                "what is trained does not say how long a sample is",
+                where="data.batch_tokens",
+                fix="use data.batch_size",
             )
         longest = [n for n in (self.batching.tokens, self.batching.pack) if n is not None]
         self.reader = Reader(self.data.sets, collate, min(longest, default=None))

@@ -11,10 +11,11 @@ import lightning
 from anyloom.building import build_named
 from anyloom.config.schema import DataConfig
 from anyloom.data.ledger import Ledger
-from anyloom.data.loader import Batching, ResumableLoader, SampleOrder
+from anyloom.data.loader import ResumableLoader
 from anyloom.data.mixing import MixingOptions, split_mixing
 from anyloom.data.mixture import Mixture, Order, Part, Repeated, weights_of
 from anyloom.data.reading import SampleSet
+from anyloom.data.sample_order import Batching, SampleOrder
 from anyloom.data.streams import StreamSet
 from anyloom.errors import ConfigError
 from anyloom.interfaces.dataset import DatasetBuilder, Sample, Samples, Stream
@@ -78,6 +79,12 @@ class AnyToAnyData(lightning.LightningDataModule):
             self.builders[key] = build_named("dataset", component, where=f"data.datasets.{key}")
         self.loaders: dict[str, ResumableLoader] = {}
         self._state: dict[str, Any] | None = None
+
+    def prepare_data(self) -> None:
+        """Index large files in one process of a machine, before the others open them."""
+        if self.trainer is not None and self.trainer.world_size > 1 and self.trainer.state.fn == "fit":
+            for builder in self.builders.values():
+                builder.build("train")
 
     def samples(self, split: str, epoch: int = 0) -> Concatenated:
         """The samples of a split, all builders' together."""

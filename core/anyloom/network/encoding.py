@@ -28,7 +28,7 @@ def encode(encoder: Encoder, modality: str, inputs: EncoderInputs, cache: Featur
     pieces: list[tuple[Tensor, Tensor]] = []
     if inputs.inputs is not None:
         with torch.set_grad_enabled(torch.is_grad_enabled() and not encoder.frozen):
-            fresh = encoder(inputs.inputs, modality)
+            fresh = encoder(_in_precision_of(encoder, inputs.inputs), modality)
         if cache is not None:
             cache.put(table, [inputs.keys[u] for u in inputs.fresh.tolist()], fresh)
         if len(inputs.fresh) == len(inputs.keys):
@@ -48,3 +48,9 @@ def encode(encoder: Encoder, modality: str, inputs: EncoderInputs, cache: Featur
     order = torch.cat([at for at, _ in pieces]).argsort()
     dtype = pieces[0][1].dtype
     return torch.cat([features.to(order.device, dtype) for _, features in pieces])[order][inputs.slot]
+
+
+def _in_precision_of(encoder: Encoder, inputs: Tensor) -> Tensor:
+    """Preprocessed media in the precision of the encoder's parameters, which may have been moved to half."""
+    dtype = next((p.dtype for p in encoder.parameters() if p.is_floating_point()), None)
+    return inputs.to(dtype) if dtype is not None and inputs.is_floating_point() else inputs

@@ -24,6 +24,7 @@ class OpenWindow(Callback):
     def __init__(self) -> None:
         self._pending: list[dict[str, Tensor]] = []
         self._resumed = False
+        self._counts: dict[str, float] | None = None
 
     def on_save_checkpoint(
         self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, checkpoint: dict[str, Any]
@@ -36,6 +37,8 @@ class OpenWindow(Callback):
                 gradients *= trainer.world_size
                 torch.distributed.all_gather_object(gradients, own)
             checkpoint["gradients"] = gradients
+            # the terms of the window are divided by what all its batches hold
+            checkpoint["step_counts"] = getattr(pl_module, "_step_counts", None)
 
     def on_load_checkpoint(
         self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, checkpoint: dict[str, Any]
@@ -52,6 +55,7 @@ class OpenWindow(Callback):
                 fix="resume from a whole checkpoint (save_weights_only: false)",
             )
         self._pending, self._resumed = checkpoint.get("gradients") or [], True
+        self._counts = checkpoint.get("step_counts")
 
     def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         """Tell the checkpoint callbacks which step is saved already, and that later ones are to be replaced."""
@@ -69,6 +73,8 @@ class OpenWindow(Callback):
             for name, parameter in pl_module.named_parameters():
                 if name in own:
                     parameter.grad = own[name].to(parameter.device, parameter.dtype)
+            if self._counts is not None:
+                pl_module._step_counts = self._counts  # type: ignore[assignment]
         self._pending = []
 
 

@@ -31,6 +31,7 @@ from anyloom.training.counts import summed_counts
 from anyloom.training.frozen_state import refilled_keys
 from anyloom.training.optimizer import clip_gradients, make_optimizer
 from anyloom.training.parallel import gathered_parameters, shard
+from anyloom.training.splitting import BatchSplitter
 
 __all__ = ["AnyToAnyModule"]
 
@@ -68,6 +69,7 @@ class AnyToAnyModule(TrainingModule):
         super().__init__(config, model)
         self.model_config = validate(ModelConfig, model, where="model")
         self._step_counts: dict[str, float] | None = None
+        self.splitter = BatchSplitter(self)
         self.metrics = nn.ModuleDict(
             {k: build_named("metric", v, where=f"module.metrics.{k}") for k, v in config.metrics.items()}
         )
@@ -103,6 +105,14 @@ class AnyToAnyModule(TrainingModule):
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """One step: the weighted sum of all terms."""
+        divisors = self._divisors(batch, batch_idx)
+        return self.splitter.loss(batch, lambda part: self._step_loss(part, divisors))
+
+    def backward(self, loss: Tensor, *args: Any, **kwargs: Any) -> None:
+        """Gradients of the last loss, in halves where the batch did not fit into memory."""
+        self.splitter.backward(loss)
+
+    def _step_loss(self, batch: Batch, divisors: dict[str, float]) -> Tensor:
         losses: Losses = self.model(batch)
         if self._logs_this_step():
             size = len(batch.ids)
@@ -111,7 +121,7 @@ class AnyToAnyModule(TrainingModule):
                 self.log(f"train/{name}", term.mean.detach(), batch_size=size)
         if self.config.gradient_norms and self.trainer.global_step % self.config.gradient_norms == 0:
             self._log_gradient_norms(losses, len(batch.ids))
-        return losses.total(self._divisors(batch, batch_idx))
+        return losses.total(divisors)
 
     def _logs_this_step(self) -> bool:
         """Whether a logger writes after this batch; logging costs as much as a small model's forward pass."""

@@ -39,6 +39,7 @@ from anyloom.training.outputs import OutputGuard, ResultWriter
 from anyloom.training.outside_errors import translated
 from anyloom.training.progress_lines import Explosions, ProgressLines
 from anyloom.training.resuming import resolved
+from anyloom.training.splitting import BatchSplitter
 from anyloom.training.stopping import SavedStop, interrupts_restored
 
 __all__ = ["run", "training_module"]
@@ -81,6 +82,8 @@ class _CommandLine(LightningCLI):
         self.config_init[self.subcommand]["ckpt_path"] = checkpoint
         self.datamodule = AnyToAnyData(self.project.data)
         self.model = training_module(self.module_options, self.project.model)
+        if isinstance(splitter := getattr(self.model, "splitter", None), BatchSplitter):
+            splitter.enabled = self.project.faults.out_of_memory == "split"
 
     def instantiate_trainer(self, **kwargs: Any) -> lightning.Trainer:
         """Build the trainer.

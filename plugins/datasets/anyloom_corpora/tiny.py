@@ -34,7 +34,9 @@ __all__ = [
 def texts(folder: Path) -> ModalityCase:
     """Two phrases."""
     del folder
-    return ModalityCase("text-feature", media=[text_feature("six legs"), text_feature("größer als 3 €")])
+    words = {"broken_files_are_refused": "a file of words is what this modality reads"}
+    media = [text_feature("six legs"), text_feature("größer als 3 €")]
+    return ModalityCase("text-feature", media=media, expected_failures=words)
 
 
 def tasks(folder: Path) -> DatasetCase:

@@ -52,6 +52,20 @@ def test_another_class_path_replaces_everywhere_and_the_same_one_keeps() -> None
     assert compose([old, {"trainer": {"logger": wandb}}])["trainer"]["logger"] == wandb
 
 
+def test_a_component_that_wraps_a_class_keeps_its_name() -> None:
+    old = {"module": {"metrics": {"x": {"name": "torchmetrics", "class_path": "a.B", "init_args": {"n": 1}}}}}
+    made = compose([old], ["module.metrics.x.class_path=a.C"])["module"]["metrics"]["x"]
+    assert made == {"name": "torchmetrics", "class_path": "a.C"}
+    made = compose([old], ["module.metrics.x={class_path: a.B, init_args: {m: 2}}"])["module"]["metrics"]["x"]
+    assert made == {"name": "torchmetrics", "class_path": "a.B", "init_args": {"n": 1, "m": 2}}
+    made = compose([old], ["module.metrics.x={name: torchmetrics, class_path: a.C}"])["module"]["metrics"]["x"]
+    assert made == {"name": "torchmetrics", "class_path": "a.C"}
+    made = compose([old], ["module.metrics.x.init_args.n=2"])["module"]["metrics"]["x"]
+    assert made == {"name": "torchmetrics", "class_path": "a.B", "init_args": {"n": 2}}
+    made = compose([old], ["module.metrics.x={name: psnr}"])["module"]["metrics"]["x"]
+    assert made == {"name": "psnr"}
+
+
 def test_another_model_type_is_another_architecture() -> None:
     llama = {"model_type": "llama", "hidden_size": 192, "num_hidden_layers": 3}
     gpt2 = {"model_type": "gpt2", "n_embd": 64, "n_layer": 2}

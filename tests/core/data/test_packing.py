@@ -117,6 +117,8 @@ def test_samples_longer_than_a_row_are_counted(batching: Batching) -> None:
 def test_what_cannot_be_packed_is_refused() -> None:
     with pytest.raises(ConfigError, match=r"data\.pack"):
         ResumableLoader(lambda epoch: Words("a"), len, Batching(2, pack=8))
+    with pytest.raises(ConfigError, match=r"data\.batch_tokens"):
+        ResumableLoader(lambda epoch: Words("a"), len, Batching(2, tokens=8))
 
 
 def test_the_length_of_a_packed_pass_is_about_that_of_an_epoch() -> None:

@@ -7,11 +7,14 @@ import itertools
 import json
 import random
 from collections import Counter
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
 
-from anyloom.data.loader import Batching
+from anyloom.data.ledger import Ledger
+from anyloom.data.loader import Batching, ResumableLoader
+from anyloom.interfaces import Sample
 from streams_of_words import SIZES, close, joined, loaders, order, steps
 
 WAYS = {
@@ -136,3 +139,40 @@ def test_a_finite_order_ends_with_every_sample_used_or_counted(way: str) -> None
     total = made[0].ledger.total()
     assert total["read"] == 2 * (60 + 23)
     assert total["read"] == total["used"] + sum(total["skipped"].values()) + total["cut"]
+
+
+@dataclass(frozen=True)
+class Item:
+    key: str
+    length: int
+
+
+class Preparing:
+    """A collator that prepares a sample once, and makes batches of what it prepared."""
+
+    def __init__(self) -> None:
+        self.prepared: Counter[str] = Counter()
+
+    def prepare(self, sample: Sample) -> Item:
+        self.prepared[sample.key] += 1
+        return Item(sample.key, len(sample.conversation.messages[0].text))
+
+    def __call__(self, items: list[Item]) -> list[str]:
+        assert all(isinstance(item, Item) for item in items)
+        return [item.key for item in items]
+
+    def pack(self, rows: list[list[Item]]) -> list[str]:
+        return [key for row in rows for key in self(row)]
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_sample_is_prepared_once(way: str) -> None:
+    collate = Preparing()
+    batching = replace(WAYS[way], tokens=WAYS[way].tokens and 200, pack=WAYS[way].pack and 100)
+    made = ResumableLoader(order(), collate, batching, ledger=Ledger(max_bad=1.0))
+    count = len(made)  # of packed rows, measured on the first samples
+    measured = collate.prepared.copy()
+    found = Counter(key for batch in itertools.islice(made, min(count, 12)) for key in batch)
+    again = collate.prepared - measured
+    assert all(again[key] >= number for key, number in found.items())
+    assert sum(again.values()) <= sum(found.values()) + 60  # and what was read ahead: a window, or the pool

@@ -127,10 +127,11 @@ def _read(path: Path) -> tuple[dict[str, NDArray[Any]], str] | None:
         for name, (dtype, shape, place) in header["arrays"].items():
             empty = not np.prod(shape)
             kind = np.dtype(dtype)
+            # a plain view of the mapped file: elements of np.memmap itself are slow to get
             arrays[name] = (
                 np.empty(shape, kind)
                 if empty
-                else np.memmap(path, kind, "r", offset=8 + length + place, shape=tuple(shape))
+                else np.asarray(np.memmap(path, kind, "r", offset=8 + length + place, shape=tuple(shape)))
             )
         return arrays, header["stamp"]
     except (OSError, ValueError, KeyError, TypeError, struct.error):

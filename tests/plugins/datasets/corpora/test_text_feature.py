@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from anyloom.conversation import Conversation, Message
-from anyloom.errors import ConversationError
-from anyloom.media import conversation_from_json, conversation_to_json, io_for
+from anyloom.errors import ConversationError, MediaError
+from anyloom.media import conversation_from_json, conversation_to_json, io_for, read_media
 from anyloom_corpora.text_feature import text_feature, text_of
 
 JSON = {
@@ -41,6 +41,16 @@ def test_parts_that_cannot_be_text_are_one_clear_error(part):
     with pytest.raises(ConversationError) as failure:
         conversation_from_json([{"role": "user", "content": [part]}])
     assert "messages[0].content[0]" in str(failure.value)
+
+
+@pytest.mark.parametrize("content", [None, b"", b"\xff\xfe words", b"x" * 100_001])
+def test_files_that_hold_no_short_text_are_refused(tmp_path, content):
+    path = tmp_path / "a.txt"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(MediaError) as failure:
+        read_media(path, "text-feature")
+    assert str(path) in str(failure.value)
 
 
 def test_equal_texts_have_equal_keys_and_show_escaped():
