@@ -8,15 +8,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from numbers import Real
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self
+from typing import Any, ClassVar, Protocol
 
 import torch
 from torch import Tensor
 
 from anyloom.errors import AnyloomError, MediaError
-
-if TYPE_CHECKING:
-    from PIL.Image import Image
 
 __all__ = ["Media", "MediaFiles"]
 
@@ -32,6 +29,12 @@ class MediaFiles(Protocol):
 
     def save_answer(self, message: Any, folder: str | Path) -> Path:
         """Write a message and its media into a folder."""
+
+    def from_pillow(self, picture: Any, modality: str | None) -> Media:
+        """Return a Pillow picture as media."""
+
+    def to_pillow(self, media: Media) -> Any:
+        """Return media as a Pillow picture."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,28 +93,18 @@ class Media:
                 number = isinstance(value, Real) and math.isfinite(value)
                 _require(isinstance(name, str) and number, f"meta[{name!r}]", "a finite number", value)
 
-    @classmethod
-    def from_pil(cls, picture: Image, modality: str = "image", *, key: str = "") -> Self:
+    @staticmethod
+    def from_pil(picture: Any, modality: str | None = None) -> Media:
         """Return a Pillow picture of any mode as media; transparent parts become white.
 
         Args:
             picture: The picture.
-            modality: Name of a modality whose layout is RGB ``(3, H, W)``.
-            key: See the class.
+            modality: Name of its modality; by default the one that reads PNG files.
 
         Raises:
-            anyloom.errors.MediaError: It is no Pillow picture.
-
-        >>> from PIL import Image
-        >>> Media.from_pil(Image.new("L", (4, 2), 255)).tensor().shape
-        torch.Size([3, 2, 4])
+            anyloom.errors.MediaError: It is no Pillow picture, or the modality's media are no pictures.
         """
-        from PIL.Image import Image as PillowImage
-
-        from anyloom.conversation.pixels import from_pillow
-
-        _require(isinstance(picture, PillowImage), "picture", "a Pillow picture", picture)
-        return cls(modality, from_pillow(picture), key=key)
+        return provided_files().from_pillow(picture, modality)
 
     @property
     def has_data(self) -> bool:
@@ -166,15 +159,13 @@ class Media:
             raise MediaError(what, where=self.path, fix="give its model a decoder, or the medium its data")
         return load(self.loader)
 
-    def pil(self) -> Image:
-        """Return a picture (RGB ``(3, H, W)``) as a Pillow image.
+    def pil(self) -> Any:
+        """Return a picture as Pillow's.
 
         Raises:
-            anyloom.errors.MediaError: The tensor is no picture.
+            anyloom.errors.MediaError: It is no picture.
         """
-        from anyloom.conversation.pixels import to_pillow
-
-        return to_pillow(self.tensor(), self.path or self.modality)
+        return self._files().to_pillow(self)
 
     def save(self, path: str | Path) -> Path:
         """Write the media to a file and return its path; see :func:`anyloom.write_media`."""
@@ -214,6 +205,7 @@ def _require(right: object, what: str, expected: str, value: object) -> None:
     if right:
         return
     kind = type(value).__name__
-    arrays = {"ndarray": "use torch.from_numpy(array)", "Image": "use anyloom.Media.from_pil(picture)"}
+    fix = "use torch.from_numpy(array)" if kind == "ndarray" else ""
+    fix = "use anyloom.Media.from_pil(picture)" if type(value).__module__.startswith("PIL.") else fix
     got = f"{value!r}" if isinstance(value, str | int | float) else kind
-    raise MediaError(f"{what} must be {expected}, got {got}", where="Media", fix=arrays.get(kind, ""))
+    raise MediaError(f"{what} must be {expected}, got {got}", where="Media", fix=fix)

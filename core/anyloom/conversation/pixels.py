@@ -1,57 +1,17 @@
-"""Between Pillow's pictures and RGB tensors ``(3, H, W)``."""
+"""What pixels must be before anything is computed from them: RGB values ``(..., 3, H, W)``."""
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Final
 
-import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
 
 from anyloom.errors import MediaError
 
-__all__ = ["checked_pixels", "from_pillow", "to_bytes", "to_pillow"]
+__all__ = ["checked_pixels", "to_bytes"]
 
-_DEEPEST: Final = 65535
 _BYTE: Final = 255
-
-
-def from_pillow(picture: Image.Image) -> Tensor:
-    """Return a Pillow picture of any mode as ``(3, H, W)`` RGB, on white where it is transparent.
-
-    Returns:
-        uint8 where the picture has 8 bits or fewer. Float32 in 0..1 for deep grey pictures: 16 and 32 bits are divided
-        by 65535; float values are taken as 0..1, or as 0..255 or 0..65535 where one of them is above 1 or 255.
-
-    Raises:
-        anyloom.errors.MediaError: A value is not finite, negative or beyond 65535.
-    """
-    if picture.mode == "F":
-        return _grey(np.asarray(picture, dtype=np.float32), scale=None)
-    if picture.mode.startswith("I"):
-        return _grey(np.asarray(picture).astype(np.float32), scale=_DEEPEST)
-    if picture.has_transparency_data:
-        rgba = picture.convert("RGBA")
-        white = Image.new("RGBA", rgba.size, "white")
-        picture = Image.alpha_composite(white, rgba)
-    rgb = np.array(picture.convert("RGB"))
-    return torch.from_numpy(rgb).permute(2, 0, 1).contiguous()
-
-
-def _grey(values: Any, scale: float | None) -> Tensor:
-    """Float values ``(H, W)`` as three equal channels in 0..1; without a scale, the values tell it."""
-    low, high = float(values.min()), float(values.max())
-    finite = bool(np.isfinite(low) and np.isfinite(high))
-    if not finite or low < 0 or high > _DEEPEST:
-        raise MediaError(
-            f"its values go from {low:g} to {high:g}",
-            fix="scale them to 0..1 (float), 0..255 or 0..65535",
-            reason=None if finite else "NaN",
-        )
-    if scale is None:
-        scale = 1 if high <= 1 else _BYTE if high <= _BYTE else _DEEPEST
-    return torch.from_numpy(values / np.float32(scale)).expand(3, -1, -1).contiguous()
 
 
 _FAR_OUTSIDE: Final = 1.0
@@ -101,15 +61,3 @@ def to_bytes(data: Tensor, where: str, dims: int) -> Tensor:
     """
     data = checked_pixels(data, where, dims)
     return data if data.dtype == torch.uint8 else (data.float().clamp(0, 1) * _BYTE).round().to(torch.uint8)
-
-
-def to_pillow(data: Tensor, where: str = "") -> Image.Image:
-    """Return an RGB tensor ``(3, H, W)``, float in 0..1 or uint8, as a Pillow picture.
-
-    Raises:
-        anyloom.errors.MediaError: The tensor is no picture.
-
-    >>> to_pillow(torch.ones(3, 2, 4)).size
-    (4, 2)
-    """
-    return Image.fromarray(to_bytes(data, where, 3).permute(1, 2, 0).contiguous().numpy())

@@ -35,7 +35,7 @@ class ConversationFiles(DatasetBuilder):
             task: Task name of lines that give none.
             media_root: Folder that media paths start from and must stay in; by default that of the file. With ``/`` the
                 files may name any file of this machine: only for files that you trust.
-            media_options: Options of modalities, such as limits: ``{video: {max_seconds: 60}}``.
+            media_options: Options of modalities, such as limits: ``{NAME: {max_seconds: 60}}``.
             media_isolation: Read media in a process of its own, which ends at these limits: ``{seconds: 30,
                 megabytes: 4096}``. For files that come from anybody; it costs some time.
         """

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -92,6 +92,24 @@ class ModalityIO(Component):
         """
         del media
         return None
+
+    def from_pillow(self, picture: Any) -> Media:
+        """Return a picture of Pillow's as media; only for modalities whose media are pictures, the default refuses.
+
+        Raises:
+            anyloom.errors.MediaError: The modality's media are no pictures, or this is none.
+        """
+        del picture
+        raise MediaError(f"a {self.modality} is no picture", where="Media.from_pil", fix="name another modality")
+
+    def to_pillow(self, media: Media) -> Any:
+        """Return media as a picture of Pillow's; only for modalities whose media are pictures, the default refuses.
+
+        Raises:
+            anyloom.errors.MediaError: The modality's media are no pictures, or these are none.
+        """
+        del media
+        raise MediaError(f"a {self.modality} is no picture", where="Media.pil", fix="take its tensor")
 
     @abstractmethod
     def write(self, media: Media, path: Path) -> Path:

@@ -11,6 +11,7 @@ from typing import Any
 from anyloom.conversation.segments import Conversation, Media, Message
 from anyloom.errors import ConversationError
 from anyloom.media.chat_json import conversation_to_json
+from anyloom.media.claims import modality_of
 from anyloom.media.files import io_for, write_media
 
 __all__ = ["FilesOfMedia", "answer_json", "save_answer"]
@@ -92,3 +93,11 @@ class FilesOfMedia:
     def save_answer(self, message: Message, folder: str | Path) -> Path:
         """See :func:`save_answer`."""
         return save_answer(message, folder)
+
+    def from_pillow(self, picture: Any, modality: str | None) -> Media:
+        """Return a Pillow picture as media of a modality, by default of the one that reads PNG files."""
+        return io_for(modality or modality_of(Path("picture.png"))).from_pillow(picture)
+
+    def to_pillow(self, media: Media) -> Any:
+        """Return media as a Pillow picture."""
+        return io_for(media.modality).to_pillow(media)

@@ -24,8 +24,8 @@ def modality_of(path: Path) -> str:
     Raises:
         anyloom.errors.MediaError: No modality claims it, or several do.
 
-    >>> modality_of(Path("Hat.PNG"))
-    'image'
+    >>> modality_of(Path("Hat.PNG")) == modality_of(Path("hat.jpg"))
+    True
     """
     specs = get_registry().components("modality")
     fitting = {spec: _longest(spec.suffixes, path.name.lower()) for spec in specs}
@@ -53,8 +53,9 @@ def split_modality(text: str) -> tuple[str | None, Path]:
     Args:
         text: A path, or a path after the name of a modality that is installed and a colon.
 
-    >>> split_modality("image:hat.dat"), split_modality("hat.png")
-    (('image', PosixPath('hat.dat')), (None, PosixPath('hat.png')))
+    >>> name, path = split_modality("hat.png")
+    >>> name is None, path.name
+    (True, 'hat.png')
     """
     name, colon, rest = text.partition(":")
     if colon and rest and get_registry().provides("modality", name) and not Path(text).exists():

@@ -19,8 +19,8 @@ __all__ = ["Fit", "covering_size", "inner_size", "nearest_aspect", "resized", "w
 Fit = Literal["cover", "pad", "squeeze"]
 """How a picture of other proportions is brought to a size.
 
-``cover`` scales it until it covers the size and cuts off the ends of its longer side, as CLIP's and ImageBind's
-preprocessing does; ``pad`` scales it until it fits inside and fills the rest; ``squeeze`` changes its proportions.
+``cover`` scales it until it covers the size and cuts off the ends of its longer side, as CLIP's preprocessing does;
+``pad`` scales it until it fits inside and fills the rest; ``squeeze`` changes its proportions.
 """
 
 _LONGEST = 8

@@ -15,12 +15,12 @@ from pydantic import Field
 from torch import Tensor
 
 from anyloom.conversation import Media
-from anyloom.conversation.pixels import from_pillow, to_pillow
 from anyloom.discovery.targets import missing_modules
 from anyloom.errors import MediaError
 from anyloom.interfaces.component import ComponentConfig
 from anyloom.interfaces.modality import ModalityIO
 from anyloom_media.files import data_uri, limit, opened, require_suffix, unreadable
+from anyloom_media.pillow import from_pillow, to_pillow
 
 __all__ = ["ImageIO", "picture_tag"]
 
@@ -131,6 +131,24 @@ class ImageIO(ModalityIO):
         except (ValueError, SystemError) as error:  # such as a picture that is too large for the format
             raise MediaError(f"cannot be written as {kind}: {error}", where=str(path), fix="write .png") from error
         return path
+
+    def from_pillow(self, picture: Any) -> Media:
+        """Return a Pillow picture of any mode as media, on white where it is transparent.
+
+        Raises:
+            anyloom.errors.MediaError: It is no Pillow picture, or its values are on no known scale.
+        """
+        if not isinstance(picture, Image.Image):
+            raise MediaError(f"picture must be a Pillow picture, got {type(picture).__name__}", where="Media.from_pil")
+        return Media(self.modality, from_pillow(picture))
+
+    def to_pillow(self, media: Media) -> Image.Image:
+        """Return a picture as Pillow's; floats are clamped to 0..1.
+
+        Raises:
+            anyloom.errors.MediaError: The tensor is no picture.
+        """
+        return to_pillow(media.tensor(), media.path or self.modality)
 
     def to_html(self, media: Media) -> str:
         """Return an ``<img>``; small pictures are enlarged by a whole factor, without smoothing."""

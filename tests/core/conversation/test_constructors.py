@@ -97,7 +97,11 @@ def test_there_and_back_by_pillow() -> None:
 
 def test_no_picture_no_pillow() -> None:
     with pytest.raises(MediaError, match=r"expected a tensor \(3, H, W\), got \(1, 100\)"):
+        Media("image", torch.zeros(1, 100)).pil()
+    with pytest.raises(MediaError, match="a audio is no picture"):
         Media("audio", torch.zeros(1, 100)).pil()
+    with pytest.raises(MediaError, match="a audio is no picture"):
+        Media.from_pil(PICTURE, "audio")
 
 
 def test_steps_of_media_that_are_held() -> None:
