@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from anyloom.config.schema import FileSource
-from anyloom.errors import CheckpointError, combine
+from anyloom.errors import CheckpointError, ConfigError, combine
 from anyloom.options import validate
 
 __all__ = ["require_files", "require_stages", "used_files"]
@@ -23,6 +23,10 @@ def used_files(sections: Mapping[str, Any]) -> dict[str, FileSource]:
         anyloom.errors.ConfigError: An entry has unknown or missing keys.
     """
     declared = sections.get("files") or {}
+    if not isinstance(declared, Mapping):
+        raise ConfigError(
+            f"expected files by name, got {declared!r}", where="files", fix="write files: {name: {path: ...}}"
+        )
     entries = {key: validate(FileSource, value, where=f"files.{key}") for key, value in declared.items()}
     named = [Path(text) for section in _SECTIONS for text in _texts(sections.get(section))]
     return {key: entry for key, entry in entries.items() if any(p.is_relative_to(entry.path) for p in named)}

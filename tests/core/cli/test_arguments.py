@@ -131,6 +131,7 @@ LONG = "a" * 300
         ["plugins", "restore", LONG], ["plugins", "freeze", "--output", LONG], ["schema", "--output", LONG],
         ["plugins", "new", "encoder", "x", "--folder", LONG], ["plugins", "check", LONG],
         ["check", "mini", f"model.encoders.eye.weights={LONG}"], ["check", "mini", f"module.start_from={LONG}"],
+        ["check", "mini", "files=3"], ["check", "mini", "files=[a]"], ["check", "mini", "files.x=3"],
         ["check", "mini", f"result={LONG}"], ["check", "mini", f"ckpt_path={LONG}"], ["check", "\0"],
         ["predict", "mini", "--output", LONG], ["fit", "mini", f"module.start_from={LONG}"],
     ],
