@@ -17,6 +17,7 @@ from anyloom.conversation import Conversation, Media, Message, Text
 from anyloom.errors import AnyloomError
 
 if TYPE_CHECKING:
+    from anyloom.generation.options import GenerationOptions
     from anyloom.model.model import AnyToAnyModel
 
 __all__ = ["KeptAnswers"]
@@ -25,7 +26,7 @@ _FOLDER: Final = "answers.kept"
 
 
 class KeptAnswers:
-    """Stands in for a model's ``generate``.
+    """Stands in for a model's ``answer``.
 
     Args:
         model: The model.
@@ -40,31 +41,30 @@ class KeptAnswers:
         self.folder = folder / _FOLDER
         self.identity = dict(identity)
         self.found = 0
-        self._generate = model.generate
-        vars(model)["generate"] = self  # a model calls its own attribute before its class's method
+        self._answer = model.answer
+        vars(model)["answer"] = self  # an attribute of its own comes before its class's method
 
     def __call__(
-        self, conversation: Conversation | Sequence[Conversation], *, seed: int | Sequence[int], **options: Any
-    ) -> Message | list[Message]:
+        self, conversations: Sequence[Conversation], seeds: Sequence[int], options: Sequence[GenerationOptions]
+    ) -> list[Message]:
         """Answer as the model does, from disk where it has answered before."""
-        single = isinstance(conversation, Conversation)
-        asked = [conversation] if isinstance(conversation, Conversation) else list(conversation)
-        file = self.folder / f"{self._name(asked, seed, options)}.safetensors"
+        file = self.folder / f"{self._name(conversations, seeds, options)}.safetensors"
         answers = _read(file) if file.is_file() else None
-        if answers is not None and len(answers) == len(asked):
+        if answers is not None and len(answers) == len(conversations):
             self.found += 1
-            return answers[0] if single else answers
-        made = self._generate(conversation, seed=seed, **options)
-        _write(file, [made] if isinstance(made, Message) else made)
+            return answers
+        made = self._answer(conversations, seeds, options)
+        _write(file, made)
         return made
 
     def remove(self) -> None:
         """Delete the answers; the results are written."""
         shutil.rmtree(self.folder, ignore_errors=True)
 
-    def _name(self, asked: Sequence[Conversation], seed: Any, options: Mapping[str, Any]) -> str:
+    def _name(self, asked: Sequence[Conversation], seeds: Sequence[int], options: Sequence[GenerationOptions]) -> str:
         questions = [[[m.role, [_content(s) for s in m.segments]] for m in c.messages] for c in asked]
-        text = json.dumps([self.identity, questions, seed, dict(options)], sort_keys=True, default=str)
+        chosen = [repr(o) for o in options]
+        text = json.dumps([self.identity, questions, list(seeds), chosen], sort_keys=True, default=str)
         return hashlib.sha256(text.encode()).hexdigest()
 
 

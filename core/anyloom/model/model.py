@@ -61,7 +61,7 @@ class AnyToAnyModel(Network):
 
         Args:
             folder: The folder, or the name of a recipe that ships with weights, such as ``mini``.
-            overrides: Dotted overrides of its options, such as ``"model.decoders.brush.steps=4"``.
+            overrides: Dotted overrides of its options, such as ``"model.decoders.brush.denoising_steps=4"``.
             trust: Import the classes that its config names by path. That runs their code: say so only for a model that
                 you have made or read. Components of installed plugins need no trust.
 

@@ -14,6 +14,7 @@ from anyloom import AnyToAnyModel
 from anyloom.cli.kept_answers import KeptAnswers
 from anyloom.cli.main import main
 from anyloom.conversation import Conversation, Media, Message
+from anyloom.generation.options import GenerationOptions
 from anyloom.media import write_media
 from anyloom.network.config import ModelConfig
 from anyloom.options import validate
@@ -62,15 +63,15 @@ class PowerCutError(Exception):
 def test_a_run_that_was_cut_off_asks_only_what_is_missing(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    generate, asked = AnyToAnyModel.generate, []
+    answer, asked = AnyToAnyModel.answer, []
 
-    def counted(self: AnyToAnyModel, conversation: Any, *args: Any, **options: Any) -> Any:
+    def counted(self: AnyToAnyModel, conversations: Any, seeds: Any, options: Any) -> Any:
         if len(asked) == stop:
             raise PowerCutError
-        asked.append(len(conversation))
-        return generate(self, conversation, *args, **options)
+        asked.append(len(conversations))
+        return answer(self, conversations, seeds, options)
 
-    monkeypatch.setattr(AnyToAnyModel, "generate", counted)
+    monkeypatch.setattr(AnyToAnyModel, "answer", counted)
     stop = -1
     assert evaluate(folder, tmp_path / "whole") == 0
     calls = len(asked)
@@ -91,17 +92,14 @@ def test_a_run_that_was_cut_off_asks_only_what_is_missing(
 
 def test_answers_of_other_seeds_and_damaged_files_are_made_again(folder: Path, tmp_path: Path) -> None:
     model = AnyToAnyModel.from_pretrained(folder / "model", trust=True)
-    fresh = model.generate
+    fresh = model.answer
     kept = KeptAnswers(model, tmp_path, {"weights": "a"})
     asked = Conversation([Message("user", ["hello ", picture(1)])])
-    options: dict[str, Any] = {"media": {"image": "force"}, "max_new_tokens": 3}
-    first = kept([asked], seed=[1], **options)
-    again = kept([asked], seed=[1], **options)
+    options = GenerationOptions(media={"image": "force"}, max_new_tokens=3)
+    first, again = (kept([asked], [1], [options]) for _ in range(2))
     assert kept.found == 1
-    expected = fresh([asked], seed=[1], **options)
+    expected = fresh([asked], [1], [options])
     for answers in (first, again):
-        assert isinstance(answers, list)
-        assert isinstance(expected, list)
         assert answers[0].text == expected[0].text
         assert [m.modality for m in answers[0].media] == [m.modality for m in expected[0].media]
         for mine, theirs in zip(answers[0].media, expected[0].media):
@@ -111,19 +109,19 @@ def test_answers_of_other_seeds_and_damaged_files_are_made_again(folder: Path, t
             assert torch.equal(mine.features, theirs.features)
             assert dict(mine.meta) == dict(theirs.meta)
     unnamed = Conversation([Message("user", ["hello ", Media("image", picture(1).tensor() * 0.5)])])
-    for conversation, seed, more in (
-        (asked, 2, {}),
-        (asked, 1, {"max_new_tokens": 2}),
-        (unnamed, 1, {}),
-        (Conversation([Message("user", ["hello", picture(1)])]), 1, {}),
+    for conversation, seed, chosen in (
+        (asked, 2, options),
+        (asked, 1, GenerationOptions(media={"image": "force"}, max_new_tokens=2)),
+        (unnamed, 1, options),
+        (Conversation([Message("user", ["hello", picture(1)])]), 1, options),
     ):
-        kept(conversation, seed=seed, **{**options, **more})
+        kept([conversation], [seed], [chosen])
     other = KeptAnswers(AnyToAnyModel.from_pretrained(folder / "model", trust=True), tmp_path, {"weights": "b"})
-    other([asked], seed=[1], **options)
+    other([asked], [1], [options])
     assert (kept.found, other.found) == (1, 0)
     for file in kept.folder.iterdir():
         file.write_bytes(file.read_bytes()[:-3])
-    kept([asked], seed=[1], **options)
+    kept([asked], [1], [options])
     assert kept.found == 1
 
 

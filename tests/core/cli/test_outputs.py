@@ -211,7 +211,7 @@ def test_overrides_of_a_trained_config_keep_its_weights_or_are_refused(
     AnyToAnyModel.from_pretrained(model, trust=True).save_pretrained(project["result"])
     words = ["generate", config, "--text", "a", "--force", "image", "--max-new-tokens", "2", "--output"]
     pictures = []
-    for number, more in enumerate([[], ["model.max_length=50"], ["model.decoders.brush.steps=1"]]):
+    for number, more in enumerate([[], ["model.max_length=50"], ["model.decoders.brush.denoising_steps=1"]]):
         out = tmp_path / str(number)
         assert main([*words, str(out), *more]) == 0
         assert f"model: {project['result']}" in capsys.readouterr().err
@@ -240,8 +240,8 @@ def test_a_recipe_that_has_not_been_trained_does_not_answer(
 
 def test_a_shipped_model_has_a_name_everywhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    loaded = anyloom.AnyToAnyModel.from_pretrained("mini", ["model.decoders.brush.steps=3"])
-    assert loaded.config.decoders["brush"]["steps"] == 3
+    loaded = anyloom.AnyToAnyModel.from_pretrained("mini", ["model.decoders.brush.denoising_steps=3"])
+    assert loaded.config.decoders["brush"]["denoising_steps"] == 3
 
 
 @pytest.mark.parametrize("seed", [str(2**70), "-1", "x", "1.5"])
