@@ -14,7 +14,7 @@ from anyloom.diffusion.draws import RowDraws
 from anyloom.diffusion.latent_decoder import LatentDiffusionDecoder
 from anyloom.errors import MediaError
 from anyloom_zeroscope.checkpointing import checkpoint_blocks
-from anyloom_zeroscope.clips import FrameAutoencoder, to_clip, to_network
+from anyloom_zeroscope.clips import FrameAutoencoder, frame_indices, to_clip, to_network
 from anyloom_zeroscope.config import ZeroscopeConfig
 from anyloom_zeroscope.published import read
 
@@ -55,7 +55,12 @@ class ZeroscopeDecoder(LatentDiffusionDecoder):
         rate = media.meta.get("fps", 0)
         if rate <= 0:
             raise MediaError("this clip has no frame rate", where=media.path, fix='set meta["fps"]')
-        return to_network(media.tensor(), rate, self.config.clip)
+        clip = self.config.clip
+        length = media.length()
+        if not length:
+            raise MediaError("a clip is a tensor (T, 3, H, W), this one has no frames", where=media.path)
+        wanted = frame_indices(length, rate, clip).tolist()
+        return to_network(media.sample(wanted), clip.fps, clip)  # of a long clip, these frames alone are held
 
     def example(self) -> Tensor:
         """A grey clip ``(1, frames, 3, height, width)``."""
