@@ -48,8 +48,9 @@ def _config() -> str:
 
 def _kind(kind: str) -> str:
     specs = [s for s in get_registry().components(kind) if s.package == PACKAGE]
-    title = {"llm": "LLMs", "modality": "Modalities"}.get(kind, f"{kind.capitalize()}s")
+    title = {"llm": "LLMs", "loss": "Losses", "modality": "Modalities"}.get(kind, f"{kind.capitalize()}s")
     text = [f"# {title}\n\n{NOTE}What every one does: [the interface](../../interfaces/{kind}.md).\n"]
+    text += [] if specs else ["None ships.\n"]
     return "\n".join([*text, *(_component(spec) for spec in specs)])
 
 

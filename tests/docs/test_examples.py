@@ -34,7 +34,8 @@ def pages(language: str) -> list[str]:
 def test_python_examples_run(page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     untitled = [text for title, text in blocks(DOCS / page, "python") if not title]
-    exec(compile("\n".join(untitled), page, "exec"), {"__name__": "example"})
+    code = compile("\n".join(untitled), page, "exec", dont_inherit=True)  # this file's __future__ is not the page's
+    exec(code, {"__name__": "example"})
 
 
 def test_python_examples_of_the_testing_guide_are_valid() -> None:

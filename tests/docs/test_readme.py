@@ -42,6 +42,7 @@ def test_every_command_of_the_table_exists() -> None:
 def test_the_table_of_components_is_complete() -> None:
     from anyloom.discovery import get_registry
 
-    shown = set(re.findall(r"^\| `([\w-]+)` \| (encoder|llm|decoder) \|", README, re.MULTILINE))
-    own = [s for kind in ("encoder", "llm", "decoder") for s in get_registry().components(kind)]
+    kinds = ("encoder", "representation", "llm", "decoder", "coupler")
+    shown = set(re.findall(rf"^\| `([\w-]+)` \| ({'|'.join(kinds)}) \|", README, re.MULTILINE))
+    own = [s for kind in kinds for s in get_registry().components(kind)]
     assert shown == {(s.name, s.kind) for s in own if s.package == "anyloom"}
