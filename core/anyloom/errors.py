@@ -95,6 +95,8 @@ class ConversationError(AnyloomError):
 class TooLongError(ConversationError):
     """A conversation is longer than the model reads, even without its oldest turns."""
 
+    reason: Reason = "too long"
+
 
 class MediaError(AnyloomError):
     """A picture, sound or other media file cannot be read or written.

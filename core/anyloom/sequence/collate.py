@@ -18,7 +18,7 @@ from anyloom.sequence.batch import Batch, DecoderTargets, EncoderInputs, MediaBa
 from anyloom.sequence.interleave import IGNORE, Interleaved, Interleaver, Run
 from anyloom.sequence.seeds import sample_name, seed_of
 
-__all__ = ["Collator", "EncodeStep", "ModalitySteps"]
+__all__ = ["Collator", "EncodeStep", "ModalitySteps", "PreparedSample"]
 
 Preprocess = Callable[[Media], Tensor]
 
@@ -66,6 +66,19 @@ class _Place:
     run: Run
 
 
+@dataclass(frozen=True)
+class PreparedSample:
+    """A sample and the sequence it becomes."""
+
+    sample: Sample
+    sequence: Interleaved
+
+    @property
+    def length(self) -> int:
+        """Positions it takes, for length buckets and packing."""
+        return len(self.sequence)
+
+
 class Collator:
     """Makes batches.
 
@@ -89,20 +102,25 @@ class Collator:
         self.interleaver, self.steps = interleaver, dict(steps)
         self.decode_limit, self.cache, self.seed = decode_limit, cache, seed
 
-    def __call__(self, samples: Sequence[Sample]) -> Batch:
+    def __call__(self, samples: Sequence[Sample | PreparedSample]) -> Batch:
         """Make a batch with one sample a row."""
         return self.pack([[sample] for sample in samples])
 
-    def pack(self, rows: Sequence[Sequence[Sample]]) -> Batch:
+    def pack(self, rows: Sequence[Sequence[Sample | PreparedSample]]) -> Batch:
         """Make a batch with several samples a row, none of which reads another."""
-        samples = [sample for row in rows for sample in row]
-        batch = self.join([[self.interleaver(s.conversation) for s in row] for row in rows], samples)
+        prepared = [[s if isinstance(s, PreparedSample) else self.prepare(s) for s in row] for row in rows]
+        samples = [p.sample for row in prepared for p in row]
+        batch = self.join([[p.sequence for p in row] for row in prepared], samples)
         batch.samples = SampleList(samples)
         return batch
 
-    def length(self, sample: Sample) -> int:
-        """Positions a sample takes, for length buckets and packing."""
-        return len(self.interleaver(sample.conversation))
+    def prepare(self, sample: Sample) -> PreparedSample:
+        """Interleave a sample; its media stay unopened. A loader that sorts by length does this once for each.
+
+        Raises:
+            anyloom.errors.ConversationError: The model cannot read it.
+        """
+        return PreparedSample(sample, self.interleaver(sample.conversation))
 
     def join(self, rows: Sequence[Sequence[Interleaved]], samples: Sequence[Sample] = ()) -> Batch:
         """Put sequences into padded rows and gather their media.
