@@ -52,10 +52,15 @@ def test_entry_points_are_the_plugin_modules() -> None:
 
 def test_import_contracts_cover_every_package() -> None:
     table = PROJECT["tool"]["importlinter"]
-    core, siblings, light = table["contracts"]
+    core, siblings, light, rooms = table["contracts"]
     assert set(table["root_packages"]) == {"anyloom", *PLUGINS}
     assert set(core["forbidden_modules"]) == set(siblings["modules"]) == set(PLUGINS)
     assert {f"{name}.plugin" for name in ["anyloom", *PLUGINS]} <= set(light["source_modules"])
+    floors = {room for floor in rooms["layers"] for room in floor.split(" | ")}
+    found = {
+        p.stem for p in (ROOT / "core" / "anyloom").iterdir() if p.suffix == ".py" or (p / "__init__.py").is_file()
+    }
+    assert floors == {f"anyloom.{name}" for name in found - {"__init__", "plugin"}}
 
 
 def test_type_checks_cover_every_source_root() -> None:

@@ -82,7 +82,7 @@ def _for_all_decoders(options: argparse.Namespace, model: AnyToAnyModel) -> dict
 
 
 def _setting(word: str, model: AnyToAnyModel) -> tuple[str, str, Any]:
-    """``--set image.denoising_steps=20`` in its parts."""
+    """``--set MODALITY.OPTION=VALUE`` in its parts."""
     key, found, text = word.partition("=")
     modality, _, name = key.partition(".")
     decoder = model.decoder(modality) if modality in model.tags else None

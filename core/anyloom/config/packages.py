@@ -53,7 +53,7 @@ def package_folder(package: str, *, where: str = "config") -> Path:
     follows is looked for on disk: :func:`importlib.util.find_spec` would import the parents of ``a.b.c``.
 
     Args:
-        package: Such as ``anyloom_codi2``, or ``anyloom_codi2.weights``.
+        package: Such as ``anyloom_tiny``, or ``anyloom_tiny.weights``.
         where: YAML key, for errors.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Gradient checkpointing of diffusers' AudioLDM2 denoiser, which names its arguments wrongly by itself."""
+"""Gradient checkpointing of denoisers whose attention blocks diffusers calls with arguments in a wrong order."""
 
 from __future__ import annotations
 

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
         DecoderCase,
         EncoderCase,
         LLMCase,
+        LossCase,
         MetricCase,
         ModalityCase,
         ModuleCase,
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
     from anyloom.testing.decoder import DecoderChecks
     from anyloom.testing.encoder import EncoderChecks
     from anyloom.testing.llm import LLMChecks
+    from anyloom.testing.loss import LossChecks
     from anyloom.testing.metric import MetricChecks
     from anyloom.testing.modality import ModalityChecks
     from anyloom.testing.module import ModuleChecks
@@ -55,8 +57,8 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "case": (
-        "Case CouplerCase DatasetCase DecoderCase EncoderCase LLMCase MetricCase ModalityCase ModuleCase ProjectorCase "
-        "RepresentationCase"
+        "Case CouplerCase DatasetCase DecoderCase EncoderCase LLMCase LossCase MetricCase ModalityCase ModuleCase "
+        "ProjectorCase RepresentationCase"
     ),
     "checking": "ConformanceError Result check",
     "component": "ComponentChecks RecordChecks",
@@ -65,6 +67,7 @@ _HOMES = {
     "decoder": "DecoderChecks",
     "encoder": "EncoderChecks",
     "llm": "LLMChecks",
+    "loss": "LossChecks",
     "metric": "MetricChecks",
     "modality": "ModalityChecks",
     "module": "ModuleChecks",
@@ -88,6 +91,8 @@ __all__ = [
     "EncoderChecks",
     "LLMCase",
     "LLMChecks",
+    "LossCase",
+    "LossChecks",
     "MetricCase",
     "MetricChecks",
     "ModalityCase",

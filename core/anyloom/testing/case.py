@@ -23,6 +23,7 @@ __all__ = [
     "DecoderCase",
     "EncoderCase",
     "LLMCase",
+    "LossCase",
     "MetricCase",
     "ModalityCase",
     "ModuleCase",
@@ -170,6 +171,22 @@ class RepresentationCase(Case):
     def arguments(self) -> dict[str, Any]:
         """Both spaces and the width."""
         return {"given": self.given, "target": self.predicted, "hidden_size": self.hidden_size}
+
+
+@dataclass(frozen=True)
+class LossCase(Case):
+    """An extra term of the loss.
+
+    Args:
+        spaces: Feature spaces of what is predicted, by modality.
+        hidden_size: Width of the language model to try.
+    """
+
+    kind: str = field(default="loss", init=False)
+    spaces: Mapping[str, FeatureSpace] = field(
+        default_factory=lambda: {"toy": FeatureSpace(name="toy", dim=4, tokens=3)}
+    )
+    hidden_size: int = 8
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,7 @@ _BY_KIND: Final = {
     "llm": "llm:LLMChecks",
     "decoder": "decoder:DecoderChecks",
     "coupler": "coupler:CouplerChecks",
+    "loss": "loss:LossChecks",
     "dataset": "dataset:DatasetChecks",
     "metric": "metric:MetricChecks",
     "modality": "modality:ModalityChecks",

@@ -1,4 +1,4 @@
-"""Tar archives of samples, as webdataset, img2dataset and video2dataset write them. Nothing is unpacked."""
+"""Tar archives of samples, as webdataset, img2dataset and the like write them. Nothing is unpacked."""
 
 from __future__ import annotations
 
