@@ -10,6 +10,7 @@ from anyloom.conversation.segments import Conversation, Message
 from anyloom.generation.generate import generate
 from anyloom.generation.options import GenerationOptions
 from anyloom.generation.session import Session
+from anyloom.model.saving import load_model, save_model
 from anyloom.network.config import ModelConfig
 from anyloom.network.network import Network
 from anyloom.options import validate
@@ -69,11 +70,10 @@ class AnyToAnyModel(Network):
             anyloom.errors.CheckpointError: There is no model, it is damaged, or it names code and is not trusted.
         """
         from anyloom.config.packages import model_folder
-        from anyloom.model.saving import load_model
 
         path = model_folder(folder)
         shipped = path != Path(folder)  # an installed plugin may name its own code
-        return load_model(path, overrides, trust=trust or shipped)
+        return load_model(cls, path, overrides, trust=trust or shipped)
 
     def save_pretrained(self, folder: str | Path, *, include_frozen: bool = True, dtype: str | None = None) -> None:
         """Write config, tensors and what the model needs beside them into a folder.
@@ -85,8 +85,6 @@ class AnyToAnyModel(Network):
             dtype: ``float16`` or ``bfloat16`` halves the file: matrices and kernels are rounded. Loading gives
                 the dtypes of the config again.
         """
-        from anyloom.model.saving import save_model
-
         save_model(self, Path(folder), include_frozen=include_frozen, dtype=dtype)
 
     def generate(

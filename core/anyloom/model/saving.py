@@ -13,7 +13,7 @@ import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -26,6 +26,7 @@ from anyloom.errors import CheckpointError, ConfigError
 from anyloom.interfaces.component import NeuralComponent
 from anyloom.model.fitting import fitted
 from anyloom.network.config import ModelConfig
+from anyloom.network.network import Network
 from anyloom.network.parts import Parts
 from anyloom.options import validate
 from anyloom.storage.folder import replacing_folder
@@ -33,16 +34,15 @@ from anyloom.storage.hashes import manifest, sha256, verify
 from anyloom.storage.headers import headers_only
 from anyloom.storage.tensors import load_into, read_tensors, write_tensors
 
-if TYPE_CHECKING:
-    from anyloom.model.model import AnyToAnyModel
-
 __all__ = ["load_model", "save_model", "start_from"]
+
+Model = TypeVar("Model", bound=Network)
 
 _HALF: Final = {"float16": torch.float16, "bfloat16": torch.bfloat16}
 _TENSORS: Final = "model.safetensors"
 
 
-def save_model(model: AnyToAnyModel, folder: Path, *, include_frozen: bool, dtype: str | None = None) -> None:
+def save_model(model: Network, folder: Path, *, include_frozen: bool, dtype: str | None = None) -> None:
     """Write a model folder; see :meth:`anyloom.AnyToAnyModel.save_pretrained`."""
     if dtype is not None and dtype not in _HALF:
         raise ConfigError(f"cannot save as {dtype!r}", where="dtype", fix=f"use one of {', '.join(_HALF)}, or None")
@@ -66,17 +66,15 @@ def save_model(model: AnyToAnyModel, folder: Path, *, include_frozen: bool, dtyp
         (draft / MANIFEST).write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
 
 
-def load_model(folder: Path, overrides: Sequence[str] = (), *, trust: bool = False) -> AnyToAnyModel:
-    """Load a model folder; see :meth:`anyloom.AnyToAnyModel.from_pretrained`."""
-    from anyloom.model.model import AnyToAnyModel
-
+def load_model(cls: type[Model], folder: Path, overrides: Sequence[str] = (), *, trust: bool = False) -> Model:
+    """Load a model folder as a class of model; see :meth:`anyloom.AnyToAnyModel.from_pretrained`."""
     record, tensors = _read_verified(folder, trust=trust)
     for key, hashes in record["references"].items():
         for path, digest in hashes.items():
             _require_reference(key, path, digest)
     section = overridden(record["model"], overrides, key="model")
     with registered_names_only(not trust):
-        model = AnyToAnyModel(validate(ModelConfig, section, where="model"))
+        model = cls(validate(ModelConfig, section, where="model"))
     load_into(model.parts, _filled(model.parts, tensors, record["references"]), where=str(folder))
     return model.eval()
 
