@@ -20,6 +20,9 @@ _PROVIDED: Final = {
     "metric": ("metric",),
     "modality": ("modality", "encoder", "decoder"),
     "projector": ("projector",),
+    "representation": ("representation",),
+    "coupler": ("coupler",),
+    "loss": ("loss",),
 }
 KINDS: Final = tuple(_PROVIDED)
 """What a new plugin can be begun as."""
