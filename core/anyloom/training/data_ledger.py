@@ -60,4 +60,6 @@ def _write(trainer: lightning.Trainer, report: dict[str, object]) -> None:
     if trainer.is_global_zero:
         logger = trainer.loggers[0] if trainer.loggers else None
         folder = getattr(logger, "log_dir", None) or trainer.default_root_dir
+        if logger is None and Path(folder).resolve() == Path.cwd():
+            return  # a run without a logger and a folder of its own writes nothing where it was called
         write_text(Path(folder) / "ledger.json", json.dumps(report, indent=1, ensure_ascii=False) + "\n")
