@@ -111,7 +111,7 @@ def test_the_tutorial_about_swapping(tmp_path: Path) -> None:
 
     page = DOCS / "tutorials" / "swap-a-part.md"
     files_of(page, tmp_path)
-    for name in ("model.yaml", "deeper.yaml", "other-eye.yaml"):
+    for name in ("model.yaml", "deeper.yaml", "other-eye.yaml", "queries.yaml"):
         assert look_over([tmp_path / name]).ok, name
     problems = [f"problem: {p}" for p in look_over([tmp_path / "clash.yaml"]).problems]
     assert problems[0] in page.read_text(encoding="utf-8")

@@ -13,12 +13,12 @@ from fresh_environment import FreshEnvironment
 ROOT = Path(__file__).parents[2]
 PROJECT = ROOT / "tests" / "fixtures" / "anyloom_pointcloud"
 WORDS = re.compile(r"\b(point[\s_-]?clouds?|chamfer|ply)\b", re.IGNORECASE)
-SMALL = [
+SMALL = [  # ten steps of four: every sample is seen, whatever the order
     "variables.run=run",
     "model.encoders.points={points: 32, count: 4, radii: [1.5, 3.0]}",
-    "model.decoders.cloud={points: 32, count: 4, radii: 2, width: 16, steps: 2}",
+    "model.decoders.cloud={points: 32, count: 4, radii: 2, width: 16, denoising_steps: 2}",
     "data={batch_size: 4, datasets: {solids: {points: 32, num_samples: 40}}}",
-    "trainer={max_steps: 4, val_check_interval: 4, limit_test_batches: 1, log_every_n_steps: 1}",
+    "trainer={max_steps: 10, val_check_interval: 10, limit_test_batches: 1, log_every_n_steps: 1}",
     "trainer.logger=[{class_path: lightning.pytorch.loggers.CSVLogger, init_args: {save_dir: run, name: csv}}]",
     "trainer.enable_progress_bar=false",
 ]

@@ -147,6 +147,9 @@ class ResumableLoader:
             self._flow = self._made()
         made: list[tuple[Plan, Made]] = []
         for plan, result in self._flow:
+            if not result.used and not self._drawn and not made:
+                self._count(plan, result)  # all are bad, and nothing before them waits: the order may hold no others
+                continue
             made.append((plan, result))
             if result.used:  # else all samples of the batch were bad, which is counted with the next one
                 pin = self.pin_memory and torch.cuda.is_available()

@@ -55,6 +55,7 @@ def answer_samples(
 def planned(target: Message) -> tuple[str | PlannedMedium, ...]:
     """The plan of an answer that has the segments of a target.
 
+    >>> from anyloom.conversation.segments import Media
     >>> planned(Message("assistant", ["Here: ", Media("picture"), "."]))
     ('text', PlannedMedium(modality='picture', reference=None), 'text')
     """

@@ -64,6 +64,7 @@ def test_a_modality_that_is_added_starts_new_and_the_tags_of_the_others_stay(
         for mine, theirs in ((new_ids.begin, old_ids.begin), (new_ids.end, old_ids.end)):
             assert torch.equal(after[rows][mine - first], saved[rows][theirs - first]), "its tags mean what they meant"
         audio = new.tags["audio"].begin - first
+        assert audio == 0, "tags stand in the order of their names"
         assert torch.equal(after[rows][audio], before[rows][audio])
 
 

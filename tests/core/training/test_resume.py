@@ -12,8 +12,9 @@ from lightning.pytorch.cli import LightningCLI
 from safetensors.torch import save_file
 
 from anyloom import AnyToAnyModel, Conversation, Message
+from anyloom.data.ledger import Ledger
 from anyloom.data.loader import ResumableLoader
-from anyloom.errors import MediaError
+from anyloom.errors import AnyloomError, MediaError
 from anyloom.interfaces import Sample
 from anyloom.network.config import ModelConfig
 from anyloom.options import validate
@@ -80,8 +81,10 @@ def test_the_result_loads_and_gives_equal_outputs(tmp_path: Path) -> None:
     trained = run("fit", project(tmp_path / "run")).model.model.eval()
     loaded = AnyToAnyModel.from_pretrained(tmp_path / "run" / "result", trust=True)
     sample = Sample(Conversation([Message("user", ["hello", picture(1)]), Message("assistant", [picture(2)])]), "t")
-    for term, value in trained(trained.collator()([sample])).terms.items():
-        assert torch.equal(value, loaded(loaded.collator()([sample])).terms[term]), term
+    again = loaded(loaded.collator()([sample])).terms
+    for name, term in trained(trained.collator()([sample])).terms.items():
+        assert torch.equal(term.total, again[name].total), name
+        assert (term.count, term.weight) == (again[name].count, again[name].weight), name
     asked = sample.conversation.prompt()
     answers = [m.generate(asked, media={"image": "force"}, max_new_tokens=4) for m in (trained, loaded)]
     assert answers[0].text == answers[1].text
@@ -163,10 +166,19 @@ def refuse(samples: list[Sample]) -> None:
     raise MediaError("not a picture", where="1.png")
 
 
-def test_so_is_one_in_the_collator() -> None:
+@pytest.mark.parametrize(("workers", "accumulated"), [(0, 1), (1, 1), (1, 3)])
+def test_so_is_one_in_the_collator(workers: int, accumulated: int) -> None:
     samples = [Sample(Conversation([Message("user", "x")]), "t")] * 4
     with pytest.raises(MediaError, match=r"^1\.png: not a picture$"):
-        list(ResumableLoader(lambda epoch: samples, refuse, 2, workers=1))
+        list(ResumableLoader(lambda epoch: samples, refuse, 2, workers=workers, accumulated=accumulated))
+
+
+def test_data_of_which_nothing_can_be_used_ends_with_what_is_wrong() -> None:
+    samples = [Sample(Conversation([Message("user", "x")]), "t")] * 400
+    made = ResumableLoader(lambda epoch: samples, refuse, 2, ledger=Ledger(max_bad=0.1))
+    with pytest.raises(AnyloomError, match=r"records cannot be used; 10.00% are allowed: .*1\.png: not a picture"):
+        list(made)
+    assert made.ledger.total()["used"] == 0
 
 
 def from_files(folder: Path) -> dict[str, Any]:
