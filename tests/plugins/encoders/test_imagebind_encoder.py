@@ -177,7 +177,7 @@ def encoder_options(**more: Any) -> dict[str, Any]:
 def test_a_model_trains_around_it_and_keeps_it_fixed(tokenizer_folder: Path) -> None:
     model = AnyToAnyModel.from_config({"model": model_options(tokenizer_folder, encoders=encoder_options())})
     talk = Conversation([Message("user", ["make it blue ", picture(0)]), Message("assistant", [picture(1), sound(2)])])
-    model.train()(model.collator()([Sample(talk, "test")])).total.backward()
+    model.train()(model.collator()([Sample(talk, "test")])).total().backward()
     encoder = model.encoder("image")
     assert not encoder.training
     assert all(p.grad is None and not p.requires_grad for p in encoder.parameters())

@@ -37,6 +37,9 @@ METRICS = {
     "words": {"name": "caption-words", "attributes": {"hue": "(red|blue)"}},
 }
 
+EYE = {"name": "conv", "modality": "image", "size": 16, "grid": 8, "layout_dim": 6, "meaning_dim": 2, "widths": [8, 8]}
+"""Registered, so that a recipe may begin with a saved model that has it."""
+
 
 def conversations(folder: Path) -> Path:
     """Edits and captions about files in a folder."""
@@ -60,7 +63,7 @@ def conversations(folder: Path) -> Path:
 def recipe(tmp_path: Path, tokenizer_folder: Path) -> Path:
     file = str(conversations(tmp_path / "data"))
     model = model_options(tokenizer_folder, modalities=("image",))
-    model["encoders"] = {"eye": {"name": "parts.PatchEncoder"}}
+    model["encoders"] = {"eye": EYE}
     model["decoders"] = {"painter": {**DECODER, "weights": "${variables.run}/painter"}}
     model["modalities"]["image"] = {"encoder": "eye", "decoder": "painter", "diffusion_weight": 0.0}
     sections: dict[str, Any] = {

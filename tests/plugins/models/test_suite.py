@@ -69,7 +69,8 @@ def test_everything_that_is_shown_is_measured(suite: Suite, samples: list[Sample
 def test_the_lesson_is_about_an_edit_that_the_weights_never_saw(tmp_path: Path) -> None:
     weights = tmp_path / "weights"
     weights.mkdir()
-    (weights / "config.json").write_text(json.dumps({"format": 1, "model": compose(["mini"])["model"]}))
+    record = {"format": 2, "model": compose(["mini"])["model"], "files": {"model.safetensors": "0" * 64}}
+    (weights / "config.json").write_text(json.dumps(record))
     sections = yaml.safe_load(recipe_path("lesson").read_text(encoding="utf-8"))
     assert sections["defaults"] == ["demo.yaml", "weights"]
     (tmp_path / "lesson.yaml").write_text(yaml.safe_dump({**sections, "defaults": ["demo", "weights"]}))

@@ -17,6 +17,8 @@ from imagebind_golden import OWN_SIZES
 from parts import llm_options
 from projects import write_config
 
+pytestmark = pytest.mark.filterwarnings("ignore:sounds are heard for")  # the starter pack has longer ones
+
 CONV = {"size": 16, "grid": 8, "layout_dim": 6, "meaning_dim": 2, "widths": [8, 8]}
 VAE = {"block_out_channels": [8, 8], "layers_per_block": 1, "norm_num_groups": 4}
 UNET = {"block_out_channels": [8, 16], "layers_per_block": 1, "attention_head_dim": 2, "norm_num_groups": 4}
@@ -48,6 +50,16 @@ CLAP: dict[str, Any] = {
     "patch_embeds_hidden_size": 8,
     "projection_dim": 6,
 }
+# Another model_type is another architecture: none of the old one's sizes stays.
+SIZES: dict[str, Any] = {
+    "hidden_size": 32,
+    "intermediate_size": 64,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "max_position_embeddings": 256,
+}
+GPT2: dict[str, Any] = {"model_type": "gpt2", "n_embd": 32, "n_layer": 2, "n_head": 4, "n_positions": 256}
 HEARD = {"sample_rate": 16000, "seconds": 1, "hop": 80, "high": 7000}
 
 
@@ -110,11 +122,11 @@ CLAP_EAR = {
 }
 SWAPS = {
     "qwen3": Swap(
-        {f"{LLM}.architecture": {"model_type": "qwen3", "head_dim": 8}},
+        {f"{LLM}.architecture": {**SIZES, "model_type": "qwen3", "head_dim": 8}},
         {LLM: "llama"},
     ),
     "gpt2": Swap(
-        {f"{LLM}.architecture": {"model_type": "gpt2", "bos_token_id": 1, "eos_token_id": 2}},
+        {f"{LLM}.architecture": {**GPT2, "bos_token_id": 1, "eos_token_id": 2}},
         {LLM: "llama"},
     ),
     "clip": Swap(
@@ -175,7 +187,10 @@ def test_a_swap_checks_trains_and_answers(
     assert all(math.isfinite(float(value)) for step in steps for value in step.values() if value)
 
     model = AnyToAnyModel.from_pretrained(tmp_path / "result", trust=True)
-    assert {name: str(space) for name, space in model.spaces.items()} == {"image": swap.image, "audio": swap.audio}
+    assert {name: str(spaces.predicted) for name, spaces in model.spaces.items()} == {
+        "image": swap.image,
+        "audio": swap.audio,
+    }
     samples = build("dataset", "starter", {"num_queries": 1}).build("test")
     given = {m.modality: m for s in samples for m in s.conversation.media}
     asked = Conversation([Message("user", ["turn it upside down ", given["image"], given["audio"]])])
@@ -185,7 +200,7 @@ def test_a_swap_checks_trains_and_answers(
     assert made["image"].tensor().shape == (3, 16, 16)
     assert made["audio"].tensor().shape == (1, 16 * 64)
     for name, media in made.items():
-        space = model.spaces[name]
+        space = model.spaces[name].predicted
         assert media.features is not None
         assert media.features.shape == (space.tokens, space.dim)
         assert bool(media.tensor().isfinite().all())
