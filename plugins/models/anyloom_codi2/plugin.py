@@ -32,6 +32,13 @@ def anyloom_recipes() -> list[RecipeSpec]:
             weights="weights",
         ),
         RecipeSpec(
+            name="mini-plain",
+            package="anyloom_codi2",
+            path="mini-plain.yaml",
+            summary="mini with the paper's MLP projectors and a mixture of edits and examples",
+            command="anyloom fit mini-plain --stage all",
+        ),
+        RecipeSpec(
             name="demo",
             package="anyloom_codi2",
             path="demo.yaml",

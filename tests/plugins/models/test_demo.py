@@ -31,7 +31,7 @@ from anyloom_codi2.run_state import RunState, digest_of
 from anyloom_codi2.stages import metric_files
 from parts import image_decoder_options, model_options, picture
 
-DECODER = image_decoder_options(picture_size=8)
+DECODER = image_decoder_options(space="conv-image", scale="standard", picture_size=8)
 METRICS = {
     "feature": {"name": "feature-error"},
     "words": {"name": "caption-words", "attributes": {"hue": "(red|blue)"}},

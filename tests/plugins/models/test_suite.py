@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import json
+import shutil
 from pathlib import Path
 
 import pytest
 import yaml
 
 from anyloom.building import build_named
+from anyloom.cli.model_argument import shipped_weights
 from anyloom.config.compose import compose
 from anyloom.config.packages import recipe_path
 from anyloom.evaluation.draw import pick
@@ -68,9 +69,7 @@ def test_everything_that_is_shown_is_measured(suite: Suite, samples: list[Sample
 
 def test_the_lesson_is_about_an_edit_that_the_weights_never_saw(tmp_path: Path) -> None:
     weights = tmp_path / "weights"
-    weights.mkdir()
-    record = {"format": 2, "model": compose(["mini"])["model"], "files": {"model.safetensors": "0" * 64}}
-    (weights / "config.json").write_text(json.dumps(record))
+    shutil.copytree(shipped_weights("mini"), weights)
     sections = yaml.safe_load(recipe_path("lesson").read_text(encoding="utf-8"))
     assert sections["defaults"] == ["demo.yaml", "weights"]
     (tmp_path / "lesson.yaml").write_text(yaml.safe_dump({**sections, "defaults": ["demo", "weights"]}))
