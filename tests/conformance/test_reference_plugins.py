@@ -18,6 +18,7 @@ from parts import DIM, image_decoder_options, model_options, picture
 
 OURS = [s for s in get_registry().components() if s.package == "anyloom"]
 WITHOUT_TINY = {
+    ("llm", "llama"): "it is causal-lm by its older name",
     ("module", "any-to-any"): "it needs components of other plugins, which the core does not know",
     ("module", "latent-autoencoder"): "it needs a decoder, and the core does not know one",
     ("module", "feature-decoder"): "it needs a decoder, and the core does not know one",

@@ -8,7 +8,7 @@ from typing import Final
 
 from anyloom.errors import PluginError, nearest
 
-__all__ = ["API", "KINDS", "CommandSpec", "ComponentSpec", "RecipeSpec"]
+__all__ = ["API", "KINDS", "SUFFIX", "CommandSpec", "ComponentSpec", "RecipeSpec"]
 
 API: Final = 2
 """Version of the plugin interface. A record made for another number is listed as incompatible and never used."""
@@ -30,7 +30,8 @@ KINDS: Final = (
 
 _NAME: Final = re.compile(r"[a-z0-9]+([._-][a-z0-9]+)*")
 _TARGET: Final = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
-_SUFFIX: Final = re.compile(r"(\.[a-z0-9_-]+)+")
+SUFFIX: Final = re.compile(r"(\.[a-z0-9_-]+)+")
+"""What a file suffix of a modality may be: lower case with the dot, or several such in a row."""
 
 
 def _check(record: str, name: str, target: str, field: str = "target") -> None:
@@ -101,7 +102,7 @@ class ComponentSpec:
         if self.kind not in KINDS:
             fix = nearest(self.kind, KINDS) or f"the kinds are {', '.join(KINDS)}"
             raise PluginError(f"{self.name!r} is of the unknown kind {self.kind!r}", where="ComponentSpec", fix=fix)
-        if wrong := [suffix for suffix in self.suffixes if not _SUFFIX.fullmatch(suffix)]:
+        if wrong := [suffix for suffix in self.suffixes if not SUFFIX.fullmatch(suffix)]:
             raise PluginError(
                 f"suffixes of {self.name!r} name {wrong[0]!r}",
                 where="ComponentSpec",

@@ -7,14 +7,16 @@ from collections.abc import Sequence
 import torch
 
 from anyloom.conversation.segments import Conversation, Media, Message, Segment, Text
+from anyloom.errors import ConversationError
 from anyloom.generation.answer import Answer, MadeMedium
 from anyloom.generation.decoding import decode
 from anyloom.generation.engine import Engine
 from anyloom.generation.options import GenerationOptions
 from anyloom.generation.reading import read
 from anyloom.network.network import Network
+from anyloom.options import validate
 
-__all__ = ["generate", "message_of", "new_answer", "stop_ids"]
+__all__ = ["check_options", "generate", "message_of", "new_answer", "stop_ids"]
 
 
 @torch.no_grad()
@@ -34,12 +36,13 @@ def generate(
 
     Raises:
         anyloom.errors.ConversationError: The options name a modality that the model does not make.
+        anyloom.errors.ConfigError: They are wrong for a decoder.
     """
     if not conversations:
         return []
     each = [options] * len(conversations) if isinstance(options, GenerationOptions) else list(options)
     for own in each:
-        own.check(network.tags)
+        check_options(network, own)
     interleave = network.interleaver()
     prompts = [interleave(c, open_answer=True) for c in conversations]
     answers = [new_answer(network, c, s, o) for c, s, o in zip(conversations, seeds, each, strict=True)]
@@ -48,6 +51,23 @@ def generate(
     engine.run()
     made = decode(network, answers)
     return [message_of(network, answer, items) for answer, items in zip(answers, made)]
+
+
+def check_options(network: Network, options: GenerationOptions) -> None:
+    """Refuse options before anything is read, also those of decoders that may not come to be used.
+
+    Raises:
+        anyloom.errors.ConversationError: They name a modality that the model does not make.
+        anyloom.errors.ConfigError: They are wrong for a decoder.
+    """
+    options.check(network.tags)
+    for name, sampling in options.sampling.items():
+        decoder = network.decoder(name)
+        if decoder is None:
+            raise ConversationError(
+                f"no decoder makes {name!r}", where="generate.sampling", fix=f"leave {name!r} out, or add a decoder"
+            )
+        validate(decoder.Sampling, sampling, where=f"generate.sampling.{name}")
 
 
 def new_answer(network: Network, conversation: Conversation, seed: int, options: GenerationOptions) -> Answer:

@@ -19,7 +19,7 @@ from anyloom.generation.answer import Answer, MadeMedium
 from anyloom.generation.decoding import decode
 from anyloom.generation.engine import Engine
 from anyloom.generation.events import Event, Finished, MediumBegun, MediumMade, TextMade
-from anyloom.generation.generate import message_of, new_answer
+from anyloom.generation.generate import check_options, message_of, new_answer
 from anyloom.generation.options import GenerationOptions
 from anyloom.generation.reading import Reading, read, read_on
 from anyloom.network.network import Network
@@ -76,7 +76,7 @@ class Session:
         if not segments:
             raise ConversationError("nothing was said", where="session", fix="give text or media")
         chosen = validate(GenerationOptions, {**self.options, **options}, where="session")
-        chosen.check(self.network.tags)
+        check_options(self.network, chosen)
         self.messages.append(Message("user", segments))
         finished = False
         try:

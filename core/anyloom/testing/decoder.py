@@ -27,9 +27,12 @@ _ROUNDING = 1e-3
 
 
 def condition_of(part: Any, rows: int, *, seed: int = 3) -> Condition:
-    """Features ``(rows, L, D)`` of a decoder's space, of unit length where it says so, without references."""
-    space = part.feature_space()
-    drawn = torch.randn(rows, space.tokens, space.dim, generator=torch.Generator().manual_seed(seed))
+    """Features ``(rows, L, D)`` of a decoder's space: codes, or of unit length, where it says so; no references."""
+    space, generator = part.feature_space(), torch.Generator().manual_seed(seed)
+    shape = (rows, space.tokens, space.dim)
+    if space.codes is not None:
+        return Condition(torch.randint(space.codes, shape, generator=generator).float().to(_device(part)))
+    drawn = torch.randn(shape, generator=generator)
     if space.scale == "unit":
         drawn = torch.nn.functional.normalize(drawn, dim=-1)
     return Condition(drawn.to(_device(part)))

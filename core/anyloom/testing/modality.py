@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
+from anyloom.discovery.records import SUFFIX
 from anyloom.errors import MediaError
 from anyloom.testing.case import ModalityCase
 from anyloom.testing.checking import check, require
@@ -44,7 +45,7 @@ class ModalityChecks(ComponentChecks):
         """It names its modality and its file suffixes."""
         io = case.build()
         require(bool(io.suffixes), "it names no suffix")
-        wrong = [s for s in io.suffixes if not re.fullmatch(r"\.[a-z0-9.]+", s)]
+        wrong = [s for s in io.suffixes if not SUFFIX.fullmatch(s)]
         require(not wrong, f"the suffix {wrong[:1]} is not lower case with a dot")
         require(io.modality == case.media[0].modality, f"its modality is {io.modality!r}")
         require(io.modality == case.spec.name, f"its modality is {io.modality!r}, its record says {case.spec.name!r}")

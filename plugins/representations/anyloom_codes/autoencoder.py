@@ -90,7 +90,6 @@ def codes_of(vq: Any, pictures: Tensor) -> Tensor:
     return indices.view(len(pictures), -1)
 
 
-@torch.no_grad()
 def pictures_of(vq: Any, codes: Tensor, side: int) -> Tensor:
     """Pictures ``(B, 3, size, size)`` in about [-1, 1] of codes ``(B, n)``."""
     entries = vq.quantize.embedding(codes).view(len(codes), side, side, -1).permute(0, 3, 1, 2)

@@ -41,6 +41,7 @@ def anyloom_components() -> list[ComponentSpec]:
             kind="module",
             name="vq-autoencoder",
             target="anyloom_codes.training:VQTraining",
+            tiny="anyloom_codes.tiny:stage",
             licence="Apache-2.0",
             summary="Trains the autoencoder of codes on the pictures of any data set",
         ),

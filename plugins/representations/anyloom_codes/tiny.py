@@ -7,11 +7,11 @@ from typing import Any, Final
 
 import torch
 
-from anyloom.conversation import Media
-from anyloom.interfaces import FeatureSpace
-from anyloom.testing import DecoderCase, EncoderCase, RepresentationCase
+from anyloom.conversation import Conversation, Media, Message
+from anyloom.interfaces import FeatureSpace, Sample
+from anyloom.testing import DecoderCase, EncoderCase, ModuleCase, RepresentationCase
 
-__all__ = ["SIZES", "codes", "decoder", "encoder"]
+__all__ = ["SIZES", "codes", "decoder", "encoder", "stage"]
 
 SIZES: Final[dict[str, Any]] = {
     "picture_size": 16,
@@ -39,7 +39,15 @@ def encoder(folder: Path) -> EncoderCase:
 def decoder(folder: Path) -> DecoderCase:
     """Likewise. It has no chance and lets no gradient through its codes."""
     del folder
-    return DecoderCase("vq", options={"sizes": SIZES}, media=_pictures())
+    return DecoderCase("vq", options={"sizes": SIZES}, media=_pictures(), uses_chance=False)
+
+
+def stage(folder: Path) -> ModuleCase:
+    """Its training on four pictures."""
+    del folder
+    turns = [[Message("user", "a picture"), Message("assistant", [p])] for p in (*_pictures(), *_pictures())]
+    samples = [Sample(Conversation(turn), "picture") for turn in turns]
+    return ModuleCase("vq-autoencoder", options={"decoder": {"sizes": SIZES}}, samples=samples)
 
 
 def _pictures() -> list[Media]:

@@ -43,7 +43,7 @@ class VQTraining(TrainingModule):
     def __init__(self, config: Config, model: dict[str, Any]) -> None:
         super().__init__(config, model)
         options = {k: v for k, v in config.decoder.items() if k not in ("name", "weights", "freeze")}
-        self.decoder = VQDecoder.from_options(options)
+        self.decoder = VQDecoder.from_options({**options, "freeze": False})
 
     def collator(self) -> TargetCollator:
         """Takes pictures out of samples."""

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor
 
 from anyloom.conversation import Media
+from anyloom.errors import ConfigError, FeatureSpaceError
 from anyloom.interfaces import Condition, Decoder, Encoder, FeatureSpace
 from anyloom_codes.autoencoder import (
     VQSizes,
@@ -34,11 +35,13 @@ class VQEncoder(Encoder):
         """Options.
 
         Args:
+            freeze: Always: no gradient comes through codes. The stage ``vq-autoencoder`` trains them.
             sizes: Of the autoencoder.
             space: Name of its codes.
             weights: Folder that the stage ``vq-autoencoder`` wrote, or a published folder of diffusers.
         """
 
+        freeze: Literal[True] = True
         sizes: VQSizes = VQSizes()
         space: str = "vq"
         weights: str | None = None
@@ -50,9 +53,13 @@ class VQEncoder(Encoder):
         self.vq = build_vq(config.sizes)
 
     def feature_space(self, modality: str) -> FeatureSpace:
-        """The space of its codes."""
+        """The space of its codes.
+
+        Raises:
+            anyloom.errors.ConfigError: It encodes pictures, and nothing else.
+        """
         if modality != "image":
-            raise KeyError(modality)
+            raise ConfigError(f"this encoder is for image, not {modality}", fix="add another encoder")
         return vq_space(self.config.space, self.config.sizes)
 
     def preprocess(self, media: Media) -> Tensor:
@@ -101,6 +108,7 @@ class VQDecoder(Decoder):
     def __init__(self, config: Config) -> None:
         super().__init__(config)
         self.vq = build_vq(config.sizes)
+        self.requires_grad_(not config.freeze)
 
     def feature_space(self) -> FeatureSpace:
         """The space of its codes."""
@@ -112,15 +120,29 @@ class VQDecoder(Decoder):
 
     def forward(self, condition: Condition, targets: Tensor, seeds: Sequence[int] | None = None) -> Tensor:
         """Squared error ``(B,)`` of the pictures that codes give; no gradient reaches the codes."""
-        made = pictures_of(self.vq, labels(condition.features), self.config.sizes.side)
+        made = pictures_of(self.vq, self._codes(condition), self.config.sizes.side)
         return (made - targets).square().flatten(1).mean(1)
 
+    @torch.no_grad()
     def generate(self, condition: Condition, *, seeds: Sequence[int], sampling: Any = None) -> list[Media]:
         """Make pictures, float32 ``(3, size, size)`` in [0, 1]."""
-        codes = labels(condition.features).clamp(0, self.config.sizes.num_vq_embeddings - 1)
-        pictures = ((pictures_of(self.vq, codes, self.config.sizes.side) + 1) / 2).clamp(0, 1).cpu()
+        self.chosen(sampling)
+        pictures = ((pictures_of(self.vq, self._codes(condition), self.config.sizes.side) + 1) / 2).clamp(0, 1).cpu()
         features = condition.features.detach().float().cpu()
         return [Media("image", data=picture, features=own) for picture, own in zip(pictures, features)]
+
+    def _codes(self, condition: Condition) -> Tensor:
+        """Codes ``(B, n)``.
+
+        Raises:
+            anyloom.errors.FeatureSpaceError: The features are not one number for each of the n codes.
+        """
+        space, shape = self.feature_space(), tuple(condition.features.shape)
+        if shape[1:] != (space.tokens, space.dim):
+            raise FeatureSpaceError(
+                f"features are {shape}, not (B, {space.tokens}, {space.dim})", where="vq", fix="use the encoder vq"
+            )
+        return labels(condition.features).clamp(0, self.config.sizes.num_vq_embeddings - 1)
 
     def example(self) -> Tensor:
         """A grey picture ``(1, 3, size, size)``."""

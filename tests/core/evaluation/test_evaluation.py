@@ -79,7 +79,8 @@ def test_command_writes_results_and_report(folder: Path, capsys: pytest.CaptureF
     facts = results.facts
     assert facts["weights"] == {"model.safetensors": sha256(folder / "model" / "model.safetensors")}
     assert (facts["queries"], facts["seed"], facts["split"]) == (4, 0, "test")
-    assert facts["command"].startswith(f"anyloom evaluate {folder / 'model'} --trust --suite")
+    words = f"{folder / 'model'} --suite {folder / 'suite.yaml'} --trust --output {folder / 'first'}"
+    assert facts["command"] == f"anyloom evaluate {words}"
     assert facts["anyloom"]
     said = capsys.readouterr().out
     assert f"edits  {value.value:.3f} ± {value.error:.3f}  4" in said
