@@ -17,7 +17,7 @@ from anyloom.generation.generate import message_of, new_answer
 from anyloom.generation.options import GenerationOptions, PlannedMedium
 from anyloom.generation.reading import read
 from anyloom.generation.sampler import next_tokens
-from parts import DIM, model_options, picture, sound
+from parts import DIM, image_decoder_options, model_options, picture, sound
 
 
 def make(tokenizer: Path, tokens: int = 2, representation: str = "autoregressive") -> AnyToAnyModel:
@@ -159,6 +159,24 @@ def test_unknown_media_and_options_are_refused(tokenizer_folder: Path) -> None:
     with pytest.raises(ConfigError, match="did you mean 'temperature'"):
         model.generate(PROMPTS[1], temprature=1.0)
     assert model.generate([]) == []
+
+
+def test_options_of_decoders_are_refused_before_an_answer_begins(tokenizer_folder: Path) -> None:
+    options = model_options(tokenizer_folder)
+    options["decoders"] = {"brush": image_decoder_options()}
+    options["modalities"]["image"]["decoder"] = "brush"
+    model = AnyToAnyModel.from_config({"model": options})
+    for sampling, error, message in (
+        ({"audio": {"denoising_steps": 2}}, ConversationError, "no decoder makes 'audio'"),
+        ({"image": {"denoising_steps": 0}}, ConfigError, r"generate\.sampling\.image\.denoising_steps"),
+        ({"image": {"smell": 1}}, ConfigError, r"generate\.sampling\.image\.smell"),
+    ):
+        with pytest.raises(error, match=message):
+            model.generate(PROMPTS[1], plan=("text",), sampling=sampling)
+        session = model.session()
+        with pytest.raises(error, match=message):
+            session.say("hello", plan=("text",), sampling=sampling)
+        assert not session.messages
 
 
 @pytest.mark.parametrize(("temperature", "top_p"), [(1.0, 1.0), (0.7, 0.8), (2.0, 0.3), (1.0, 1e-6)])
