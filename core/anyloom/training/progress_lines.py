@@ -8,7 +8,7 @@ import time
 from typing import Any, Final
 
 import lightning
-from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.callbacks import Callback, Timer
 from torch import Tensor
 
 from anyloom.training.console import tell
@@ -50,9 +50,9 @@ class ProgressLines(Callback):
         self._shown = now
         done, total = trainer.global_step, trainer.estimated_stepping_batches
         per_step = (now - self._begun) / max(done - self._first, 1)
-        known = math.isfinite(total)
-        left = f", {_duration(per_step * (total - done))} left" if known else ""
-        of = f"/{int(total)}" if known else ""
+        seconds = min(per_step * (total - done), _time_left(trainer))
+        left = f", {_duration(seconds)} left" if math.isfinite(seconds) else ""
+        of = f"/{int(total)}" if math.isfinite(total) else ""
         values = _values(trainer.progress_bar_metrics)
         tell(f"step {done}{of}{values}, {per_step:.3g} s/step{left}")
 
@@ -83,11 +83,14 @@ class Explosions(Callback):
             return
         for name, value in trainer.callback_metrics.items():
             if name.startswith("train/") and isinstance(value, Tensor):
-                self._look(name, float(value), trainer.global_step)
+                whole = float(trainer.callback_metrics.get("train/loss", value))
+                self._look(name, float(value), trainer.global_step, whole)
 
-    def _look(self, name: str, value: float, step: int) -> None:
+    def _look(self, name: str, value: float, step: int, whole: float = 0.0) -> None:
+        """Remark a term; one that is little of the whole loss may jump from almost nothing and nobody need care."""
         mean = self._means.get(name)
-        if mean is not None and value > _FACTOR * mean > 0 and name not in self._remarked:
+        grown = mean is not None and value > _FACTOR * mean > 0 and value > _SHARE * whole
+        if mean is not None and grown and name not in self._remarked:
             self._remarked.add(name)
             tell(
                 f"note: {name} is {value:.3g} at step {step}, {value / mean:.0f} times what it was; "
@@ -98,6 +101,12 @@ class Explosions(Callback):
 
 def _wanted(trainer: lightning.Trainer) -> bool:
     return trainer.is_global_zero and not sys.stderr.isatty()
+
+
+def _time_left(trainer: lightning.Trainer) -> float:
+    """Seconds until ``max_time`` ends training, which may be before the last step; infinite without one."""
+    left = [c.time_remaining() for c in trainer.callbacks if isinstance(c, Timer)]  # type: ignore[attr-defined]
+    return min((max(seconds, 0.0) for seconds in left if seconds is not None), default=math.inf)
 
 
 def _values(metrics: Any) -> str:

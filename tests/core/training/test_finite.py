@@ -180,6 +180,13 @@ def test_a_term_that_explodes_is_remarked_once(capsys: pytest.CaptureFixture[str
     assert "train/diffusion/audio is 140 at step 10, 100 times what it was" in line
 
 
+def test_a_term_that_is_little_of_the_loss_may_jump(capsys: pytest.CaptureFixture[str]) -> None:
+    watch = Explosions()
+    for step in range(20):
+        watch._look("train/text", 2e-6 if step < 10 else 4e-3, step, 0.4)
+    assert not capsys.readouterr().err
+
+
 def test_the_policy_is_checked_like_any_section(tmp_path: Path) -> None:
     config = sections(tmp_path)
     config["faults"] = {"non_finit": "skip"}
