@@ -14,6 +14,12 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))
 
 import torch
+from hypothesis import settings
+
+# A run that somebody waits for gives the same twice; new examples are drawn where fuzzing was asked for.
+settings.register_profile("repeatable", derandomize=True, database=None)
+if "ANYLOOM_FUZZ_SECONDS" not in os.environ:
+    settings.load_profile("repeatable")
 
 
 @pytest.fixture(autouse=True)

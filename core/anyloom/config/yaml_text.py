@@ -24,6 +24,7 @@ _INT: Final = re.compile(r"[-+]?(?:[0-9][0-9_]*|0x[0-9a-fA-F_]+|0o[0-7_]+|0b[01_
 _FLOAT: Final = re.compile(
     r"[-+]?(?:\.[0-9][0-9_]*|[0-9][0-9_]*(?:\.[0-9_]*)?)(?:[eE][-+]?[0-9]+)?|[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)"
 )
+_UNICODE_LINE_ENDS: Final = re.compile("[\x85\u2028\u2029]")
 _REPLACED: Final = ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float", "tag:yaml.org,2002:timestamp")
 
 
@@ -167,11 +168,17 @@ def _numbers_of_yaml_1_2(kind: type[Any]) -> None:
 
 
 def _represent_environment(dumper: yaml.SafeDumper, value: FromEnvironment) -> yaml.Node:
-    return dumper.represent_str(value.expression)
+    return _represent_scalar(dumper, value.expression)
 
 
 def _represent_str(dumper: yaml.SafeDumper, value: str) -> yaml.Node:
-    return dumper.represent_str(value.replace("${", "\\${"))
+    return _represent_scalar(dumper, value.replace("${", "\\${"))
+
+
+def _represent_scalar(dumper: yaml.SafeDumper, text: str) -> yaml.Node:
+    """A text; PyYAML would write the line ends of Unicode as they are, and read them as blanks or line feeds."""
+    style = '"' if _UNICODE_LINE_ENDS.search(text) else None
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
 
 
 def _represent_text(dumper: yaml.SafeDumper, value: Hashable) -> yaml.Node:

@@ -43,6 +43,14 @@ def test_what_is_written_is_read_as_the_same() -> None:
     assert parse_yaml(write_yaml(value), where="test") == value
 
 
+@pytest.mark.parametrize("sign", ["\x85", "\u2028", "\u2029", "\ufeff", "\r", "\r\n", "\t", "\xa0", "\x7f", "\0"])
+@pytest.mark.parametrize("around", ["{}", "a{}", "{}b", "a{}b", " a {} b ", "a\n{}\nb", "# {}", "'{}\""])
+def test_blanks_and_line_ends_of_all_kinds_survive(sign: str, around: str) -> None:
+    text = around.format(sign)
+    written = write_yaml({"a": text, text: [text]})
+    assert parse_yaml(written, where="written") == {"a": text, text: [text]}
+
+
 def test_periods_and_paths_are_written_as_the_texts_that_they_are_read_from() -> None:
     assert write_yaml({"a": timedelta(minutes=30), "b": Path("x/y")}) == "a: '0:30:00'\nb: x/y\n".replace("'", "")
 
