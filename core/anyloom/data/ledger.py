@@ -72,7 +72,8 @@ class Ledger:
 
         Raises:
             anyloom.errors.AnyloomError: The ledger is strict, or too many have been skipped; names the most frequent
-                reasons, with examples.
+                reasons, with examples. Or an epoch of them (at least 1,000) was skipped and none
+                used, whatever the share.
         """
         for record in bad:
             if self.strict:
@@ -93,14 +94,16 @@ class Ledger:
         whole = self.total()
         skipped = sum(whole["skipped"].values())
         allowed = self.max_bad * max(whole["read"], min(self.expected, _GRACE))
-        if skipped <= allowed:
+        # Whatever share is allowed, an epoch without one usable record would be followed by others for ever.
+        none = whole["used"] == 0 and skipped >= max(self.expected, _GRACE)
+        if skipped <= allowed and not none:
             return
         reasons = sorted(whole["skipped"].items(), key=lambda item: -item[1])[:3]
         lines = [f"{n} {reason}, such as {'; '.join(self.examples()[reason][:2])}" for reason, n in reasons]
         raise AnyloomError(
             f"{skipped} of {whole['read']} records cannot be used; {self.max_bad:.2%} are allowed: " + "; ".join(lines),
             where="data",
-            fix="mend them, or raise data.max_bad",
+            fix="mend them" if none else "mend them, or raise data.max_bad",
         )
 
     def total(self) -> dict[str, Any]:

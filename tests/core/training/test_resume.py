@@ -173,10 +173,11 @@ def test_so_is_one_in_the_collator(workers: int, accumulated: int) -> None:
         list(ResumableLoader(lambda epoch: samples, refuse, 2, workers=workers, accumulated=accumulated))
 
 
-def test_data_of_which_nothing_can_be_used_ends_with_what_is_wrong() -> None:
+@pytest.mark.parametrize(("share", "says"), [(0.1, "10.00%"), (1.0, "100.00%")])
+def test_data_of_which_nothing_can_be_used_ends_with_what_is_wrong(share: float, says: str) -> None:
     samples = [Sample(Conversation([Message("user", "x")]), "t")] * 400
-    made = ResumableLoader(lambda epoch: samples, refuse, 2, ledger=Ledger(max_bad=0.1))
-    with pytest.raises(AnyloomError, match=r"records cannot be used; 10.00% are allowed: .*1\.png: not a picture"):
+    made = ResumableLoader(lambda epoch: samples, refuse, 2, ledger=Ledger(max_bad=share))
+    with pytest.raises(AnyloomError, match=rf"records cannot be used; {says} are allowed: .*1\.png: not a picture"):
         list(made)
     assert made.ledger.total()["used"] == 0
 
