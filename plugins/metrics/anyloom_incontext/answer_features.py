@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from torch import Tensor
 
 from anyloom.conversation import Media
-from anyloom.interfaces import Decoder, Evaluated
+from anyloom.interfaces import Condition, Decoder, Evaluated
 from anyloom_incontext.features import FeatureTable
 from anyloom_incontext.provenance import Edit, query_of
 
@@ -43,4 +43,4 @@ def _reconstructed(decoder: Decoder, table: FeatureTable, known: _Known) -> Sequ
     space = table.encoder.feature_space(table.modality)
     features = table.get([edit.target for _, edit in known]).unflatten(1, (space.tokens, space.dim))
     seeds = [query_of(one.sample) % 2**31 for one, _ in known]
-    return decoder.generate(features.to(table.device), seeds=seeds)
+    return decoder.generate(Condition(features.to(table.device)), seeds=seeds)

@@ -7,8 +7,7 @@ from typing import Any, ClassVar
 from torch import Tensor
 from torch.nn import functional
 
-from anyloom import AnyToAnyModel
-from anyloom.interfaces import ComponentConfig, Evaluated, Sample, ValueInfo
+from anyloom.interfaces import ComponentConfig, Evaluated, ModelView, Sample, ValueInfo
 from anyloom_incontext.features import FeatureTable
 from anyloom_incontext.grouping import GroupedMeans, ratio
 from anyloom_incontext.provenance import edit_of, wants_media
@@ -42,7 +41,7 @@ class FeatureError(GroupedMeans):
         """Leave the encoder behind."""
         return {**super().__getstate__(), "_table": None}
 
-    def prepare(self, model: AnyToAnyModel) -> None:
+    def prepare(self, model: ModelView) -> None:
         """Take the encoder of the model."""
         self._table = FeatureTable(model, self.config.modality)
 

@@ -8,9 +8,8 @@ from weakref import WeakKeyDictionary
 import torch
 from torch import Tensor
 
-from anyloom import AnyToAnyModel
 from anyloom.conversation import Media
-from anyloom.interfaces import Encoder
+from anyloom.interfaces import Encoder, ModelView
 
 __all__ = ["FeatureTable", "identity"]
 
@@ -32,7 +31,7 @@ class FeatureTable:
         modality: Which media.
     """
 
-    def __init__(self, model: AnyToAnyModel, modality: str) -> None:
+    def __init__(self, model: ModelView, modality: str) -> None:
         self.encoder, self.modality, self.device = model.encoder(modality), modality, model.device
         self._rows: dict[str, Tensor] = {}
         if self.encoder.frozen:

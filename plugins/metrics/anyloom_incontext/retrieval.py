@@ -15,11 +15,10 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from anyloom import AnyToAnyModel
 from anyloom.building import build_named
 from anyloom.conversation import Media
 from anyloom.errors import ConfigError
-from anyloom.interfaces import ComponentConfig, Decoder, Evaluated, Sample
+from anyloom.interfaces import ComponentConfig, Decoder, Evaluated, ModelView, Sample
 from anyloom_incontext.answer_features import answer_features
 from anyloom_incontext.features import FeatureTable, identity
 from anyloom_incontext.gallery import closer_in_pool, gallery_of, media_of, pool_of
@@ -92,7 +91,7 @@ class Retrieval(GroupedMeans):
         """Leave the model's parts behind."""
         return {**super().__getstate__(), "_table": None, "_decoder": None}
 
-    def prepare(self, model: AnyToAnyModel) -> None:
+    def prepare(self, model: ModelView) -> None:
         """Take the encoder of the model, and the decoder if it is to be judged."""
         self._table = FeatureTable(model, self.config.modality)
         self._encoded = set()

@@ -18,7 +18,7 @@ from anyloom.building import build
 from anyloom.conversation import Conversation, Media, Message
 from anyloom.discovery import get_registry
 from anyloom.errors import ConfigError
-from anyloom.interfaces import DatasetBuilder, Encoder, Evaluated, FeatureSpace, Metric, Sample
+from anyloom.interfaces import Condition, DatasetBuilder, Encoder, Evaluated, FeatureSpace, Metric, Sample
 from anyloom_incontext.caption_words import CaptionWords
 from anyloom_incontext.feature_error import FeatureError
 from anyloom_incontext.provenance import edit_of
@@ -373,7 +373,8 @@ def test_scores_are_paired_by_query() -> None:
 class Painter:
     """Makes of every feature the same media, the place C, or of far ones itself."""
 
-    def generate(self, features: Tensor, *, seeds: list[int]) -> list[Media]:
+    def generate(self, condition: Condition, *, seeds: list[int], sampling: Any = None) -> list[Media]:
+        features = condition.features
         assert features.shape[1:] == (1, 2)
         assert len(set(seeds)) == len(seeds)
         return [Media("image", torch.tensor(PLACES["C"]) if f[0, 1] < 5 else f[0]) for f in features]
