@@ -1,0 +1,1 @@
+"""An HTTP interface to a model, in the shape that clients of OpenAI know."""
