@@ -180,8 +180,8 @@ def _ended(task: bytes | None, status: int | None) -> AnyloomError:
     return AnyloomError(
         f"{_MOST_TRIES} data workers were ended from outside{which} (status {status})",
         where="data.workers",
-        fix="where memory ran out, use fewer workers, smaller batches or a smaller data.bucket; where a decoder of media "
-        "crashes, read them apart with the data set's media_isolation",
+        fix="where memory ran out, use fewer workers, smaller batches or a smaller data.bucket; where a decoder of "
+        "media crashes, set data.media_isolation",
     )
 
 
