@@ -28,7 +28,7 @@ TALK: Final[Mapping[str, tuple[str, ...]]] = {
         "What are you able to do?", "Can you help me?", "Tell me what you can do.",
     ),
     "You are welcome.": ("Thank you.", "Thanks.", "Thank you very much.", "Well done, thanks.", "Many thanks."),
-    "I am glad you like it.": ("I like it.", "Very good.", "That is nice.", "Well done.", "Good.", "Great.", "I like that."),
+    "I am glad you like it.": ("I like it.", "Very good.", "That is nice.", "Well done.", "Good.", "Great."),
     "Goodbye.": ("Goodbye.", "Bye.", "See you.", "Good night.", "Bye, see you."),
     _WHICH: (
         "Make it darker.", "Mirror it.", "Turn it upside down.", "Change it.", "What does it show?", "What is this?",
@@ -65,5 +65,10 @@ def wish_sample(rng: random.Random, pool: Pool) -> Sample:
         subject = picture.subject
     else:
         sound = rng.choice(pool.sounds)
-        name, way, answer, subject = sound_caption(sound), rng.choice(_NEW_SOUNDS if held_out else _SOUNDS), sound_media(sound), sound.stem
+        name, way, answer, subject = (
+            sound_caption(sound),
+            rng.choice(_NEW_SOUNDS if held_out else _SOUNDS),
+            sound_media(sound),
+            sound.stem,
+        )
     return sample("wish", [way.format(name)], [answer], subjects=(subject,), family=answer.modality)
