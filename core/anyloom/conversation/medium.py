@@ -5,7 +5,7 @@ from __future__ import annotations
 import html
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from numbers import Real
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
@@ -54,6 +54,7 @@ class Media:
         space: Name of the space of ``features``.
         reference: Number, among all media of the conversation, of the earlier one that this one edits or must be
             faithful to; None if there is none or nobody says so.
+        caption: Words for what it shows; only an encoder of captions reads them.
 
     Raises:
         anyloom.errors.MediaError: An argument is of another type.
@@ -72,6 +73,7 @@ class Media:
     features: Tensor | None = None
     space: str = ""
     reference: int | None = None
+    caption: str = ""
 
     files: ClassVar[MediaFiles | None] = None
 
@@ -86,6 +88,7 @@ class Media:
         _require(isinstance(self.meta, Mapping), "meta", "numbers by name", self.meta)
         _require(self.features is None or isinstance(self.features, Tensor), "features", "a tensor", self.features)
         _require(isinstance(self.space, str), "space", "a name", self.space)
+        _require(isinstance(self.caption, str), "caption", "text", self.caption)
         counted = self.reference is None or (isinstance(self.reference, int) and self.reference >= 0)
         _require(counted, "reference", "a number of an earlier medium", self.reference)
         if isinstance(self.meta, dict):  # another mapping may read a file at the first look
@@ -105,6 +108,14 @@ class Media:
             anyloom.errors.MediaError: It is no Pillow picture, or the modality's media are no pictures.
         """
         return provided_files().from_pillow(picture, modality)
+
+    def captioned(self, caption: str) -> Media:
+        """Return the same medium with words for what it shows; its key tells it from the one with other words.
+
+        >>> Media("picture", key="cat.png").captioned("a cat").key
+        'cat.png (a cat)'
+        """
+        return replace(self, caption=caption, key=f"{self.key} ({caption})" if self.key else "")
 
     @property
     def has_data(self) -> bool:

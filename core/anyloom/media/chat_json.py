@@ -10,7 +10,8 @@
 ``type`` is ``text`` or the name of any installed modality; one whose media are short texts takes ``text`` in place of
 ``path``. Paths are relative to the file they stand in, and stay in its folder: a conversation is data,
 so it names registered modalities and files below its root, and nothing else. A medium that edits an earlier one says
-which with ``"reference": n``, its number among all media of the conversation, counted from 0.
+which with ``"reference": n``, its number among all media of the conversation, counted from 0; one
+whose caption an encoder is to read has ``"caption": ...``.
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ from anyloom.media.isolated import Isolation
 __all__ = ["conversation_from_json", "conversation_to_json"]
 
 _ROLES = ("system", "user", "assistant")
+_LONGEST_CAPTION = 10_000
 _NO_OPTIONS: Mapping[str, Mapping[str, Any]] = {}
 
 
@@ -136,7 +138,16 @@ def _part(value: Any, reading: _Reading, where: str) -> Segment:
             raise ConversationError(error.what, where=where, fix=error.fix) from error
     place = _place(value["path"], reading, where)
     media = read_media(place, kind, lazy=True, options=options, isolation=reading.isolation)
+    if "caption" in value:
+        media = media.captioned(_caption(value["caption"], where))
     return media if "reference" not in value else replace(media, reference=_reference(value["reference"], where))
+
+
+def _caption(value: Any, where: str) -> str:
+    if not isinstance(value, str) or not 0 < len(value) <= _LONGEST_CAPTION:
+        what = f"a caption is text of 1 to {_LONGEST_CAPTION} characters, got {value!r:.80}"
+        raise ConversationError(what, where=where, fix="shorten it, or leave it out")
+    return _text(value, where).text
 
 
 def _reference(value: Any, where: str) -> int:
@@ -207,6 +218,8 @@ def _to_part(segment: Segment, writing: _Writing) -> dict[str, Any]:
     if inline is not None:
         return {"type": segment.modality, "text": inline}
     part: dict[str, Any] = {"type": segment.modality, "path": _file_of(segment, writing)}
+    if segment.caption:
+        part["caption"] = segment.caption
     return part if segment.reference is None else {**part, "reference": segment.reference}
 
 

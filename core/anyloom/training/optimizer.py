@@ -1,4 +1,4 @@
-"""AdamW with warm-up and cosine decay over the run, whether the run ends by steps or by time."""
+"""AdamW, or Muon beside it, with warm-up and cosine decay over the run, whether the run ends by steps or by time."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from torch.optim import AdamW, Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
 from anyloom.config.schema import OptimizerConfig
+from anyloom.training.muon import MuonWithAdamW
 
 __all__ = ["clip_gradients", "gradient_norm", "make_optimizer", "progress", "schedule"]
 
@@ -58,7 +59,11 @@ def make_optimizer(
         config: Numbers.
         trainer: Tells how much of the run is over.
     """
-    trainable = [p for _, p in parameters if p.requires_grad]
+    named = [(name, p) for name, p in parameters if p.requires_grad]
+    trainable = [p for _, p in named]
+    if config.hidden_matrices == "muon":
+        muon = MuonWithAdamW(named, lr=config.lr, betas=config.betas, weight_decay=config.weight_decay)
+        return _scheduled(muon, config, trainer)
     groups = [
         {"params": [p for p in trainable if p.ndim > 1], "weight_decay": config.weight_decay},
         {"params": [p for p in trainable if p.ndim <= 1], "weight_decay": 0.0},
@@ -66,6 +71,10 @@ def make_optimizer(
     optimizer: Optimizer = AdamW(
         [g for g in groups if g["params"]], lr=config.lr, betas=config.betas, fused=_fusable(trainable, trainer)
     )
+    return _scheduled(optimizer, config, trainer)
+
+
+def _scheduled(optimizer: Optimizer, config: OptimizerConfig, trainer: lightning.Trainer) -> dict[str, Any]:
     factor = LambdaLR(optimizer, lambda _: schedule(progress(trainer), config.warmup, config.final_lr_share))
     return {"optimizer": optimizer, "lr_scheduler": {"scheduler": factor, "interval": "step"}}
 

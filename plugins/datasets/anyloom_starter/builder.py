@@ -19,8 +19,10 @@ from anyloom_starter.compositions import composed_pair, composed_pairs, composit
 from anyloom_starter.edits import PIXEL_EDITS
 from anyloom_starter.media import media_of_key, sound_media
 from anyloom_starter.pack import load_pack
-from anyloom_starter.picture_edits import Form, edit_sample, example_pairs, exemplar_sample
+from anyloom_starter.picture_edits import Form, Wording, edit_sample, example_pairs, exemplar_sample
 from anyloom_starter.pool import Even, Pool, operations, pool_of
+from anyloom_starter.rounds import round_sample
+from anyloom_starter.talk import talk_sample, wish_sample
 from anyloom_starter.tasks import TASKS
 
 __all__ = ["StarterBuilder"]
@@ -43,7 +45,12 @@ _MIXTURE: Final = {
     "sound-effect": 3.0,
     "picture-with-sound": 2.0,
     "composition": 0.0,
+    "rounds": 0.0,
+    "talk": 0.0,
+    "wish": 0.0,
+    "edit-rephrased": 0.0,
 }
+_TASKS: Final = {**TASKS, "talk": talk_sample, "wish": wish_sample}
 
 Weight = Annotated[float, Field(ge=0)]
 Count = Annotated[int, Field(ge=0, le=8)]
@@ -72,6 +79,8 @@ class StarterBuilder(DatasetBuilder):
             form: ``prompt``: all example pairs in one question, as in the paper; ``dialogue``: each pair is a
                 question and its answer, and these answers are targets too; ``both``: a third of the training samples
                 as prompt, the others and the fixed splits as dialogue.
+            wording: ``plain``: instructions of ``edit`` as they stand, after the picture; ``varied``: half of the
+                training samples in other frames ("Can you ...?"), some before the picture.
             even: Draw pictures of ``train`` evenly over ``bases`` (every thing as often as any other) or over
                 ``drawings`` (things drawn with many skin tones come more often).
             augmentation: Share of training edits in which all pictures have undergone one more pixel edit.
@@ -86,6 +95,7 @@ class StarterBuilder(DatasetBuilder):
         examples: Mapping[Count, Weight] = Field(default_factory=lambda: {0: 5, 1: 45, 2: 25, 3: 10, 4: 15})
         test_examples: tuple[Count, ...] = (0, 1, 2, 4)
         form: Form = "prompt"
+        wording: Wording = "plain"
         even: Even = "bases"
         augmentation: float = Field(0.0, ge=0, le=1)
         num_samples: int = Field(20_000, ge=1)
@@ -163,8 +173,10 @@ class StarterBuilder(DatasetBuilder):
         """Return sample ``index`` of epoch ``epoch``."""
         rng = random.Random(f"starter/{self.config.seed}/{epoch}/{index}")
         pool, task = pool_of("train", self.config.even), _weighted(rng, self.config.tasks)
-        if task in TASKS:
-            return TASKS[task](rng, pool)
+        if task in _TASKS:
+            return _TASKS[task](rng, pool)
+        if task == "rounds":
+            return round_sample(rng, pool, self._all_operations("train"))
         form, count = self._form(rng), _weighted(rng, self.config.examples)
         if task == "composition":
             return self._composition(rng, pool, pool, [count], form)[0]
@@ -172,8 +184,8 @@ class StarterBuilder(DatasetBuilder):
         operation = rng.choice(self._operations(family, "train"))
         state = self._state(rng, family) if rng.random() < self.config.augmentation else None
         query = pool.pair(rng, operation, state)
-        if task == "edit":
-            return edit_sample(rng, query)
+        if task.startswith("edit"):
+            return edit_sample(rng, query, "rephrased" if task == "edit-rephrased" else self.config.wording)
         pairs = example_pairs(rng, pool, operation, count, avoid=query.subject, state=state)
         return exemplar_sample(query, pairs, form)
 
@@ -195,13 +207,16 @@ class StarterBuilder(DatasetBuilder):
     def _queries(self, split: str) -> list[Sample]:
         """Return the fixed samples, one query of every kind before the second of any."""
         pool = pool_of("train" if split == "val" else "test")
-        plain = [task for task, weight in self.config.tasks.items() if weight and task in TASKS]
+        plain = [task for task, weight in self.config.tasks.items() if weight and task in _TASKS]
         families = [family for family, weight in self.config.families.items() if weight]
         samples: list[Sample] = []
         for index in range(self.config.num_queries):
-            found = [TASKS[task](self._chance(split, task, index), pool) for task in plain]
+            found = [_TASKS[task](self._chance(split, task, index), pool) for task in plain]
             for family in families:
                 found += self._edit_queries(split, pool, family, index)
+            if self.config.tasks.get("rounds"):
+                rng, known = self._chance(split, "rounds", index), self._all_operations(pool.split)
+                found += [round_sample(rng, pool, known, kind=kind) for kind in ("edit", "back", "ask")]
             if self.config.tasks.get("composition"):
                 rng, counts = self._chance(split, "composition", index), self.config.test_examples
                 found += self._composition(rng, pool, pool_of("train"), counts, self._form())
@@ -217,6 +232,8 @@ class StarterBuilder(DatasetBuilder):
         query = pool.pair(rng, operation)
         pairs = example_pairs(rng, pool_of("train"), operation, max(self.config.test_examples), avoid=query.subject)
         samples = [edit_sample(rng, query)] if self.config.tasks.get("edit") else []
+        if self.config.tasks.get("edit-rephrased"):
+            samples.append(edit_sample(self._chance(split, family, index, "rephrased"), query, "rephrased"))
         if self.config.tasks.get("exemplar"):
             samples += [exemplar_sample(query, pairs[:k], self._form()) for k in self.config.test_examples]
         return samples
@@ -224,6 +241,11 @@ class StarterBuilder(DatasetBuilder):
     def _operations(self, family: str, split: str) -> tuple[str, ...]:
         chosen = self.config.pixel_edits
         return tuple(name for name in operations(family, split) if name in chosen or name not in PIXEL_EDITS)
+
+    def _all_operations(self, split: str) -> dict[str, tuple[str, ...]]:
+        """The operations of every family that is drawn and that the split has."""
+        found = {family: self._operations(family, split) for family, weight in self.config.families.items() if weight}
+        return {family: names for family, names in found.items() if names}
 
     def _state(self, rng: random.Random, family: str) -> str | None:
         """Draw a pixel edit of another family than the operation's own, so that the two can follow each other."""

@@ -22,7 +22,7 @@ __all__ = ["candidates"]
 
 def candidates(sample: Sample, pool: Pool) -> tuple[str, ...]:
     """Return the keys to choose the sample's target among; empty for text and for answers of two modalities."""
-    if sample.task not in _NEAR:
+    if sample.task not in _NEAR or not sample.provenance["target"]:
         return ()
     given = [sample.provenance[name] for name in ("source",) if name in sample.provenance]
     return tuple(dict.fromkeys([*given, *sample.provenance["target"], *_NEAR[sample.task](sample, pool)]))
@@ -37,6 +37,18 @@ def _edited(sample: Sample, pool: Pool) -> Iterator[str]:
     if operation in PIXEL_EDITS:
         same = [other for other in variants(drawing) if operation not in other.unchanged]
         yield from (f"{other.key}@{_word(operation)}" for other in same)
+
+
+def _rounds(sample: Sample, pool: Pool) -> Iterator[str]:
+    """Every picture of the conversation, and other edits of the first and of the one before the last answer."""
+    path = sample.provenance["path"]
+    yield from path
+    for key in dict.fromkeys((path[0], sample.provenance["source"])):
+        name, *edits = key.split("@")
+        done = "".join(f"@{edit}" for edit in edits)
+        yield from (f"{other.key}{done}" for other in variants(load_pack().picture(name)))
+        unchanged = load_pack().picture(name).unchanged
+        yield from (f"{key}@{_word(edit)}" for edit in PIXEL_EDITS if edit not in unchanged)
 
 
 def _composed(sample: Sample, pool: Pool) -> Iterator[str]:
@@ -54,6 +66,11 @@ def _composed(sample: Sample, pool: Pool) -> Iterator[str]:
 def _drawings(sample: Sample, pool: Pool) -> Iterator[str]:
     """All drawings of the subject."""
     yield from (other.key for other in variants(load_pack().picture(sample.provenance["target"][0])))
+
+
+def _wished(sample: Sample, pool: Pool) -> Iterator[str]:
+    """All recordings, or all drawings of the subject."""
+    return _recordings(sample, pool) if sample.provenance["target"][0].startswith("sound/") else _drawings(sample, pool)
 
 
 def _series(sample: Sample, pool: Pool) -> Iterator[str]:
@@ -96,9 +113,12 @@ def _word(name: str) -> str:
 _NEAR: Final[Mapping[str, Callable[[Sample, Pool], Iterator[str]]]] = MappingProxyType(
     {
         "edit": _edited,
+        "edit-rephrased": _edited,
         "exemplar": _edited,
+        "rounds": _rounds,
         "composition": _composed,
         "text-to-picture": _drawings,
+        "wish": _wished,
         "sequence": _series,
         "text-to-sound": _recordings,
         "sound-effect": _effects,

@@ -11,16 +11,31 @@ from anyloom.interfaces import Sample
 from anyloom_starter.edits import phrasings
 from anyloom_starter.pool import Pair, Pool
 from anyloom_starter.tasks import instruction, sample
+from anyloom_starter.wording import ask, rephrased
 
-__all__ = ["Form", "edit_sample", "example_pairs", "exemplar_sample"]
+__all__ = ["Form", "Wording", "edit_sample", "example_pairs", "exemplar_sample"]
 
 Form = Literal["prompt", "dialogue", "both"]
+Wording = Literal["plain", "varied", "rephrased"]
+_INSTRUCTION_FIRST = 0.25
 
 
-def edit_sample(rng: random.Random, query: Pair) -> Sample:
-    """Return a sample that asks for the operation of ``query`` in words."""
-    user: list[str | Media] = [query.source, instruction(rng.choice(phrasings(query.operation)))]
-    return sample("edit", user, [query.target], **_provenance(query))
+def edit_sample(rng: random.Random, query: Pair, wording: Wording = "plain") -> Sample:
+    """Return a sample that asks for the operation of ``query`` in words.
+
+    ``plain``: a phrasing as it stands, after the picture. ``varied``: in one of the trained frames, a quarter of them
+    before the picture. ``rephrased``: in words that no training sample has, as the task ``edit-rephrased``.
+    """
+    if wording == "plain":
+        user: list[str | Media] = [query.source, instruction(rng.choice(phrasings(query.operation)))]
+    elif wording == "varied":
+        user = [query.source, ask(rng, query.operation)]
+        if rng.random() < _INSTRUCTION_FIRST:
+            user.reverse()
+    else:
+        user = [query.source, rephrased(rng, query.operation)]
+    task = "edit-rephrased" if wording == "rephrased" else "edit"
+    return sample(task, user, [query.target], **_provenance(query))
 
 
 def exemplar_sample(query: Pair, examples: Sequence[Pair], form: Form = "prompt") -> Sample:

@@ -77,6 +77,21 @@ def test_a_resumed_run_equals_the_uninterrupted_one_bit_for_bit(
     assert all(torch.equal(weights[name], tensor) for name, tensor in cli.model.state_dict().items())
 
 
+def test_a_run_with_muon_resumes_bit_for_bit(tmp_path: Path) -> None:
+    made = {name: project(tmp_path / name) for name in ("unbroken", "cut")}
+    for config in made.values():
+        config["module"]["optimizer"] = {**config["module"].get("optimizer", {}), "hidden_matrices": "muon"}
+    unbroken = run("fit", made["unbroken"])
+    cut = copy.deepcopy(made["cut"])
+    cut["trainer"]["callbacks"].append({"class_path": "projects.PowerCut", "init_args": {"step": 3}})
+    with pytest.raises(RuntimeError, match="power cut"):
+        run("fit", cut)
+    resumed = run("fit", {**made["cut"], "ckpt_path": "last"})
+    assert type(resumed.trainer.optimizers[0]).__name__.endswith("MuonWithAdamW")
+    weights = resumed.model.state_dict()
+    assert all(torch.equal(weights[name], tensor) for name, tensor in unbroken.model.state_dict().items())
+
+
 def test_the_result_loads_and_gives_equal_outputs(tmp_path: Path) -> None:
     trained = run("fit", project(tmp_path / "run")).model.model.eval()
     loaded = AnyToAnyModel.from_pretrained(tmp_path / "run" / "result", trust=True)

@@ -1,0 +1,1 @@
+"""Features of the words that describe a medium, by any encoder of text."""
