@@ -139,4 +139,4 @@ class _Load:
 
     def sample(self, steps: Sequence[int] | None, side: int | None) -> Tensor:
         with self._media() as media:
-            return media.sample(steps, side)
+            return media.sample(steps, side=side)
