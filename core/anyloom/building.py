@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import inspect
+import itertools
 from collections.abc import Iterator, Mapping
 from contextvars import ContextVar
 from typing import Any, Final
 
 from anyloom.discovery import Registry, get_registry
 from anyloom.discovery.targets import import_object, is_class_path
-from anyloom.errors import PluginError
+from anyloom.errors import ConfigError, PluginError
 from anyloom.interfaces import ComponentConfig, interface
+from anyloom.limits import limit
 from anyloom.options import split_name, validate
 
 __all__ = ["build", "build_named", "building_once", "component_class", "import_class", "registered_names_only"]
@@ -144,12 +146,36 @@ def build(kind: str, name: str, options: Mapping[str, Any] | None = None, /, *, 
     cls = component_class(kind, name, where=where)
     config = validate(cls.Config, options or {}, where=where or f"{kind} {name!r}")
     built = _BUILT.get()
-    if built is None or kind not in _REUSED or more:
-        return cls(config, **more)
-    key = (kind, name, repr(config))
-    if key not in built:
-        built[key] = cls(config)
-    return built[key]
+    with _few_modules(where or f"{kind} {name!r}"):
+        if built is None or kind not in _REUSED or more:
+            return cls(config, **more)
+        key = (kind, name, repr(config))
+        if key not in built:
+            built[key] = cls(config)
+        return built[key]
+
+
+@contextlib.contextmanager
+def _few_modules(where: str) -> Iterator[None]:
+    """Stop the building of a network that a small number in a file has made endless.
+
+    Raises:
+        anyloom.errors.ConfigError: It has more than ``modules`` (:mod:`anyloom.limits`).
+    """
+    from torch.nn.modules.module import register_module_module_registration_hook
+
+    most, made = limit("modules"), itertools.count(1)
+
+    def count(*_: Any) -> None:
+        if next(made) > most:
+            fix = "make it smaller, or set ANYLOOM_LIMITS=modules=..."
+            raise ConfigError(f"more than {most:,} modules are built", where=where, fix=fix)
+
+    handle = register_module_module_registration_hook(count)
+    try:
+        yield
+    finally:
+        handle.remove()
 
 
 def build_named(kind: str, options: Any, /, *, where: str, **more: Any) -> Any:

@@ -39,6 +39,8 @@ Reason = Literal[
     "bad row",
     "no target",
     "too long",
+    "too slow",
+    "crashed",
 ]
 """Why a record of a data set was left out; the ledger counts by these."""
 

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any, Final
 
 from anyloom.config.interpolation import resolve, resolve_packages
-from anyloom.config.limits import MAX_DEPTH
 from anyloom.config.merging import merge, nested
 from anyloom.config.packages import recipe_path
 from anyloom.config.saved import is_saved_model, saved_sections
@@ -22,6 +21,7 @@ from anyloom.config.schema import ProjectConfig
 from anyloom.config.trust import require_safe
 from anyloom.config.yaml_text import parse_yaml, read_yaml
 from anyloom.errors import ConfigError, nearest
+from anyloom.limits import limit
 
 __all__ = ["compose", "overridden"]
 
@@ -154,8 +154,8 @@ def _override(text: str) -> dict[str, Any]:
     names = key.strip().split(".")
     if not found or not all(names):
         raise ConfigError("an override is written key=value", where=text, fix="for example data.batch_size=4")
-    if len(names) > MAX_DEPTH:
-        raise ConfigError(f"the key has more than {MAX_DEPTH} parts", where=text[:60], fix="check the key")
+    if len(names) > limit("config-depth"):
+        raise ConfigError(f"the key has more than {limit('config-depth')} parts", where=text[:60], fix="check the key")
     return nested(names, _plain(parse_yaml(value, where=text), text) if value else None)
 
 
@@ -205,8 +205,10 @@ def _plain(value: Any, where: str, depth: int = 0) -> Any:
     Raises:
         anyloom.errors.ConfigError: Something else is among them, or they are nested too deeply.
     """
-    if depth > MAX_DEPTH:
-        raise ConfigError("nested too deeply", where=where or "config", fix=f"use at most {MAX_DEPTH} levels")
+    if depth > limit("config-depth"):
+        raise ConfigError(
+            "nested too deeply", where=where or "config", fix=f"use at most {limit('config-depth')} levels"
+        )
     if isinstance(value, Mapping):
         return {_key(k, where): _plain(v, where, depth + 1) for k, v in value.items()}
     if isinstance(value, list | tuple):

@@ -7,15 +7,14 @@ import re
 from collections.abc import Mapping
 from typing import Any, Final
 
-from anyloom.config.limits import MAX_DEPTH, MAX_SIZE
 from anyloom.config.packages import package_folder
 from anyloom.config.yaml_text import FromEnvironment, parse_yaml
 from anyloom.errors import ConfigError, nearest
+from anyloom.limits import limit
 
 __all__ = ["resolve", "resolve_packages"]
 
 _COST: Final = 10
-_DEPTH: Final = MAX_DEPTH + 16
 _SPECIAL: Final = re.compile(r"\\\$\{|\$\{|\}")
 _RESOLVERS: Final = ("package", "oc.env")
 
@@ -35,7 +34,7 @@ def resolve(sections: Mapping[str, Any], *, safe: bool = False) -> dict[str, Any
 
     Raises:
         anyloom.errors.ConfigError: An expression does not resolve, leads back to itself, or makes the config larger
-            than :data:`anyloom.config.limits.MAX_SIZE`; names its key.
+            than ``config-size`` (:mod:`anyloom.limits`); names its key.
 
     >>> resolve({"variables": {"run": "runs/a"}, "result": "${variables.run}/model"})["result"]
     'runs/a/model'
@@ -59,6 +58,7 @@ class _Resolver:
 
     def __init__(self, root: Mapping[str, Any], *, safe: bool) -> None:
         self.root, self.safe = root, safe
+        self.most, self.deepest = limit("config-size"), limit("config-depth")
         self.done: dict[Key, tuple[Any, int]] = {}
         self.active: list[Key] = []
 
@@ -68,8 +68,8 @@ class _Resolver:
             return self.done[key]
         if key in self.active:
             raise self._error("the expression leads back to itself", key)
-        if len(self.active) >= _DEPTH:
-            raise self._error(f"values refer to each other through more than {_DEPTH} levels", key)
+        if len(self.active) >= (self.deepest + 16):
+            raise self._error(f"values refer to each other through more than {(self.deepest + 16)} levels", key)
         self.active.append(key)
         found: Any = raw
         size = _COST
@@ -82,7 +82,7 @@ class _Resolver:
             found, size = [v for v, _ in items], size + sum(s for _, s in items)
         elif isinstance(raw, str):
             found, size = self._text(raw, key)
-        if size > MAX_SIZE:
+        if size > self.most:
             raise self._error("the config is too large with its expressions written out", key)
         self.active.pop()
         self.done[key] = found, size
@@ -101,7 +101,7 @@ class _Resolver:
 
     def _parts(self, text: str, start: int, key: Key, *, depth: int) -> tuple[list[tuple[Any, int]], int]:
         """Values of the pieces of a text from ``start`` to its end or, inside an expression, to its ``}``."""
-        if depth > MAX_DEPTH // 4:
+        if depth > self.deepest // 4:
             raise self._error("expressions are nested too deeply", key)
         parts: list[tuple[Any, int]] = []
         while special := _SPECIAL.search(text, start):
@@ -127,7 +127,7 @@ class _Resolver:
         """One value as it is, several as one text."""
         if len(parts) == 1:
             return parts[0]
-        if (size := _COST + sum(s for _, s in parts)) > MAX_SIZE:
+        if (size := _COST + sum(s for _, s in parts)) > self.most:
             raise self._error("the config is too large with its expressions written out", key)
         if any(isinstance(v, dict | list) for v, _ in parts):
             raise self._error("a mapping or list cannot be a part of a text", key)

@@ -14,9 +14,9 @@ from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
-from anyloom.config.limits import MAX_DEPTH
 from anyloom.config.trust import require_names
 from anyloom.errors import CheckpointError
+from anyloom.limits import limit
 from anyloom.storage.folder import finish
 from anyloom.storage.hashes import inside, listed
 
@@ -25,7 +25,6 @@ __all__ = ["FORMAT", "MANIFEST", "is_saved_model", "named_paths", "read_record",
 FORMAT: Final = 2
 MANIFEST: Final = "config.json"
 _HERE: Final = "@/"
-_LARGEST: Final = 16 * 2**20
 _DEPTH: Final = {"llm": 1, "encoders": 2, "decoders": 2, "modalities": 3}
 
 
@@ -34,7 +33,7 @@ def is_saved_model(folder: Path) -> bool:
     try:
         finish(folder)
         file = folder / MANIFEST
-        return file.stat().st_size <= _LARGEST and "model" in json.loads(file.read_text(encoding="utf-8"))
+        return file.stat().st_size <= limit("record-bytes") and "model" in json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError, TypeError, RecursionError):
         return False
 
@@ -160,8 +159,8 @@ def _read(file: Path) -> dict[str, Any]:
             "there is no saved model here", where=str(file), fix="give the folder save_pretrained wrote"
         )
     try:
-        if file.stat().st_size > _LARGEST:
-            raise ValueError(f"more than {_LARGEST} bytes")
+        if file.stat().st_size > limit("record-bytes"):
+            raise ValueError(f"more than {limit('record-bytes'):,} bytes")
         record = json.loads(file.read_text(encoding="utf-8"))
         _require_flat(record)
     except (OSError, ValueError, RecursionError) as error:
@@ -170,7 +169,7 @@ def _read(file: Path) -> dict[str, Any]:
 
 
 def _require_flat(value: Any, depth: int = 0) -> None:
-    if depth > MAX_DEPTH:
+    if depth > limit("config-depth"):
         raise ValueError("nested too deeply")
     for inner in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
         _require_flat(inner, depth + 1)

@@ -18,7 +18,15 @@ from pydantic import (
 
 from anyloom.options import WrongOptionsError
 
-__all__ = ["DataConfig", "FaultConfig", "FileSource", "OptimizerConfig", "ProjectConfig", "StartConfig"]
+__all__ = [
+    "DataConfig",
+    "FaultConfig",
+    "FileSource",
+    "IsolationConfig",
+    "OptimizerConfig",
+    "ProjectConfig",
+    "StartConfig",
+]
 
 
 class _Section(BaseModel):
@@ -60,6 +68,18 @@ class StartConfig(_Section):
     parts: tuple[str, ...] = ()
 
 
+class IsolationConfig(_Section):
+    """Limits of the process that decodes media.
+
+    Args:
+        seconds: Deadline of one file.
+        megabytes: Memory that reading one file may take (where the system can limit it).
+    """
+
+    seconds: PositiveFloat = 30.0
+    megabytes: PositiveInt = 4096
+
+
 class DataConfig(_Section):
     """What is read and how it is batched.
 
@@ -78,6 +98,8 @@ class DataConfig(_Section):
         prefetch: Batches that each worker makes ahead.
         persistent_workers: Keep the workers from epoch to epoch.
         pin_memory: Put batches into page-locked memory, where there is a GPU.
+        media_isolation: Decode media in a process of its own that ends at these limits, ``{seconds: 30, megabytes:
+            4096}``, for data sets of any kind: a decoder that hangs or crashes costs one sample and not the run.
         max_bad: Largest share of records that may be unusable; a run with more of them stops.
         strict: Stop at the first record that cannot be used.
         seed: Of the order.
@@ -95,6 +117,7 @@ class DataConfig(_Section):
     prefetch: PositiveInt = 2
     persistent_workers: bool = True
     pin_memory: bool = False
+    media_isolation: IsolationConfig | None = None
     max_bad: float = Field(0.005, ge=0, le=1)
     strict: bool = False
     seed: int = 0

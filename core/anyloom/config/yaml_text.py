@@ -14,8 +14,9 @@ from typing import Any, Final
 
 import yaml
 
-from anyloom.config.limits import MAX_DEPTH, MAX_SIZE, read_limited
+from anyloom.config.limits import read_limited
 from anyloom.errors import ConfigError
+from anyloom.limits import limit
 
 __all__ = ["FromEnvironment", "parse_yaml", "read_yaml", "write_yaml"]
 
@@ -79,7 +80,9 @@ def parse_yaml(text: str, *, where: str) -> Any:
     except (yaml.YAMLError, ValueError, OverflowError) as error:  # ValueError: a number of thousands of digits
         raise ConfigError(f"not valid YAML: {' '.join(str(error).split())}", where=where) from error
     except RecursionError as error:
-        raise ConfigError("nested too deeply", where=where, fix=f"use at most {MAX_DEPTH} levels") from error
+        raise ConfigError(
+            "nested too deeply", where=where, fix=f"use at most {limit('config-depth')} levels"
+        ) from error
 
 
 def write_yaml(value: Any) -> str:
@@ -115,8 +118,8 @@ class _Loader(yaml.SafeLoader):
             return node
         before = self._size
         self._depth += 1
-        if self._depth > MAX_DEPTH:
-            raise yaml.composer.ComposerError(None, None, f"nested deeper than {MAX_DEPTH} levels", mark)
+        if self._depth > limit("config-depth"):
+            raise yaml.composer.ComposerError(None, None, f"nested deeper than {limit('config-depth')} levels", mark)
         node = super().compose_node(parent, index)
         self._depth -= 1
         assert node is not None
@@ -137,7 +140,7 @@ class _Loader(yaml.SafeLoader):
 
     def _grow(self, size: int, mark: Any) -> None:
         self._size += size
-        if self._size > MAX_SIZE:
+        if self._size > limit("config-size"):
             raise yaml.composer.ComposerError(None, None, "too large with its aliases written out", mark)
 
 

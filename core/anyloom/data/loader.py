@@ -28,6 +28,7 @@ from anyloom.data.streams import StreamSet
 from anyloom.data.workers import Here, Result, Workers
 from anyloom.errors import CheckpointError, ConfigError
 from anyloom.interfaces.dataset import Samples
+from anyloom.media.isolated import Isolation
 
 __all__ = ["Batching", "ResumableLoader", "SampleOrder"]
 
@@ -55,6 +56,7 @@ class ResumableLoader:
         world: Number of processes; each takes every ``world``-th position.
         ledger: Counts the samples; one that raises the first error by default.
         limit: Batches of a pass that are asked for, as Lightning's ``limit_train_batches``.
+        isolation: Limits of the process that decodes media; None to decode them where they are read.
         accumulated: Batches of an optimizer step. A batch with an attribute ``step_counts`` gets the ``counts()`` of
             all batches of its step, so that a step can be the mean over all of them.
 
@@ -81,6 +83,7 @@ class ResumableLoader:
         ledger: Ledger | None = None,
         limit: float = 1.0,
         accumulated: int = 1,
+        isolation: Isolation | None = None,
     ) -> None:
         self.data = data if isinstance(data, SampleOrder) else SampleOrder.of(data, shuffle=shuffle, seed=seed)
         self.batching = batch if isinstance(batch, Batching) else Batching(batch, bucket)
@@ -96,7 +99,7 @@ class ResumableLoader:
                 fix="use data.batch_size",
             )
         longest = [n for n in (self.batching.tokens, self.batching.pack) if n is not None]
-        self.reader = Reader(self.data.sets, collate, min(longest, default=None))
+        self.reader = Reader(self.data.sets, collate, min(longest, default=None), isolation)
         self.workers, self.prefetch, self.persistent, self.pin_memory = workers, prefetch, persistent, pin_memory
         self.rank, self.world, self.limit, self.accumulated = rank, world, limit, accumulated
         self.ledger = ledger or Ledger(strict=True)

@@ -20,6 +20,7 @@ from anyloom.data.streams import StreamSet
 from anyloom.errors import ConfigError
 from anyloom.interfaces.dataset import DatasetBuilder, Sample, Samples, Stream
 from anyloom.interfaces.module import TrainingModule
+from anyloom.media.isolated import Isolation
 from anyloom.options import validate
 
 __all__ = ["AnyToAnyData", "Concatenated"]
@@ -158,6 +159,7 @@ class AnyToAnyData(lightning.LightningDataModule):
             count = min(asked, whole) if isinstance(asked, int) else max(1, int(asked * whole))
             order: Order = Repeated(data.order, count * size * world)
             data = SampleOrder(data.sets, order, data.seed, data.shuffle)
+        apart = options.media_isolation
         tokens, pack = (options.batch_tokens, options.pack) if train else (None, None)
         return ResumableLoader(
             data,
@@ -172,6 +174,7 @@ class AnyToAnyData(lightning.LightningDataModule):
             ledger=Ledger(max_bad=options.max_bad, strict=options.strict, expected=data.order.epoch),
             limit=self.trainer.limit_train_batches if train else 1.0,
             accumulated=self.trainer.accumulate_grad_batches if train else 1,
+            isolation=None if apart is None else Isolation(apart.seconds, apart.megabytes),
         )
 
     def train_dataloader(self) -> ResumableLoader:

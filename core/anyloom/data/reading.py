@@ -10,6 +10,7 @@ from anyloom.data.ledger import Bad, reason_of
 from anyloom.data.mixture import Draw
 from anyloom.errors import AnyloomError, BadRecord, ConfigError
 from anyloom.interfaces.dataset import Sample, Samples
+from anyloom.media.isolated import Isolation, reading_apart
 
 __all__ = ["Made", "Prepared", "Reader", "SampleSet"]
 
@@ -109,12 +110,17 @@ class Reader:
         collate: Makes a batch of a list of items. It may have ``prepare(sample)``, which gives an item with a
             ``length``, or ``length(sample)``; and ``pack(rows)``, which makes a batch of lists of items.
         longest: Samples that are longer are left out; None for any length.
+        isolation: Limits of the process that decodes media; None to decode them here.
     """
 
     def __init__(
-        self, sets: Sequence[SampleSet], collate: Callable[[list[Any]], Any], longest: int | None = None
+        self,
+        sets: Sequence[SampleSet],
+        collate: Callable[[list[Any]], Any],
+        longest: int | None = None,
+        isolation: Isolation | None = None,
     ) -> None:
-        self.sets, self.collate, self.longest = list(sets), collate, longest
+        self.sets, self.collate, self.longest, self.isolation = list(sets), collate, longest, isolation
 
     @property
     def measures(self) -> bool:
@@ -127,7 +133,8 @@ class Reader:
         Raises:
             anyloom.errors.AnyloomError: What is wrong is not about one record.
         """
-        return [self._prepared(draw) for draw in draws]
+        with reading_apart(self.isolation):
+            return [self._prepared(draw) for draw in draws]
 
     def make(self, rows: Sequence[Sequence[Prepared]], *, packed: bool) -> Made:
         """Open the media of samples and make a batch of them; of those that can be opened if some cannot.
@@ -139,6 +146,10 @@ class Reader:
         Raises:
             anyloom.errors.AnyloomError: What is wrong is not about one record.
         """
+        with reading_apart(self.isolation):
+            return self._usable(rows, packed)
+
+    def _usable(self, rows: Sequence[Sequence[Prepared]], packed: bool) -> Made:
         try:
             return self._made(rows, packed, [])
         except AnyloomError as error:

@@ -12,15 +12,19 @@ import weakref
 from collections.abc import Callable
 from multiprocessing.connection import Connection, wait
 from multiprocessing.reduction import ForkingPickler
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 import torch
 import torch.multiprocessing
 
 from anyloom.data.reading import Reader
+from anyloom.discovery.guarding import tell
 from anyloom.errors import AnyloomError
 
 __all__ = ["Here", "Result", "Workers"]
+
+_MOST_TRIES: Final = 3
+"""How often one task may end a worker before the run ends: then it is the task, not a chance from outside."""
 
 
 class Result(Protocol):
@@ -62,7 +66,9 @@ class _Later:
 class Workers:
     """Does the work in other processes, which live until :meth:`close`, or as long as this process.
 
-    This process has no thread for it: to fork a process that has threads is not safe, and other loaders do fork.
+    This process has no thread for it: to fork a process that has threads is not safe, and other loaders do fork. A
+    process that is ended from outside is replaced, and its tasks are done again: as what is read depends on the task
+    alone, nothing is lost or comes twice.
 
     Args:
         reader: Does it; every process gets a copy.
@@ -87,13 +93,18 @@ class _Worker:
     """One process. It does its tasks in the order in which it gets them."""
 
     def __init__(self, reader: Reader) -> None:
+        self._reader = reader
+        self._sent = self._received = self._tries = 0
+        self._tasks: dict[int, bytes] = {}  # those whose results have not come
+        self._results: dict[int, tuple[bool, Any]] = {}
+        self._start()
+
+    def _start(self) -> None:
         context = torch.multiprocessing.get_context()
         self._connection, theirs = context.Pipe()
-        self._process = context.Process(target=_work, args=(reader, theirs), daemon=True)
+        self._process = context.Process(target=_work, args=(self._reader, theirs), daemon=True)
         self._process.start()
         theirs.close()
-        self._sent = self._received = 0
-        self._results: dict[int, tuple[bool, Any]] = {}
 
     @property
     def waiting(self) -> int:
@@ -102,28 +113,53 @@ class _Worker:
 
     def submit(self, work: str, arguments: tuple[Any, ...], named: dict[str, Any]) -> Result:
         """Send a task."""
-        try:
-            # plainly: tensors in tasks are small, and sharing their memory would start a thread in this process
-            self._connection.send_bytes(pickle.dumps((work, arguments, named)))
-        except OSError as error:
-            raise _ended() from error
+        # plainly: tensors in tasks are small, and sharing their memory would start a thread in this process
+        task = pickle.dumps((work, arguments, named))
         number, self._sent = self._sent, self._sent + 1
+        self._tasks[number] = task
+        try:
+            self._connection.send_bytes(task)
+        except OSError:
+            self._replace()
         return _Later(lambda: self._result(number))
 
     def _result(self, number: int) -> Any:
         while number not in self._results:
-            ready = wait([self._connection, self._process.sentinel])
-            if self._connection not in ready:
-                raise _ended()
             try:
-                self._results[self._received] = pickle.loads(self._connection.recv_bytes())
-            except (OSError, EOFError) as error:
-                raise _ended() from error
-            self._received += 1
+                if self._connection not in wait([self._connection, self._process.sentinel]):
+                    raise EOFError
+                # a batch lies in memory that is shared by its worker, which must live until it has been taken
+                result = pickle.loads(self._connection.recv_bytes())
+            except (OSError, EOFError):
+                self._replace()
+                continue
+            self._results[self._received] = result
+            del self._tasks[self._received]
+            self._received, self._tries = self._received + 1, 0
         done, value = self._results.pop(number)
         if not done:
             raise value
         return value
+
+    def _replace(self) -> None:
+        """Start another process and send it what has not been done.
+
+        Raises:
+            anyloom.errors.AnyloomError: The task that is first has ended several.
+        """
+        while True:
+            self.end()
+            self._tries += 1
+            if self._tries >= _MOST_TRIES:
+                raise _ended(self._tasks.get(self._received), self._process.exitcode)
+            tell(f"a data worker was ended from outside (status {self._process.exitcode}); another takes its place")
+            self._start()
+            try:
+                for task in self._tasks.values():
+                    self._connection.send_bytes(task)
+                return
+            except OSError:
+                continue
 
     def end(self) -> None:
         """End the process."""
@@ -137,12 +173,25 @@ def _end_all(workers: list[_Worker]) -> None:
         worker.end()
 
 
-def _ended() -> AnyloomError:
+def _ended(task: bytes | None, status: int | None) -> AnyloomError:
+    """The error of a task that no worker survives, with the samples it is about."""
+    names = _samples_of(pickle.loads(task)[1]) if task is not None else []
+    which = f" while it read {', '.join(names[:4])}{' ...' if len(names) > 4 else ''}" if names else ""
     return AnyloomError(
-        "a data worker was ended from outside, most often because memory ran out",
+        f"{_MOST_TRIES} data workers were ended from outside{which} (status {status})",
         where="data.workers",
-        fix="use fewer workers, smaller batches or a smaller data.bucket",
+        fix="where memory ran out, use fewer workers, smaller batches or a smaller data.bucket; where a decoder of "
+        "media crashes, set data.media_isolation",
     )
+
+
+def _samples_of(value: Any) -> list[str]:
+    """Names of the samples among the arguments of a task: keys of what was prepared, else positions in the order."""
+    if isinstance(value, list | tuple):
+        return [name for item in value for name in _samples_of(item)]
+    key = getattr(value, "key", None)
+    position = getattr(value, "position", None)
+    return [str(key)] if key is not None else [f"position {position}"] if position is not None else []
 
 
 def _work(reader: Reader, connection: Connection) -> None:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, NonNegativeInt, PositiveFloat
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, NonNegativeInt
 
-from anyloom.errors import ConversationError
+from anyloom.errors import ConfigError, ConversationError
 
-__all__ = ["GenerationOptions", "PlannedMedium"]
+__all__ = ["GenerationOptions", "PlannedMedium", "checked_seeds"]
 
 
 class PlannedMedium(BaseModel):
@@ -50,7 +50,7 @@ class GenerationOptions(BaseModel):
     max_new_tokens: NonNegativeInt = 64
     max_media: NonNegativeInt = 4
     temperature: NonNegativeFloat = 0.0
-    top_p: PositiveFloat = 1.0
+    top_p: float = Field(1.0, gt=0, le=1)
     decode: bool = True
     sampling: dict[str, dict[str, Any]] = Field(default_factory=dict)
 
@@ -86,6 +86,30 @@ class GenerationOptions(BaseModel):
         if self.plan is None:
             return None
         return [None if item == "text" else _planned(item) for item in self.plan]
+
+
+def checked_seeds(seed: Any, count: int) -> list[int]:
+    """Return a seed for each of some conversations.
+
+    Args:
+        seed: One for the first, from which the others count on, or one for each.
+        count: Number of conversations.
+
+    Raises:
+        anyloom.errors.ConfigError: They are not as many, or no numbers that random generators take.
+
+    >>> checked_seeds(7, 3), checked_seeds([1, 5], 2)
+    ([7, 8, 9], [1, 5])
+    """
+    one = isinstance(seed, int) and not isinstance(seed, bool)
+    seeds = [seed + i for i in range(count)] if one else list(seed) if isinstance(seed, list | tuple) else [seed]
+    for value in seeds:
+        if not isinstance(value, int) or isinstance(value, bool) or not -(2**63) <= value < 2**64:
+            fix = "give a whole number below 2**64, or a list of them"
+            raise ConfigError(f"{value!r:.40} is no seed", where="generate.seed", fix=fix)
+    if len(seeds) != count:
+        raise ConfigError(f"{len(seeds)} seeds for {count} conversations", where="generate.seed", fix="give one each")
+    return seeds
 
 
 def _modality(item: str | PlannedMedium) -> str:

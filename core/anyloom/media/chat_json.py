@@ -28,6 +28,7 @@ from typing import Any
 
 from anyloom.conversation.segments import Conversation, Media, Message, Segment, Text
 from anyloom.errors import ConversationError, MediaError, UnknownNameError
+from anyloom.limits import limit
 from anyloom.media.files import io_for, read_media, write_media
 from anyloom.media.isolated import Isolation
 
@@ -79,8 +80,18 @@ def conversation_from_json(
     messages = value.get("messages") if isinstance(value, Mapping) else value
     if not isinstance(messages, list) or not messages:
         raise ConversationError("expected a non-empty list of messages", where=where, fix='{"messages": [...]}')
+    _require_few(messages, where)
     reading = _Reading(root or Path(), anywhere, options, isolation)
     return Conversation([_message(m, reading, f"{where}.messages[{i}]") for i, m in enumerate(messages)])
+
+
+def _require_few(messages: list[Any], where: str) -> None:
+    """Refuse more parts than a conversation can have, before one of them is looked at."""
+    contents = [m.get("content") for m in messages if isinstance(m, Mapping)]
+    parts = sum(len(content) if isinstance(content, list) else 1 for content in contents)
+    if parts > limit("conversation-parts"):
+        what = f"{parts:,} parts are more than the limit of {limit('conversation-parts'):,}"
+        raise ConversationError(what, where=where, fix="cut it, or set ANYLOOM_LIMITS=conversation-parts=...")
 
 
 def _message(value: Any, reading: _Reading, where: str) -> Message:

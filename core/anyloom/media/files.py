@@ -17,7 +17,7 @@ from anyloom.conversation.segments import Media
 from anyloom.discovery import get_registry
 from anyloom.errors import AnyloomError, MediaError
 from anyloom.media.claims import modality_of
-from anyloom.media.isolated import Isolation, ask
+from anyloom.media.isolated import Isolation, ask, isolation_by_default
 from anyloom.options import validate
 
 if TYPE_CHECKING:
@@ -156,7 +156,7 @@ def read_media(
     if not found:
         what = "this is a folder, not a file" if folder else "there is no such file"
         raise MediaError(what, where=str(path), fix="check the path", reason="missing")
-    file = _File(modality, str(path), dict(options or {}), isolation)
+    file = _File(modality, str(path), dict(options or {}), isolation or isolation_by_default())
     if lazy:
         return Media(modality, loader=file, path=str(path), key=f"file:{path.resolve()}", meta=Header(file))
     return file.read()

@@ -13,7 +13,9 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any, BinaryIO, Final
 
@@ -23,7 +25,7 @@ from torch import Tensor
 import anyloom.errors
 from anyloom.errors import AnyloomError, MediaError
 
-__all__ = ["Isolation", "ask"]
+__all__ = ["Isolation", "ask", "isolation_by_default", "reading_apart"]
 
 _START_SECONDS: Final = 300.0
 
@@ -43,6 +45,28 @@ class Isolation:
     def __post_init__(self) -> None:
         if not (self.seconds > 0 and self.megabytes > 0):
             raise MediaError(f"seconds and megabytes must be positive, got {self}", where="Isolation")
+
+
+_DEFAULT: Final[ContextVar[Isolation | None]] = ContextVar("isolation", default=None)
+
+
+@contextmanager
+def reading_apart(isolation: Isolation | None) -> Iterator[None]:
+    """Let all media that are opened or made meanwhile be read in a process of their own.
+
+    Args:
+        isolation: The limits; None changes nothing.
+    """
+    token = _DEFAULT.set(isolation or _DEFAULT.get())
+    try:
+        yield
+    finally:
+        _DEFAULT.reset(token)
+
+
+def isolation_by_default() -> Isolation | None:
+    """The limits of :func:`reading_apart`; None outside it."""
+    return _DEFAULT.get()
 
 
 def ask(
@@ -127,12 +151,12 @@ class _Child:
     def _lost(self, where: str, seconds: float) -> MediaError:
         self.close()
         if self.late:
-            return MediaError(
-                f"reading it took more than {seconds:g} s", where=where, fix="the file is broken: leave it out"
-            )
+            what = f"reading it took more than {seconds:g} s"
+            return MediaError(what, where=where, fix="the file is broken: leave it out", reason="too slow")
         code = self.process.returncode or 0
         how = signal.Signals(-code).name if code < 0 else f"status {code}"
-        return MediaError(f"its reader crashed ({how})", where=where, fix="the file is broken: leave it out")
+        what = f"its reader crashed ({how})"
+        return MediaError(what, where=where, fix="the file is broken: leave it out", reason="crashed")
 
     def close(self) -> None:
         """End the process, if this process started it."""

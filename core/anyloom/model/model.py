@@ -8,7 +8,7 @@ from typing import Any
 
 from anyloom.conversation.segments import Conversation, Message
 from anyloom.generation.generate import generate
-from anyloom.generation.options import GenerationOptions
+from anyloom.generation.options import GenerationOptions, checked_seeds
 from anyloom.generation.session import Session
 from anyloom.model.saving import load_model, save_model
 from anyloom.network.config import ModelConfig
@@ -97,7 +97,7 @@ class AnyToAnyModel(Network):
         """Answer one conversation, or a batch of them. See :func:`anyloom.generation.options.GenerationOptions`."""
         single = isinstance(conversation, Conversation)
         conversations = [conversation] if isinstance(conversation, Conversation) else list(conversation)
-        seeds = [seed + i for i in range(len(conversations))] if isinstance(seed, int) else list(seed)
+        seeds = checked_seeds(seed, len(conversations))
         chosen = validate(GenerationOptions, {"media": dict(media or {}), **options}, where="generate")
         answers = self.answer(conversations, seeds, [chosen] * len(conversations))
         return answers[0] if single else answers

@@ -17,11 +17,11 @@ from typing import Any, Final
 import torch
 
 from anyloom.errors import CheckpointError
+from anyloom.limits import limit
 from anyloom.storage.hashes import inside
 
 __all__ = ["TensorDescription", "describe", "headers_only", "reading_headers", "tensor_files"]
 
-_LIMIT: Final = 64 * 2**20  # a model of 100,000 tensors has a header of about 10 MB
 _INDEX: Final = "model.safetensors.index.json"
 _TYPES: Final = {
     "BOOL": torch.bool, "U8": torch.uint8, "I8": torch.int8, "I16": torch.int16, "U16": torch.uint16,
@@ -87,7 +87,7 @@ def tensor_files(path: Path) -> dict[Path, frozenset[str] | None]:
     if not index.is_file():
         return {path / "model.safetensors" if path.is_dir() else path: None}
     try:
-        if index.stat().st_size > _LIMIT:
+        if index.stat().st_size > limit("header-bytes"):
             raise ValueError("it is too large")
         table: Any = json.loads(index.read_text(encoding="utf-8"))["weight_map"]
         shards: dict[str, set[str]] = {}
@@ -111,7 +111,7 @@ def _header(file: Path) -> tuple[dict[str, Any], int]:
         length = int.from_bytes(stream.read(8), "little")
         if size < 8 or length > size - 8:
             raise ValueError(f"the header does not fit into {size} bytes")
-        if length > _LIMIT:
+        if length > limit("header-bytes"):
             raise ValueError(f"a header of {length} bytes")
         header = json.loads(stream.read(length).decode(), object_pairs_hook=_without_doubles)
     if not isinstance(header, dict):

@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from anyloom.config.limits import MAX_BYTES
 from anyloom.config.yaml_text import FromEnvironment, parse_yaml, read_yaml, write_yaml
 from anyloom.errors import ConfigError
+from anyloom.limits import limit
 
 
 @pytest.mark.parametrize(
@@ -106,7 +106,7 @@ def test_merge_keys_may_be_overridden_and_used_twice() -> None:
 
 def test_a_large_file_is_not_read(tmp_path: Path) -> None:
     path = tmp_path / "large.yaml"
-    path.write_text("a: b\n#" + "x" * MAX_BYTES)
+    path.write_text("a: b\n#" + "x" * limit("config-bytes"))
     with pytest.raises(ConfigError, match="more than"):
         read_yaml(path)
     with pytest.raises(ConfigError, match="no such file"):

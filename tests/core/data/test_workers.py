@@ -22,6 +22,10 @@ def pid(samples: list[Sample]) -> int:
     return os.getpid()
 
 
+def pid_and_names(samples: list[Sample]) -> tuple[int, list[str]]:
+    return os.getpid(), [s.conversation.messages[0].text for s in samples]
+
+
 def suicide(samples: list[Sample]) -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
@@ -34,10 +38,50 @@ def tensors(samples: list[Sample]) -> list[torch.Tensor]:
     return [torch.full((300, 300), float(s.conversation.messages[0].text)) for s in samples]
 
 
-def test_a_worker_that_is_killed_gives_one_clear_error() -> None:
+def test_a_task_that_no_worker_survives_gives_one_clear_error() -> None:
     loader = ResumableLoader(lambda epoch: SAMPLES, suicide, 4, workers=2)
-    with pytest.raises(AnyloomError, match=r"^data\.workers: a data worker was ended from outside"):
+    with pytest.raises(AnyloomError, match=r"^data\.workers: 3 data workers were ended .* while it read position \d+,"):
         list(loader)
+    loader.close()
+
+
+class KilledOnce:
+    """Makes tensors; ends its process at some samples, the first time that they come."""
+
+    def __init__(self, folder: Path, at: set[str]) -> None:
+        self.folder, self.at = folder, at
+
+    def __call__(self, samples: list[Sample]) -> list[torch.Tensor]:
+        for name in {s.conversation.messages[0].text for s in samples} & self.at:
+            if not (self.folder / name).exists():
+                (self.folder / name).touch()
+                os.kill(os.getpid(), signal.SIGKILL)
+        return tensors(samples)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_worker_that_is_killed_is_replaced_and_nothing_is_lost(
+    tmp_path: Path, workers: int, capfd: pytest.CaptureFixture[str]
+) -> None:
+    loader = ResumableLoader(lambda epoch: SAMPLES, tensors, 4, workers=workers, prefetch=3, seed=5)
+    expected = [[float(t.mean()) for t in batch] for batch in loader]
+    loader.close()
+    killed = KilledOnce(tmp_path, {"3", "17", "38"})
+    loader = ResumableLoader(lambda epoch: SAMPLES, killed, 4, workers=workers, prefetch=3, seed=5)
+    assert [[float(t.mean()) for t in batch] for batch in loader] == expected
+    assert capfd.readouterr().err.count("another takes its place") == 3
+    assert loader.ledger.total() == {"read": 40, "used": 40, "cut": 0, "skipped": {}}
+    loader.close()
+
+
+def test_workers_killed_from_outside_between_batches_lose_nothing() -> None:
+    loader = ResumableLoader(lambda epoch: SAMPLES, pid_and_names, 4, workers=2, shuffle=False)
+    names = []
+    for number, (process, some) in enumerate(loader):
+        names += some
+        if number in (2, 5):
+            os.kill(process, signal.SIGKILL)
+    assert names == [str(n) for n in range(40)]
     loader.close()
 
 

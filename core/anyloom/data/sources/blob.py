@@ -13,7 +13,8 @@ from torch import Tensor
 
 from anyloom.conversation.segments import Media
 from anyloom.errors import BadRecord, MediaError
-from anyloom.media.files import Header, io_for, read_media
+from anyloom.media.files import Header, read_media
+from anyloom.media.isolated import Isolation, isolation_by_default
 
 __all__ = ["MAX_BYTES", "Blob"]
 
@@ -95,7 +96,7 @@ class Blob:
         """
         if self.data is None and self.size is None:
             return read_media(self.path, modality, lazy=True)
-        load = _Load(self, modality, (suffix or self.suffix)[:16])
+        load = _Load(self, modality, (suffix or self.suffix)[:16], isolation_by_default())
         return Media(modality, loader=load, key=self._key(), meta=Header(load))
 
     def _key(self) -> str:
@@ -111,30 +112,31 @@ class _Load:
     blob: Blob
     modality: str
     suffix: str
+    isolation: Isolation | None = None
 
     @contextlib.contextmanager
-    def _file(self) -> Iterator[Path]:
+    def _media(self) -> Iterator[Media]:
         with tempfile.NamedTemporaryFile(suffix=self.suffix) as file:
             file.write(self.blob.read())
             file.flush()
             try:
-                yield Path(file.name)
+                yield read_media(file.name, self.modality, lazy=True, isolation=self.isolation)
             except MediaError as error:
                 error.where = self.blob.where  # the temporary file says nothing to anybody
                 raise
 
     def __call__(self) -> Tensor:
-        with self._file() as path:
-            return io_for(self.modality).read(path).tensor()
+        with self._media() as media:
+            return media.tensor()
 
     def meta(self) -> dict[str, float]:
-        with self._file() as path:
-            return dict(io_for(self.modality).read_meta(path))
+        with self._media() as media:
+            return dict(media.meta)
 
     def length(self) -> int:
-        with self._file() as path:
-            return io_for(self.modality).length(path)
+        with self._media() as media:
+            return media.length()
 
     def sample(self, steps: Sequence[int] | None, side: int | None) -> Tensor:
-        with self._file() as path:
-            return io_for(self.modality).sample(path, steps, side)
+        with self._media() as media:
+            return media.sample(steps, side=side)
