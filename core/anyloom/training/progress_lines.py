@@ -81,15 +81,15 @@ class Explosions(Callback):
         """Look at the terms in the steps that are logged, where their values are on the host anyway."""
         if not trainer.is_global_zero or (trainer.global_step % max(trainer.log_every_n_steps, 1)):  # type: ignore[attr-defined]
             return
+        whole = self._means.get("train/loss", 0.0)
         for name, value in trainer.callback_metrics.items():
             if name.startswith("train/") and isinstance(value, Tensor):
-                whole = float(trainer.callback_metrics.get("train/loss", value))
                 self._look(name, float(value), trainer.global_step, whole)
 
     def _look(self, name: str, value: float, step: int, whole: float = 0.0) -> None:
-        """Remark a term; one that is little of the whole loss may jump from almost nothing and nobody need care."""
+        """Remark a term; one that is little of what the whole loss has been may jump and nobody need care."""
         mean = self._means.get(name)
-        grown = mean is not None and value > _FACTOR * mean > 0 and value > _SHARE * whole
+        grown = mean is not None and mean > 0 and value > _FACTOR * max(mean, _SHARE * whole)
         if mean is not None and grown and name not in self._remarked:
             self._remarked.add(name)
             tell(

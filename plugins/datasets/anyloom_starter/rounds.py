@@ -7,7 +7,7 @@ back to what it was made from. Only the last answer's key stands under ``target`
 from __future__ import annotations
 
 import random
-from typing import Final
+from typing import Any, Final
 
 from anyloom.conversation import Conversation, Media, Message
 from anyloom.interfaces import Sample
@@ -53,7 +53,7 @@ def round_sample(
     elif last == "ask":
         answer = [picture_caption(drawings[-1])]
         turns += [Message("user", [rng.choice(_ASK)]), Message("assistant", answer)]
-    provenance = {
+    provenance: dict[str, Any] = {
         "target": tuple(part.key for part in answer if isinstance(part, Media)),
         "family": last,
         "operation": "+".join(steps),
@@ -88,7 +88,8 @@ def _walk(
         return rng.choice(rng.choice(pool.content[names[content[0]]]))
 
     before, after = draw(drawn, lambda pair: not any({*pixel} & {*picture.unchanged} for picture in pair))
-    drawings, states = [before], [()]
+    drawings: list[Picture] = [before]
+    states: list[tuple[str, ...]] = [()]
     for family in families:
         name = names[family]
         drawings.append(after if family in content else drawings[-1])

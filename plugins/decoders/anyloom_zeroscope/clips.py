@@ -64,19 +64,19 @@ class FrameAutoencoder(LatentAutoencoder):
         """Standardised mean latents ``(B, Z, T, h, w)`` of clips ``(B, T, C, H, W)``."""
         parts = torch.split(x.flatten(0, 1), self.frames_at_once)
         latents = torch.cat([super(FrameAutoencoder, self).encode(part) for part in parts])
-        return latents.unflatten(0, x.shape[:2]).transpose(1, 2)
+        return latents.reshape(*x.shape[:2], *latents.shape[1:]).transpose(1, 2)
 
     def decode(self, latents: Tensor) -> Tensor:
         """Return clips ``(B, T, C, H, W)`` for standardised latents ``(B, Z, T, h, w)``."""
         by_frame = latents.transpose(1, 2)
         parts = torch.split(by_frame.flatten(0, 1), self.frames_at_once)
         frames = torch.cat([super(FrameAutoencoder, self).decode(part) for part in parts])
-        return frames.unflatten(0, by_frame.shape[:2])
+        return frames.reshape(*by_frame.shape[:2], *frames.shape[1:])
 
     def reconstruct(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Return clips through a sampled latent, and the KL divergence ``(B,)`` per latent number."""
         output, kl = super().reconstruct(x.flatten(0, 1))
-        return output.unflatten(0, x.shape[:2]), kl.unflatten(0, x.shape[:2]).mean(1)
+        return output.reshape(*x.shape[:2], *output.shape[1:]), kl.reshape(*x.shape[:2]).mean(1)
 
     def fit_latents(self, x: Tensor) -> None:
         """Take the latents' mean and standard deviation per channel from clips ``(N, T, C, H, W)``."""

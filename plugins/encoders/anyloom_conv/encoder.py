@@ -99,6 +99,11 @@ class ConvEncoder(Encoder):
         meaning_scale: float = Field(0.5, gt=0)
         weights: str | None = None
 
+    projection: Tensor
+    layout_mean: Tensor
+    meaning_mean: Tensor
+    meaning_std: Tensor
+
     def __init__(self, config: Config) -> None:
         super().__init__(config)
         self.channels = 3 if config.modality == "image" else 1

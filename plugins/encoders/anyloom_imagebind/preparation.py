@@ -57,12 +57,12 @@ class Preparation:
         Raises:
             anyloom.errors.MediaError: The data are of another form.
         """
-        video = media.modality == "video"
         method = getattr(self, f"_{media.modality.replace('-', '_')}", None)
-        if not (video or method) or media.modality not in self.config.modalities:
+        if media.modality not in self.config.modalities:
             raise MediaError(f"this encoder does not prepare {media.modality!r}", where=media.path)
-        if video:  # never whole: of a long clip a few frames are looked at
+        if media.modality == "video":  # never whole: of a long clip a few frames are looked at
             return clip_inputs(media, self.config.video_clips, self.config.video_crops)
+        assert method is not None  # the config takes no modality that is not prepared here
         prepared: Tensor = method(media, media.sample().detach().cpu())  # bytes, where a file holds bytes
         return prepared
 

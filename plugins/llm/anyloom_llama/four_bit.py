@@ -75,5 +75,5 @@ def leave_base_out(model: nn.Module) -> None:
     def excuse(module: nn.Module, keys: Any) -> None:
         keys.missing_keys[:] = [k for k in keys.missing_keys if not k.endswith(fixed)]
 
-    model.register_state_dict_post_hook(drop)
-    model.register_load_state_dict_post_hook(excuse)
+    model.register_state_dict_post_hook(drop)  # type: ignore[no-untyped-call]
+    model.register_load_state_dict_post_hook(excuse)  # type: ignore[no-untyped-call]

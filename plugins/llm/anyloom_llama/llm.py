@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -154,7 +154,8 @@ class CausalLM(LLM):
         """
         if self._needs_gpu:
             refuse_cpu(x.ids.device.type)
-        cache = x.cache if x.cache is not None else LayerCache() if x.keep_cache else None
+        given = cast(LayerCache | None, x.cache)  # a cache goes back to the component that made it
+        cache = given if given is not None else LayerCache() if x.keep_cache else None
         output = self.lm.base_model(
             inputs_embeds=self._embed(x),
             use_cache=cache is not None,

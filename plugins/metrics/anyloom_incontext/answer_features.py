@@ -41,6 +41,6 @@ def answer_features(kind: str, table: FeatureTable, known: _Known, decoder: Deco
 def _reconstructed(decoder: Decoder, table: FeatureTable, known: _Known) -> Sequence[Media]:
     """What the decoder makes of the targets' own features."""
     space = table.encoder.feature_space(table.modality)
-    features = table.get([edit.target for _, edit in known]).unflatten(1, (space.tokens, space.dim))
+    features = table.get([edit.target for _, edit in known]).reshape(-1, space.tokens, space.dim)
     seeds = [query_of(one.sample) % 2**31 for one, _ in known]
     return decoder.generate(Condition(features.to(table.device)), seeds=seeds)

@@ -105,11 +105,12 @@ class SpectralDistance(GroupedMeans):
             target = edit.target.tensor().float()[0]
             answered = [m for m in one.answer.media if m.modality == self.config.modality and m.data is not None]
             made = _at(answered[0], rate) if answered else target * 0
-            values: dict[str, float | None] = {"distance": self._distance(made, target)}
+            distance = self._distance(made, target)
+            values: dict[str, float | None] = {"distance": distance}
             if edit.source is not None:
                 source = _at(edit.source, rate)
                 values["distance_copying"] = self._distance(source, target)
-                values["copy_rate"] = float(self._distance(made, source) < values["distance"])
+                values["copy_rate"] = float(self._distance(made, source) < distance)
             self.record(one.sample, values)
 
     def _distance(self, estimate: Tensor, target: Tensor) -> float:

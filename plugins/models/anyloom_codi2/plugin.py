@@ -36,7 +36,7 @@ def anyloom_recipes() -> list[RecipeSpec]:
             package="anyloom_codi2",
             path="mini-plain.yaml",
             summary="mini with the paper's MLP projectors and a mixture of edits and examples",
-            command="anyloom fit mini-plain --stage all",
+            command="anyloom fit mini-plain --stage model",
         ),
         RecipeSpec(
             name="demo",

@@ -93,6 +93,9 @@ class CompareProjector(nn.Module):
         pair: bool = False
         gain: float = 0.5
 
+    size: Tensor
+    seen: Tensor
+
     def __init__(self, config: Config, in_dim: int, out_dim: int) -> None:
         super().__init__()
         self.config = config
@@ -116,7 +119,8 @@ class CompareProjector(nn.Module):
         scaled, before = x / self.size, source / self.size
         pairs = torch.tanh(before[..., None] * neighbours(scaled, self.config.band)).flatten(-2)
         shown = torch.cat([pairs, scaled, before], -1) if self.config.pair else pairs
-        return y + self.products(shown)
+        embedded: Tensor = y + self.products(shown)
+        return embedded
 
     @torch.no_grad()
     def _measure(self, x: Tensor) -> None:

@@ -105,10 +105,11 @@ class MiniPicture(SketchedDecoder):
         vector = self.null.flatten()
         return torch.cat([vector, torch.zeros_like(vector)])
 
-    def denoise(self, noisy: Tensor, times: Tensor, condition: Tensor) -> Tensor:
+    def denoise(self, noisy: Tensor, times: Tensor, *condition: Tensor) -> Tensor:
         """Run the network on latents ``(B, 2 Z, h, w)`` or more; see the base class."""
+        (read,) = condition
         context = self.context.to(noisy).expand(len(noisy), -1, -1)
-        output: Tensor = self.unet(noisy, times, context, class_labels=condition, return_dict=False)[0]
+        output: Tensor = self.unet(noisy, times, context, class_labels=read, return_dict=False)[0]
         return output
 
     def reconstruction_terms(self, output: Tensor, targets: Tensor) -> dict[str, Tensor]:

@@ -119,13 +119,14 @@ class MiniSound(SketchedDecoder):
         """The trained null ``(L, D)``."""
         return self.null
 
-    def denoise(self, noisy: Tensor, times: Tensor, condition: Tensor) -> Tensor:
+    def denoise(self, noisy: Tensor, times: Tensor, *condition: Tensor) -> Tensor:
         """Run the network on latents ``(B, 2 Z, h, w)`` or more; see the base class."""
+        (read,) = condition
         output: Tensor = self.unet(
             noisy,
             times,
-            encoder_hidden_states=condition.new_zeros(len(noisy), 1, self.config.lm_dim),
-            encoder_hidden_states_1=condition,
+            encoder_hidden_states=read.new_zeros(len(noisy), 1, self.config.lm_dim),
+            encoder_hidden_states_1=read,
             return_dict=False,
         )[0]
         return output

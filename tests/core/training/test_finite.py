@@ -183,7 +183,7 @@ def test_a_term_that_explodes_is_remarked_once(capsys: pytest.CaptureFixture[str
 def test_a_term_that_is_little_of_the_loss_may_jump(capsys: pytest.CaptureFixture[str]) -> None:
     watch = Explosions()
     for step in range(20):
-        watch._look("train/text", 2e-6 if step < 10 else 4e-3, step, 0.4)
+        watch._look("train/text", 2e-6 if step < 10 else 0.25, step, 0.4)
     assert not capsys.readouterr().err
 
 

@@ -10,17 +10,10 @@ from anyloom.cli.main import main
 from anyloom.config.compose import compose
 from anyloom.storage.tensors import read_tensors
 
-UNTRAINED = [
-    "model.encoders.eye.weights=null",
-    "model.encoders.ear.weights=null",
-    "model.decoders.brush.weights=null",
-    "model.decoders.voice.weights=null",
-]
-
 
 def test_nothing_of_the_hand_built_representation_is_left() -> None:
-    for modality in compose(["mini-plain"])["model"]["modalities"].values():
-        mlp = {"name": "mlp", "hidden_dim": 384}
+    for name, modality in compose(["mini-plain"])["model"]["modalities"].items():
+        mlp = {"name": "mlp", "hidden_dim": 768 if name == "image" else 384}
         assert modality["representation"] == {
             "name": "autoregressive", "input_projector": mlp, "output_projector": mlp, "feature_noise": 0.2,
         }  # fmt: skip
@@ -33,7 +26,6 @@ def trained(folder: Path, steps: int) -> dict[str, torch.Tensor]:
         "--stage",
         "model",
         f"variables.run={folder}",
-        *UNTRAINED,
         *short,
         f"trainer.default_root_dir={folder}",
     ]

@@ -1,0 +1,186 @@
+"""Measures a small model on held-out subjects: edits, rounds, other words, the right kind of answer, captions.
+
+    python scripts/measure_mini.py MODEL [--draws 5] [--queries 12] [--json FILE]
+
+Each draw is a test split of its own seed. All answers are free-running, and pooled over the draws; beside every share
+stands its 95 % interval (Wilson) and the number of queries. An edit is right if the target is nearest to the
+predicted feature among all drawings and edits of the subject, the input among them. Rounds are measured twice: after
+the true answers (``shown``), and after the model's own (``own``). What is compared is predicted features; no decoder
+runs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+from anyloom import AnyToAnyModel, Conversation, Message
+from anyloom.evaluation.measure import answer_samples, planned
+from anyloom.generation.options import GenerationOptions
+from anyloom.interfaces import Evaluated, Sample
+from anyloom_incontext.features import FeatureTable
+from anyloom_starter.builder import StarterBuilder
+
+EDITS = ["geometry/mirror", "geometry/upside-down", "geometry/turn-left", "geometry/turn-right"]
+EDITS += ["colour/shift-third", "colour/shift-two-thirds", "colour/opposite", "colour/grey", "colour/dark"]
+TASKS = ("exemplar", "edit", "edit-rephrased", "composition", "rounds", "picture-to-text")
+KINDS = {
+    "edit-rephrased": "picture", "sound-effect": "sound", "wish": None, "talk": "words", "picture-to-text": "words",
+    "sound-to-text": "words",
+}  # fmt: skip
+NAMES = {"image": "picture", "audio": "sound", "video": "clip"}
+BATCH = 64
+Marks = dict[str, list[bool]]
+
+
+def builder(seed: int, queries: int, tasks: Sequence[str]) -> StarterBuilder:
+    """The starter set with one seed; form and edits as the suite in-context has them."""
+    options = {
+        "tasks": dict.fromkeys(tasks, 1), "form": "dialogue", "num_queries": queries, "seed": seed,
+        "pixel_edits": EDITS, "test_examples": (0, 1, 2, 4),
+    }  # fmt: skip
+    return StarterBuilder(StarterBuilder.Config(**options))
+
+
+def batches(samples: Sequence[Sample]) -> Iterator[list[Sample]]:
+    """Runs of samples that are answered together."""
+    for start in range(0, len(samples), BATCH):
+        yield list(samples[start : start + BATCH])
+
+
+def own_history(model: AnyToAnyModel, samples: Sequence[Sample], seed: int) -> list[Sample]:
+    """The samples with the model's own answers in the place of the true ones, round by round; the last is kept."""
+    histories = [list(s.conversation.messages) for s in samples]
+    for turn in range(max(map(len, histories))):
+        rows = [n for n, h in enumerate(histories) if turn < len(h) - 1 and h[turn].role == "assistant"]
+        if not rows:
+            continue
+        prompts = [Conversation(histories[n][:turn]) for n in rows]
+        options = [GenerationOptions(plan=planned(histories[n][turn]), decode=False) for n in rows]
+        for n, answer in zip(rows, model.answer(prompts, [seed] * len(rows), options)):
+            histories[n][turn] = answer
+    return [replace(s, conversation=Conversation(h)) for s, h in zip(samples, histories)]
+
+
+def right(table: FeatureTable, builder: StarterBuilder, evaluated: Sequence[Evaluated]) -> list[bool]:
+    """Whether each answer is nearer to its target than to any other candidate."""
+    media = [[builder.media(key) for key in e.sample.provenance["candidates"]] for e in evaluated]
+    table.add([m for row in media for m in row])
+    marks = []
+    for one, row in zip(evaluated, media):
+        made = next((m.features for m in one.answer.media if m.features is not None), None)
+        index = one.sample.provenance["candidates"].index(one.sample.provenance["target"][0])
+        distances = None if made is None else (table.get(row) - made.float().flatten()).square().sum(1)
+        marks.append(distances is not None and int(distances.argmin()) == index)
+    return marks
+
+
+def groups(sample: Sample) -> list[str]:
+    """The rows that a sample counts for."""
+    task, family = sample.task, sample.provenance.get("family")
+    name = f"{task}/k{sample.provenance['k']}" if "k" in sample.provenance else task
+    return [name] if family in (None, task) else [name, f"{name}/{family}"]
+
+
+def edits(model: AnyToAnyModel, table: FeatureTable, seed: int, queries: int, marks: Marks) -> None:
+    """Edits by example and in words, compositions, rounds after true and after own answers, captions."""
+    data = builder(seed, queries, TASKS)
+    samples = [s for s in data.build("test") if isinstance(s, Sample)]
+    for batch in batches(samples):
+        both = [(batch, "")]
+        rounds = [s for s in batch if s.task == "rounds"]
+        if rounds:
+            both = [(batch, "/shown"), (own_history(model, rounds, seed), "/own")]
+        for chosen, suffix in both:
+            evaluated = answer_samples(model, chosen, seed=seed)
+            compared = [e for e in evaluated if e.sample.provenance["target"]]
+            for one, mark in zip(compared, right(table, data, compared)):
+                for name in groups(one.sample):
+                    marks[name + (suffix if one.sample.task == "rounds" else "")].append(mark)
+            for one in evaluated:
+                for attribute, word in one.sample.provenance.get("words", {}).items():
+                    name = f"{one.sample.task}{suffix if one.sample.task == 'rounds' else ''}/{attribute}"
+                    marks[name].append(word in one.answer.text)
+
+
+def kinds(model: AnyToAnyModel, seed: int, queries: int, marks: Marks) -> None:
+    """Whether words, a picture or a sound comes, where nothing says which is wanted but the conversation."""
+    samples = [s for s in builder(seed, queries, list(KINDS)).build("test") if isinstance(s, Sample)]
+    samples = list({_asked(s): s for s in samples}.values())  # small talk has few sentences
+    for batch in batches(samples):
+        options = [GenerationOptions(decode=False, max_new_tokens=48)] * len(batch)
+        answers = model.answer([s.conversation.prompt() for s in batch], [seed] * len(batch), options)
+        for sample, answer in zip(batch, answers):
+            wanted = KINDS[sample.task] or NAMES[sample.provenance["family"]]
+            mark = kind_of(answer) == wanted
+            for name in ("kind", f"kind/{wanted}", f"kind/{sample.task}"):
+                marks[name].append(mark)
+
+
+def _asked(sample: Sample) -> str:
+    parts = [getattr(s, "text", None) or s.key for m in sample.conversation.prompt().messages for s in m.segments]
+    return "|".join(parts)
+
+
+def kind_of(answer: Message) -> str:
+    """What an answer consists of: one picture, one sound, words, or something else."""
+    found = [NAMES.get(m.modality, m.modality) for m in answer.media]
+    if not found:
+        return "words" if answer.text.strip() else "nothing"
+    return found[0] if len(found) == 1 else "several"
+
+
+def paired(marks: Mapping[str, list[bool]], better: str, than: str) -> dict[str, float]:
+    """Mean difference of two rows over equal queries, in points, with its 95 % interval."""
+    differences = torch.tensor([float(a) - float(b) for a, b in zip(marks[better], marks[than])])
+    error = float(differences.std() / math.sqrt(len(differences))) if len(differences) > 1 else 0.0
+    return {"points": 100 * float(differences.mean()), "interval": 196 * error, "count": len(differences)}
+
+
+def wilson(right: int, count: int) -> tuple[float, float]:
+    """The 95 % interval of a share (Wilson 1927, without correction)."""
+    z, share = 1.959964, right / count
+    centre, spread = share + z * z / (2 * count), z * math.sqrt(share * (1 - share) / count + (z / (2 * count)) ** 2)
+    return max(0.0, (centre - spread) / (1 + z * z / count)), min(1.0, (centre + spread) / (1 + z * z / count))
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("model", type=Path)
+    parser.add_argument("--draws", type=int, default=5)
+    parser.add_argument("--queries", type=int, default=12, help="per task and family, of each draw")
+    parser.add_argument("--json", type=Path)
+    options = parser.parse_args()
+    model = AnyToAnyModel.from_pretrained(options.model, trust=True).eval()
+    table, marks = FeatureTable(model, "image"), defaultdict(list)
+    for seed in range(options.draws):
+        edits(model, table, seed, options.queries, marks)
+        kinds(model, seed, options.queries, marks)
+        print(f"draw {seed + 1} of {options.draws}", flush=True)
+    rows = {}
+    print(f"\n| {options.model} | right, % | 95 % interval | N |\n|---|---:|---:|---:|")
+    for name, values in sorted(marks.items()):
+        low, high = wilson(sum(values), len(values))
+        rows[name] = {"right": sum(values), "count": len(values), "low": low, "high": high}
+        print(
+            f"| {name} | {100 * sum(values) / len(values):.1f} | {100 * low:.1f} - {100 * high:.1f} | {len(values)} |"
+        )
+    rising = paired(marks, "exemplar/k4", "exemplar/k1")
+    print(
+        f"\nk = 4 over k = 1, paired: {rising['points']:+.1f} ± {rising['interval']:.1f} points, N = {rising['count']}"
+    )
+    if options.json:
+        facts = {"model": str(options.model), "draws": options.draws, "queries": options.queries, "rising": rising}
+        options.json.write_text(json.dumps({**facts, "rows": rows}, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
