@@ -129,8 +129,8 @@ def test_a_step_that_is_saved_again_has_one_name(tmp_path: Path) -> None:
     [
         ([(3, "train"), (1, "validation")], 3),
         ([(1, "validation")], 4),
-        ([(3, "train")], 4),
-        ([(1, "validation")] * 3, 4),
+        pytest.param([(3, "train")], 4, marks=SLOW),
+        pytest.param([(1, "validation")] * 3, 4, marks=SLOW),
     ],
 )
 def test_a_validation_that_is_run_again_may_be_cut_off_too(
