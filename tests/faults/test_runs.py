@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-import errno
+import itertools
 import os
 import signal
 import subprocess
@@ -77,6 +77,22 @@ def checkpoint(value: float) -> dict[str, Any]:
     return {"state_dict": {"a": torch.full((50,), value)}, "pytorch-lightning_version": version, "loops": {}}
 
 
+def die_at(point: int) -> None:
+    """Let this process be killed at one of the calls that write a checkpoint."""
+    calls = itertools.count()
+
+    def die(original: Any) -> Any:
+        def call(*args: Any, **named: Any) -> Any:
+            if next(calls) == point:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return original(*args, **named)
+
+        return call
+
+    torch.save, os.fsync = die(torch.save), die(os.fsync)
+    Path.replace = die(Path.replace)  # type: ignore[method-assign]
+
+
 @row(
     23,
     "files",
@@ -89,20 +105,7 @@ def test_kill_while_a_checkpoint_is_written(tmp_path: Path) -> None:
         CheckpointFiles().save_checkpoint(checkpoint(1.0), folder / "last.ckpt")
         child = os.fork()
         if child == 0:
-            calls = 0
-
-            def die(original: Any) -> Any:
-                def call(*args: Any, **named: Any) -> Any:
-                    nonlocal calls
-                    calls += 1
-                    if calls == point + 1:
-                        os.kill(os.getpid(), signal.SIGKILL)
-                    return original(*args, **named)
-
-                return call
-
-            torch.save, os.fsync = die(torch.save), die(os.fsync)
-            Path.replace = die(Path.replace)  # type: ignore[method-assign]
+            die_at(point)
             CheckpointFiles().save_checkpoint(checkpoint(2.0), folder / "last.ckpt")
             os._exit(0)
         assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
@@ -153,7 +156,7 @@ def test_other_layout() -> None:
         return ResumableLoader(order, names, Batching(more.pop("batch", 4), 1), **more)
 
     one = loader()
-    expected = [batch for batch in one]
+    expected = list(one)
     for workers in (0, 2):
         first = loader(workers=workers)
         begun = [batch for _, batch in zip(range(3), first)]
@@ -190,12 +193,10 @@ class Fills(lightning.Callback):
 
     def on_train_batch_start(self, trainer: Any, *_: Any) -> None:
         if trainer.global_step == 3:
-            with (self.disk / "filler").open("wb", buffering=0) as file:
-                try:
-                    while True:
-                        file.write(bytes(4096))
-                except OSError as error:
-                    assert error.errno == errno.ENOSPC
+            filler = os.open(self.disk / "filler", os.O_WRONLY | os.O_CREAT)
+            free = os.statvfs(self.disk)
+            os.posix_fallocate(filler, 0, free.f_bavail * free.f_bsize)
+            os.close(filler)
 
 
 @row(
