@@ -18,9 +18,6 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
-from fuzz.driving import drive, one
-from fuzz.targets import TARGETS, Target
-
 
 def main() -> int:
     """Run; 1 if there is a finding."""
@@ -32,7 +29,10 @@ def main() -> int:
     parser.add_argument("--atheris", metavar="TARGET")
     options, rest = parser.parse_known_args()
     if options.atheris:
-        return guided(next(t for t in TARGETS if t.name == options.atheris), rest)
+        return guided(options.atheris, rest)
+    from fuzz.driving import drive
+    from fuzz.targets import TARGETS
+
     asked = [t for t in TARGETS if not options.targets or t.name in options.targets.split(",")]
     print("| target | inputs | refused | slowest, s | memory, MB | findings |\n|---|---|---|---|---|---|")
     total, findings = 0, []
@@ -46,18 +46,22 @@ def main() -> int:
     return int(bool(findings))
 
 
-def guided(target: Target, arguments: list[str]) -> int:
-    """Let atheris choose the inputs."""
+def guided(name: str, arguments: list[str]) -> int:
+    """Let atheris choose the inputs of a target, by what they reach in anyloom."""
     import atheris
 
-    atheris.instrument_all()
-    for number, base in enumerate(target.bases()):  # the first of them begin the corpus
-        folder = Path(tempfile.gettempdir()) / f"corpus-{target}"
-        folder.mkdir(exist_ok=True)
-        (folder / str(number)).write_bytes(base)
-        arguments.append(str(folder))
-    place = Path(tempfile.mkdtemp())
-    atheris.Setup([sys.argv[0], *arguments], lambda data: one(target, data, place))
+    with atheris.instrument_imports(include=["anyloom", "anyloom_llama", "anyloom_media", "anyloom_corpora"]):
+        from fuzz.driving import one
+        from fuzz.targets import TARGETS
+
+        target = next(t for t in TARGETS if t.name == name)
+        bases, place = list(target.bases()), Path(tempfile.mkdtemp())
+        for base in bases:  # what is imported late is imported now
+            one(target, base, place)
+    corpus = Path(tempfile.mkdtemp())
+    for number, base in enumerate(bases):
+        (corpus / str(number)).write_bytes(base)
+    atheris.Setup([sys.argv[0], *arguments, str(corpus)], lambda data: one(target, data, place))
     atheris.Fuzz()
     return 0
 
