@@ -159,8 +159,9 @@ def _legend(names: Mapping[str, Points]) -> str:
 
 
 def curve_figure(curve: Curve) -> str:
-    """Draw a curve: raw values thin, their running mean thick, one colour per series."""
-    series = {name: sorted(points) for name, points in curve.series.items() if points}
+    """Draw a curve: raw values thin, their running mean thick, one colour per series, without what is not finite."""
+    finite = {name: [p for p in points if all(map(math.isfinite, p))] for name, points in curve.series.items()}
+    series = {name: sorted(points) for name, points in finite.items() if points}
     explanation = f'<p class="soft">{escape(curve.explanation)}</p>' if curve.explanation else ""
     heading = f"<h3>{escape(curve.title)}</h3>{explanation}"
     if not series:

@@ -13,6 +13,7 @@ from anyloom.errors import CheckpointError
 __all__ = ["inside", "listed", "manifest", "sha256", "verify"]
 
 _HEX = re.compile(r"[0-9a-f]{64}")
+_LONGEST = 255  # bytes of a name in the file systems there are
 
 
 def sha256(path: Path) -> str:
@@ -35,13 +36,17 @@ def sha256(path: Path) -> str:
 
 
 def inside(name: str) -> bool:
-    """Whether a name given in a file stays below the folder it is relative to.
+    """Whether a name given in a file can be one of a file, and stays below the folder it is relative to.
 
     >>> [inside(n) for n in ("a/b.json", "../b.json", "/etc/passwd", "a/../../b", "")]
     [True, False, False, False, False]
     """
     path = PurePosixPath(name)
-    return bool(path.parts) and not path.is_absolute() and ".." not in path.parts and "\0" not in name
+    try:
+        named = "\0" not in name and all(len(part.encode()) <= _LONGEST for part in path.parts)
+    except UnicodeEncodeError:  # half of a surrogate pair
+        return False
+    return named and bool(path.parts) and not path.is_absolute() and ".." not in path.parts and len(name) < 4000
 
 
 def manifest(folder: Path, paths: Iterable[Path]) -> dict[str, str]:

@@ -100,6 +100,19 @@ def test_without_a_sum_the_archive_s_own_tell_flipped_values(tmp_path: Path) -> 
         verify_checkpoint(path)
 
 
+def test_an_archive_that_cannot_be_inflated_is_damaged(tmp_path: Path) -> None:
+    """torch stores its records; one that says it is compressed made zlib raise an error of its own."""
+    path = tmp_path / "a.ckpt"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("data.pkl", bytes(5000))
+    content = bytearray(path.read_bytes())
+    at = 30 + len("data.pkl")
+    content[at : at + 4] = b"\xff\xff\xff\xff"
+    path.write_bytes(content)
+    with pytest.raises(CheckpointError, match="damaged"):
+        CheckpointFiles().load_checkpoint(path)
+
+
 def test_the_newest_good_one_is_found(tmp_path: Path) -> None:
     for step in range(3):
         os.utime(write(tmp_path / f"{step}.ckpt", step), ns=(step, step))
