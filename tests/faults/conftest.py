@@ -13,6 +13,18 @@ from pathlib import Path
 
 import pytest
 
+SLOW = {10, 11, 14, 21, 24, 26, 31, 32, 34, 35, 38, 39, 46, 48, 49, 50}
+"""Rows that take more than half a second; the others are a sample that every run of the tests takes."""
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Leave the longer rows to CI, before tests are chosen by their marks."""
+    for item in items:
+        mark = item.get_closest_marker("row")
+        if mark is not None and mark.kwargs["number"] in SLOW:
+            item.add_marker(pytest.mark.slow)
+
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:

@@ -48,7 +48,7 @@ def record(groups: TarGroups, index: int) -> Any:
 @row(
     12,
     "data",
-    done="tar members that go up, are absolute, links or devices, or twice there",
+    done="tar members that go up, are absolute, links or devices",
     promise="refused, counted",
 )
 def test_hostile_archives(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import importlib.util
+import json
 import os
 import resource
 import subprocess
@@ -106,7 +107,7 @@ def memory() -> int:
 @row(
     48,
     "rest",
-    done="300 answers with media, 400 steps of training, 30 starts of it",
+    done="300 answers with media, 400 steps of training",
     promise="memory, files and threads stay",
 )
 def test_nothing_leaks(tmp_path: Path, tokenizer_folder: Path) -> None:
@@ -159,6 +160,8 @@ def test_supply_chain(tmp_path: Path) -> None:
     assert len(entries) > 50
     assert all("==" in entry for entry in entries)
     assert lock.count("--hash=sha256:") >= len(entries)
+    parts = json.loads((ROOT / "sbom.json").read_text())["components"]
+    assert {f"{p['name']}=={p['version']}" for p in parts} == {entry.split(" ")[0] for entry in entries}
 
 
 @row(

@@ -202,7 +202,7 @@ class Fills(lightning.Callback):
 @row(
     26,
     "files",
-    done="a disk of 3 MB fills up: checkpoint, result, log, cache",
+    done="a disk of 3 MB fills up: checkpoint, result, log",
     promise="one line with the path, last good kept",
 )
 @pytest.mark.parametrize("what", ["checkpoint", "result", "log"])

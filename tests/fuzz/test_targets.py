@@ -45,6 +45,7 @@ def test_any_bytes(target: Target, data: bytes, cut: int, tmp_path_factory: pyte
         one(target, value, tmp_path_factory.mktemp("fuzz"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("target", TARGETS, ids=str)
 def test_good_inputs_are_read(target: Target, tmp_path: Path) -> None:
     """A target that refuses everything would find nothing."""

@@ -111,6 +111,8 @@ class AudioIO(ModalityIO):
                     yield from blocks(file, check)
                 except AnyloomError:
                     raise
+                except MemoryError:
+                    raise
                 except Exception as error:  # libsndfile's own, and those of its Python side
                     raise unreadable(path, self.modality, error) from error
                 return
@@ -134,6 +136,8 @@ class AudioIO(ModalityIO):
                 return self.read(path).meta
             try:
                 rate = sample_rate(file)
+            except MemoryError:
+                raise
             except Exception as error:  # see _blocks
                 raise unreadable(path, self.modality, error) from error
         self._check(path, rate, 1)

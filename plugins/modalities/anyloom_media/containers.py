@@ -49,7 +49,7 @@ def _library_errors(path: Path, modality: str) -> Iterator[None]:
     """Turn whatever a library raises for a broken file into one MediaError."""
     try:
         yield
-    except AnyloomError:
+    except (AnyloomError, MemoryError):
         raise
     except Exception as error:  # FFmpeg's errors are of a dozen classes, libsndfile's are RuntimeErrors
         raise unreadable(path, modality, getattr(error, "strerror", None) or error) from error

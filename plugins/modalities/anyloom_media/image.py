@@ -194,6 +194,8 @@ def _library_errors(path: Path) -> Iterator[None]:
         raise MediaError(what, where=str(path), fix="make it smaller", reason="too large") from error
     except UnidentifiedImageError as error:
         raise unreadable(path, "image", f"its content is none of {', '.join(_READ)}") from error
+    except MemoryError:
+        raise
     except Exception as error:  # each of Pillow's decoders raises what it likes: struct.error, KeyError, SystemError
         raise unreadable(path, "image", error) from error
 

@@ -1,0 +1,88 @@
+"""Runs the fault matrix and writes its table into docs/guide/faults.md, between two marks. Takes some minutes.
+
+python scripts/write_fault_page.py
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Generator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+PAGE = ROOT / "docs" / "guide" / "faults.md"
+MARKS = ("<!-- table -->", "<!-- end of table -->")
+
+
+@dataclass
+class Row:
+    """One row with all of its tests."""
+
+    kind: str
+    done: str
+    promise: str
+    results: list[str] = field(default_factory=list)
+    seconds: float = 0.0
+
+    @property
+    def result(self) -> str:
+        """The worst of its tests: one that was not tried, or not met, is not hidden by others."""
+        for result in ("NOT KEPT", "not met", "not tried"):
+            found = [r for r in self.results if r.startswith(result)]
+            if found:
+                return found[0]
+        return "kept"
+
+
+class Collects:
+    """A plugin of pytest that keeps what became of each row."""
+
+    def __init__(self) -> None:
+        self.rows: dict[int, Row] = {}
+
+    @pytest.hookimpl(hookwrapper=True)
+    def pytest_runtest_makereport(self, item: pytest.Item) -> Generator[None, Any, None]:
+        """Keep it."""
+        report = (yield).get_result()
+        mark = item.get_closest_marker("row")
+        if mark is None:
+            return
+        number = mark.kwargs["number"]
+        row = self.rows.setdefault(number, Row(mark.kwargs["kind"], mark.kwargs["done"], mark.kwargs["promise"]))
+        row.seconds += report.duration
+        if report.skipped:
+            reason = getattr(report, "wasxfail", "") or str(report.longrepr[2]).removeprefix("Skipped: ")
+            row.results.append(f"{'not met' if hasattr(report, 'wasxfail') else 'not tried'}: {reason}")
+        elif report.failed:
+            row.results.append("NOT KEPT")
+
+
+def table(rows: dict[int, Row]) -> str:
+    """The rows in order, as Markdown."""
+    lines = ["| row | kind | what is done | promise | result | s |", "|---|---|---|---|---|---|"]
+    for number, row in sorted(rows.items()):
+        cells = (row.kind, row.done, row.promise, row.result)
+        lines.append(f"| {number} | {' | '.join(c.replace('|', '/') for c in cells)} | {row.seconds:.1f} |")
+    kept = sum(row.result == "kept" for row in rows.values())
+    seconds = sum(row.seconds for row in rows.values())
+    return "\n".join([*lines, "", f"{kept} of {len(rows)} rows are kept; the run took {seconds:.0f} s."])
+
+
+def main() -> int:
+    """Run and write; the status is pytest's."""
+    os.chdir(ROOT)
+    collects = Collects()
+    status = pytest.main(["tests/faults", "-q", "-n", "0", "-m", "", "-p", "no:cacheprovider"], plugins=[collects])
+    before, _, rest = PAGE.read_text(encoding="utf-8").partition(MARKS[0])
+    _, _, after = rest.partition(MARKS[1])
+    PAGE.write_text(f"{before}{MARKS[0]}\n\n{table(collects.rows)}\n\n{MARKS[1]}{after}", encoding="utf-8")
+    return int(status)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
