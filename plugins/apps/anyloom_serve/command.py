@@ -6,10 +6,11 @@ import argparse
 import ipaddress
 import os
 from collections.abc import Sequence
+from pathlib import Path
 
 from anyloom.cli.arguments import add_device_arguments, add_trust_arguments, split_sources
 from anyloom.cli.console import note
-from anyloom.cli.model_argument import HELP, load_named_model, placed
+from anyloom.cli.model_argument import HELP, NamedModel, load_named_model, placed
 from anyloom.errors import ConfigError
 from anyloom.options import validate
 from anyloom_serve.limits import Limits
@@ -39,7 +40,7 @@ def main(arguments: Sequence[str]) -> int:
         raise ConfigError(f"serving needs a package that is not installed ({error.name})", fix=fix) from error
     named = load_named_model(split_sources(options))
     model = placed(named.model, options.device, options.dtype)
-    name = options.name or (named.folder.name if named.folder is not None else "anyloom")
+    name = options.name or _name_of(named)
     app = make_app(
         model, name=name, key=key, limits=limits, fetching=options.fetch_urls, drain_seconds=options.drain_seconds
     )
@@ -102,6 +103,11 @@ def _pair(word: str) -> tuple[str, str]:
     if not found:
         raise ConfigError(f"{word!r} is not NAME=N", where="--limit", fix=f"known: {', '.join(Limits.model_fields)}")
     return name, value
+
+
+def _name_of(named: NamedModel) -> str:
+    """What the user called the model, without its folders; ``anyloom`` for the one that ships."""
+    return Path(named.name).stem if os.path.exists(named.name) else "anyloom"
 
 
 def _loopback(host: str) -> bool:
