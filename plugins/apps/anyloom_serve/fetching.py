@@ -97,9 +97,9 @@ def _get(url: str, most_bytes: int, deadline: float) -> tuple[int, dict[str, str
     try:
         with contextlib.closing(_connection(parts.scheme, host, address, family, deadline)) as connection:
             connection.request("GET", target, headers={"Accept": "image/*,audio/*,video/*", "User-Agent": "anyloom"})
-            response = connection.getresponse()
-            headers = {name.lower(): value for name, value in response.getheaders()}
-            return response.status, headers, _body(response, url, most_bytes, deadline)
+            with connection.getresponse() as response:
+                headers = {name.lower(): value for name, value in response.getheaders()}
+                return response.status, headers, _body(response, url, most_bytes, deadline)
     except (OSError, http.client.HTTPException) as error:
         raise _refused(url, f"it cannot be fetched ({type(error).__name__})") from error
 

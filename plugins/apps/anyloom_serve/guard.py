@@ -44,9 +44,12 @@ class Guard:
             await self.app(scope, receive, send)
             return
         began, status, started = time.monotonic(), 500, False
+        body = _Counted(receive, self.most_bytes)
 
         async def watched(message: Message) -> None:
             nonlocal status, started
+            if body.too_large and not started:
+                raise _TooLargeError  # whatever a route has made of the cut body
             if message["type"] == "http.response.start":
                 status, started = message["status"], True
             await send(message)
@@ -56,9 +59,10 @@ class Guard:
             if refused is not None:
                 await _answer(watched, *refused)
             else:
-                await self.app(scope, self._counted(receive), watched)
+                await self.app(scope, body.receive, watched)
         except _TooLargeError:
             if not started:
+                body.too_large = False
                 await _answer(watched, 413, f"the body is larger than {self.most_bytes:,} bytes")
         except Exception as error:
             # Neither the request nor the error's text is written: both may hold what a user said.
@@ -81,18 +85,26 @@ class Guard:
             return 413, f"the body is larger than {self.most_bytes:,} bytes"
         return None
 
-    def _counted(self, receive: Receive) -> Receive:
-        seen = 0
 
-        async def counted() -> Message:
-            nonlocal seen
-            message = await receive()
-            seen += len(message.get("body", b""))
-            if seen > self.most_bytes:
-                raise _TooLargeError
-            return message
+class _Counted:
+    """A body that is counted as it comes.
 
-        return counted
+    Args:
+        receive: Gives its pieces.
+        most_bytes: Where it is cut.
+    """
+
+    def __init__(self, receive: Receive, most_bytes: int) -> None:
+        self._receive, self._left, self.too_large = receive, most_bytes, False
+
+    async def receive(self) -> Message:
+        """The next piece."""
+        message = await self._receive()
+        self._left -= len(message.get("body", b""))
+        if self._left < 0:
+            self.too_large = True
+            raise _TooLargeError
+        return message
 
 
 async def _answer(send: Send, status: int, what: str, kind: str = "invalid_request_error") -> None:

@@ -205,3 +205,12 @@ def test_what_is_no_medium_is_named(server: Any, part: Any) -> None:
     error = response.json()["error"]
     assert error["param"] == "messages[0].content[0]"
     assert "/tmp" not in error["message"]
+
+
+def test_the_guides_example_runs(server: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    guide = (Path(__file__).parents[3] / "docs" / "guide" / "serving.md").read_text(encoding="utf-8")
+    example = guide.split("```python\n")[1].split("```")[0].replace("http://127.0.0.1:8000", server.url)
+    monkeypatch.chdir(tmp_path)
+    exec(compile(example, "serving.md", "exec"), {})
+    with Image.open(tmp_path / "answer.png") as made:
+        assert made.size == (64, 64)
