@@ -8,6 +8,8 @@ from pathlib import Path
 
 # Tests run in one process per core: threads of their own would only wait for each other.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# Files of tests come and go; what is kept of the files of others is tested in a cache folder of its own.
+os.environ.setdefault("ANYLOOM_CHANGED_FILES", "ignore")
 
 import pytest
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import time
 from pathlib import Path
 from typing import Any
 
@@ -105,6 +106,15 @@ class Stop(lightning.Callback):
     def on_validation_batch_start(self, trainer: Any, *_: Any) -> None:
         if self.hook == "validation" and not trainer.sanity_checking:
             self._count()
+
+
+class LongBatch(lightning.Callback):
+    """Makes the batches after the second take a minute, as a hanging disk would."""
+
+    def on_train_batch_start(self, trainer: Any, *_: Any) -> None:
+        if trainer.global_step >= 2:
+            Path(trainer.default_root_dir, "long").touch()
+            time.sleep(60)
 
 
 class PoisonedRank(lightning.Callback):

@@ -20,6 +20,7 @@ from anyloom.network.config import ModelConfig
 from anyloom.network.parts import Part
 from anyloom.network.spaces import feature_spaces
 from anyloom.options import split_name
+from anyloom.storage.saved_part import split_part
 
 __all__ = ["MemoryEstimate", "ModelInspection", "NeededFile", "PartRecord", "files_of", "inspect_model", "stage_memory"]
 
@@ -160,7 +161,7 @@ def files_of(component: object, key: str) -> list[NeededFile]:
     paths = [(f"{key}.{name}", value) for name, value in options.items() if isinstance(value, Path)]
     if isinstance(component, NeuralComponent):
         paths += [(key, path) for path in component.weight_files()]
-    found = [NeededFile(k, path, path.exists(), bool(options.get("download"))) for k, path in paths]
+    found = [NeededFile(k, path, split_part(path)[0].exists(), bool(options.get("download"))) for k, path in paths]
     nested = component.nested() if isinstance(component, NeuralComponent) else {}
     return found + [file for option, inner in nested.items() for file in files_of(inner, f"{key}.{option}")]
 

@@ -16,6 +16,7 @@ from anyloom.model.saving import start_from
 from anyloom.network.assembly import keyed
 from anyloom.network.parts import Parts
 from anyloom.storage.headers import reading_headers
+from anyloom.storage.saved_part import split_part
 from anyloom.storage.tensors import load_into, read_tensors
 
 __all__ = ["begin_problems", "weight_problems"]
@@ -36,7 +37,7 @@ def weight_problems(component: object, key: str) -> list[AnyloomError]:
     if not isinstance(component, NeuralComponent):
         return []
     files = component.weight_files()
-    if not files or not all(_is_own(path) for path in files):
+    if not files or not all(split_part(path)[1] or _is_own(path) for path in files):
         return []
     try:
         with reading_headers(), torch.device("meta"):

@@ -139,6 +139,8 @@ class FaultConfig(_Section):
         out_of_memory: Where a batch does not fit: ``split`` it once and go on (one process only), or ``stop``.
         disk_full: Where a checkpoint cannot be written: ``stop`` with the one before kept, or ``wait`` for room.
         patience: Seconds to wait for room.
+        grace: Seconds that a batch has to end after a signal that ends the run. Then the run ends as it is, with the
+            checkpoint before: a scheduler's own limit would end it without a word.
         timeout: Seconds after which the other processes give up on one that does not answer.
     """
 
@@ -147,6 +149,7 @@ class FaultConfig(_Section):
     out_of_memory: Literal["split", "stop"] = "split"
     disk_full: Literal["stop", "wait"] = "stop"
     patience: NonNegativeFloat = 600.0
+    grace: PositiveFloat = 120.0
     timeout: PositiveFloat = 600.0
 
 

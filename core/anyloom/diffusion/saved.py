@@ -12,6 +12,7 @@ from torch import Tensor
 
 from anyloom.errors import CheckpointError
 from anyloom.storage.folder import replacing_folder
+from anyloom.storage.saved_part import part_options, split_part
 from anyloom.storage.tensors import read_tensors, write_tensors
 
 __all__ = ["Saved", "check_options", "read_saved", "write_saved"]
@@ -38,13 +39,16 @@ def write_saved(tensors: Mapping[str, Tensor], options: Mapping[str, Any], folde
 
 
 def read_saved(folder: str | Path) -> Saved:
-    """Read a folder that :func:`write_saved` wrote.
+    """Read a folder that :func:`write_saved` wrote, or ``FOLDER#decoders.name`` of a saved model.
 
     Raises:
         anyloom.errors.CheckpointError: The folder is missing or a file of it is broken.
     """
     file = Path(folder) / "config.json"
     tensors = read_tensors(Path(folder))
+    whole, part = split_part(Path(folder))
+    if part:
+        return Saved(tensors, part_options(whole, part))
     try:
         options = json.loads(file.read_text()) if file.exists() else {}
     except ValueError as error:

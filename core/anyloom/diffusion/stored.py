@@ -19,6 +19,7 @@ from anyloom.diffusion.widening import widened
 from anyloom.errors import ConfigError
 from anyloom.options import validate
 from anyloom.storage.repositories import is_repository
+from anyloom.storage.saved_part import split_part
 from anyloom.storage.tensors import load_into
 
 __all__ = ["StoredDenoiser"]
@@ -59,17 +60,21 @@ class StoredDenoiser(ConditionedDenoiser):
 
     def _load_saved(self, folder: Path) -> None:
         saved = read_saved(folder)
+        options = saved.options
+        if split_part(folder)[1]:  # a model's options leave out what is as by default
+            given = {key: value for key, value in options.items() if key != "name"}
+            options = validate(type(self.config), given, where=str(folder)).model_dump(mode="json")
         check_options(
-            saved.options,
+            options,
             self.config.model_dump(mode="json"),
             # weights that were trained with a reference know what it means; others get zeros for it
-            fixed=(*self.fixed_options, *(("reference",) if saved.options.get("reference") else ())),
+            fixed=(*self.fixed_options, *(("reference",) if options.get("reference") else ())),
             changeable=(*self.changeable_options, "reference_"),
             where=str(folder / "config.json"),
         )
-        if "schedule" in saved.options:
+        if "schedule" in options:
             where = str(folder / "config.json")
-            trained = validate(Schedule, saved.options["schedule"], where=f"{where}: schedule")
+            trained = validate(Schedule, options["schedule"], where=f"{where}: schedule")
             self.take_schedule(under_trained(self.config.schedule, trained, where=where))
         tensors = saved.tensors
         if self.uses_reference and _INPUT in tensors:

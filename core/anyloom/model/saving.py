@@ -32,6 +32,7 @@ from anyloom.options import validate
 from anyloom.storage.folder import replacing_folder
 from anyloom.storage.hashes import manifest, sha256, verify
 from anyloom.storage.headers import headers_only
+from anyloom.storage.saved_part import split_part
 from anyloom.storage.tensors import load_into, read_tensors, write_tensors
 
 __all__ = ["load_model", "save_model", "start_from"]
@@ -145,7 +146,7 @@ class _NamedPart:
     @property
     def files(self) -> list[Path]:
         """Its weight files, one by one."""
-        paths = self.component.weight_files()
+        paths = [split_part(path)[0] for path in self.component.weight_files()]
         return [f for path in paths for f in (sorted(path.rglob("*.safetensors")) if path.is_dir() else [path])]
 
     def options(self, sections: dict[str, Any]) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from torch import nn
 
+from anyloom.discovery.guarding import tell
 from anyloom.interfaces.component import NeuralComponent
 from anyloom.interfaces.coupler import Coupler
 from anyloom.interfaces.decoder import Decoder
@@ -13,6 +14,8 @@ from anyloom.interfaces.encoder import Encoder
 from anyloom.interfaces.llm import LLM
 from anyloom.interfaces.loss import Loss
 from anyloom.interfaces.representation import Representation
+from anyloom.storage.first_use import check_first_use
+from anyloom.storage.saved_part import split_part
 
 __all__ = ["Part", "Parts"]
 
@@ -100,6 +103,8 @@ class Parts(nn.Module):
         """Let every component read the files that its config names."""
         for part in self.components():
             part.component.load_weights()
+            for note in check_first_use(split_part(path)[0] for path in part.component.weight_files()):
+                tell(note)
 
     def freeze(self) -> None:
         """Switch off gradients of encoders and decoders whose config says ``freeze`` (an LLM does that for itself)."""

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Final
 
 from anyloom.storage.atomic import file_error, flush
+from anyloom.storage.first_use import forget
 
 __all__ = ["finish", "replacing_folder"]
 
@@ -50,6 +51,7 @@ def replacing_folder(folder: Path, *, last: str = "config.json") -> Iterator[Pat
             shutil.rmtree(draft, ignore_errors=True)
         flush(folder)
         finish(folder, last=last)
+        forget(folder)
     except OSError as error:
         raise file_error(error, folder) from error
 

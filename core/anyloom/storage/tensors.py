@@ -14,12 +14,13 @@ from torch import Tensor, nn
 from anyloom.errors import CheckpointError
 from anyloom.storage.atomic import replacing
 from anyloom.storage.headers import describe, headers_only, tensor_files
+from anyloom.storage.saved_part import only_part, split_part
 
 __all__ = ["check_report", "load_into", "non_finite", "read_tensors", "write_tensors"]
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:
-    """Read one ``.safetensors`` file, or a folder's ``model.safetensors`` or indexed shards.
+    """Read one ``.safetensors`` file, a folder's ``model.safetensors`` or indexed shards, or ``FOLDER#part``.
 
     Inside :func:`anyloom.storage.headers.reading_headers` tensors are on the meta device, and only headers are read.
 
@@ -27,6 +28,9 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
         anyloom.errors.CheckpointError: Nothing is there; a file is truncated or not safetensors; an index names files
             outside its folder, or a tensor that its file does not have.
     """
+    folder, part = split_part(path)
+    if part:
+        return only_part(read_tensors(folder), folder, part, verify=not headers_only())
     tensors: dict[str, Tensor] = {}
     for file, names in tensor_files(path).items():
         described = describe(file)

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from anyloom.errors import CheckpointError
 
-__all__ = ["OpenWindow", "PendingValidation"]
+__all__ = ["KeptLogs", "OpenWindow", "PendingValidation"]
 
 
 class OpenWindow(Callback):
@@ -78,13 +78,63 @@ class OpenWindow(Callback):
         self._pending = []
 
 
+class KeptLogs(Callback):
+    """Puts on the disk what was logged up to a checkpoint: loggers keep many rows in memory.
+
+    A run that goes on from there logs what came after it, and would never log those rows again.
+    """
+
+    def __init__(self) -> None:
+        self._saved = False
+
+    def on_save_checkpoint(
+        self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        """Remember it: the values of the step are logged after this."""
+        self._saved = True
+
+    def on_train_batch_start(
+        self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        """Write them now."""
+        self._write(trainer)
+
+    def on_validation_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        """Write them now."""
+        self._write(trainer)
+
+    def _write(self, trainer: lightning.Trainer) -> None:
+        if self._saved:
+            for logger in trainer.loggers:
+                logger.save()
+        self._saved = False
+
+
 class PendingValidation(Callback):
-    """Runs a validation that was due when a checkpoint was written and had not ended when the run was stopped."""
+    """Runs a validation that was due when a checkpoint was written and had not ended when the run was stopped.
+
+    A checkpoint that is written while it is run, such as by a signal, goes on from before it once more.
+    """
 
     def __init__(self) -> None:
         self._due = False
         self._missed: dict[str, bool] | None = None
         self._loops: dict[str, Any] = {}
+        self._loaded: dict[str, Any] = {}
+        self._repeating = False
+
+    def on_fit_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        """Make a run whose training had ended already, which lightning would leave at once, validate first."""
+        loop = trainer.fit_loop
+        run = loop.run
+
+        def run_with_validation() -> None:
+            loop.setup_data()
+            if self._missed is not None and loop.skip:
+                self._repeat(trainer)
+            run()
+
+        loop.run = run_with_validation  # type: ignore[method-assign]
 
     def on_train_batch_end(
         self,
@@ -109,7 +159,11 @@ class PendingValidation(Callback):
         self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
         """Store whether it is still to be run. A checkpoint of the midst of it goes on from before it."""
-        if self._due:
+        if self._repeating:  # the next batch has been taken from the data already
+            for key in _of_progress(trainer):
+                checkpoint.pop(key, None)
+            checkpoint |= self._loaded
+        elif self._due:
             checkpoint["validation_due"] = {"stepped": not trainer.fit_loop._should_accumulate()}
             if trainer.validating:
                 checkpoint["loops"] = self._loops
@@ -119,18 +173,34 @@ class PendingValidation(Callback):
     ) -> None:
         """Keep that until training starts."""
         self._missed = checkpoint.get("validation_due")
+        if self._missed is not None:
+            self._loaded = {key: checkpoint[key] for key in _of_progress(trainer) if key in checkpoint}
 
     def on_train_batch_start(
         self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, batch: Any, batch_idx: int
     ) -> None:
         """Run it before the first batch, as lightning would have after the last one."""
-        missed, self._missed = self._missed, None
-        if missed is None or not trainer.enable_validation:
-            return
+        if self._missed is not None and trainer.enable_validation:
+            loop = trainer.fit_loop.epoch_loop
+            stepped = loop._batches_that_stepped
+            loop._batches_that_stepped -= int(self._missed["stepped"])  # its values belong to the batch before
+            self._repeat(trainer)
+            loop._batches_that_stepped = stepped
+        self._missed, self._loaded = None, {}
+
+    def _repeat(self, trainer: lightning.Trainer) -> None:
+        """Run the validation that was missed."""
         loop, connector = trainer.fit_loop.epoch_loop, trainer._logger_connector
-        first, stepped = connector._first_loop_iter, loop._batches_that_stepped
-        loop._batches_that_stepped = stepped - int(missed["stepped"])  # its values belong to the batch before
-        trainer.validating = True
+        first = connector._first_loop_iter
+        loop.val_loop.restarting = False
+        trainer.validating = self._repeating = True
         loop.val_loop.run()
-        trainer.training = True
-        connector._first_loop_iter, loop._batches_that_stepped = first, stepped
+        self._repeating, trainer.training = False, True
+        connector._first_loop_iter = first
+        self._missed, self._loaded = None, {}
+
+
+def _of_progress(trainer: lightning.Trainer) -> list[str]:
+    """The keys of a checkpoint that say where a run is."""
+    data = getattr(trainer, "datamodule", None)
+    return ["loops", "gradients", "step_counts", "random_state", "validation_due", type(data).__qualname__]

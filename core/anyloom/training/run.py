@@ -33,7 +33,7 @@ from anyloom.training.callbacks import ConfigWriter, RandomState, UnevenValidati
 from anyloom.training.checkpoint_files import CheckpointFiles, newest_good
 from anyloom.training.console import tell, without_noise
 from anyloom.training.data_ledger import DataLedger
-from anyloom.training.exact_resume import OpenWindow, PendingValidation
+from anyloom.training.exact_resume import KeptLogs, OpenWindow, PendingValidation
 from anyloom.training.finite import FiniteSteps, NonFiniteError
 from anyloom.training.outputs import OutputGuard, ResultWriter
 from anyloom.training.outside_errors import translated
@@ -210,6 +210,7 @@ def _callbacks(
         OutputGuard(result),
         UnevenValidation(),
         FiniteSteps(faults.budget if faults.non_finite == "skip" else 0, leave_out),
+        KeptLogs(),
         OpenWindow(),
         PendingValidation(),
         Explosions(),
@@ -221,7 +222,7 @@ def _callbacks(
         callbacks.append(ResultWriter(result))
     if answers is not None:
         callbacks.append(AnswerWriter(answers))
-    return [*callbacks, SavedStop()]
+    return [*callbacks, SavedStop(faults.grace)]
 
 
 def _lightning_config(project: ProjectConfig) -> dict[str, Any]:

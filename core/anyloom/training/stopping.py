@@ -1,7 +1,8 @@
 """Ends a run on a signal: saves where it is, says how to go on, and exits with the signal's status.
 
 SIGTERM (a scheduler, ``kill``) exits with 143, SIGINT (Ctrl-C) with 130 and at once the second time; SIGUSR1, which
-SLURM sends before the time limit, also puts the job back into the queue.
+SLURM sends before the time limit, also puts the job back into the queue. Where the batch does not end in time, the run
+ends without saving, and the checkpoint before stays.
 """
 
 from __future__ import annotations
@@ -39,9 +40,14 @@ def interrupts_restored() -> Iterator[None]:
 
 
 class SavedStop(Callback):
-    """Writes ``last.ckpt`` at the end of the batch in which a signal came, and ends the run."""
+    """Writes ``last.ckpt`` at the end of the batch in which a signal came, and ends the run.
 
-    def __init__(self) -> None:
+    Args:
+        grace: Seconds that the batch has to end.
+    """
+
+    def __init__(self, grace: float = 120.0) -> None:
+        self.grace = grace
         self._received = 0
         self._before: dict[int, Any] = {}
 
@@ -49,6 +55,7 @@ class SavedStop(Callback):
         """Take the signals over."""
         if threading.current_thread() is threading.main_thread():
             self._before = {number: signal.signal(number, self._note) for number in _SIGNALS}
+            self._before[signal.SIGALRM] = signal.signal(signal.SIGALRM, self._late)
 
     def on_train_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         """Give the signals back."""
@@ -61,6 +68,8 @@ class SavedStop(Callback):
         self._give_back()
 
     def _give_back(self) -> None:
+        if self._received:
+            signal.setitimer(signal.ITIMER_REAL, 0)
         for number, handler in self._before.items():
             signal.signal(number, handler)
         self._before = {}
@@ -69,8 +78,15 @@ class SavedStop(Callback):
         """Remember a signal; a second Ctrl-C is not waited for."""
         if number == signal.SIGINT and self._received == signal.SIGINT:
             raise KeyboardInterrupt
+        if not self._received:
+            signal.setitimer(signal.ITIMER_REAL, self.grace)
         self._received = self._received or number
         tell(f"{signal.Signals(number).name}: saving at the end of this batch")
+
+    def _late(self, number: int, frame: FrameType | None) -> None:
+        """The batch has not ended in time."""
+        tell(f"the batch did not end within {self.grace:g} s (faults.grace): the run ends with the checkpoint before")
+        raise SystemExit(128 + self._received)
 
     def on_train_batch_end(
         self,
@@ -111,6 +127,7 @@ class SavedStop(Callback):
             asked = trainer.strategy.reduce_boolean_decision(asked, all=False)
         if not asked:
             return
+        signal.setitimer(signal.ITIMER_REAL, 0)  # what is being written is written
         path = _place(trainer)
         trainer.save_checkpoint(path)
         trainer.strategy.checkpoint_io.teardown()  # waits for a writer in the background

@@ -55,7 +55,8 @@ def fill(network: nn.Module, path: Path, sizes: ImageBindSizes) -> None:
     Raises:
         anyloom.errors.CheckpointError: The file is missing or broken, or keys or shapes differ.
     """
-    tensors = own_tensors(network, read_tensors(path), sizes)
+    read = {name.removeprefix("network."): tensor for name, tensor in read_tensors(path).items()}  # of a saved model
+    tensors = own_tensors(network, read, sizes)
     if any(p.is_meta for p in network.parameters()):
         network.to_empty(device=torch.get_default_device())
     load_into(network, tensors, where=str(path))

@@ -27,9 +27,11 @@ def endless(folder: Path) -> str:
     return write_config(folder, config)
 
 
-def started(folder: Path, *words: str, **environment: str) -> subprocess.Popen[str]:
+def started(
+    folder: Path, *words: str, config: str = "", begun: str = "metrics.csv", **environment: str
+) -> subprocess.Popen[str]:
     """A training process that has begun to train."""
-    command = [sys.executable, "-m", "anyloom.cli.main", "fit", endless(folder), *words]
+    command = [sys.executable, "-m", "anyloom.cli.main", "fit", config or endless(folder), *words]
     process = subprocess.Popen(
         command,
         env={**os.environ, "PYTHONPATH": str(TESTS), "OMP_NUM_THREADS": "1", **environment},
@@ -40,7 +42,7 @@ def started(folder: Path, *words: str, **environment: str) -> subprocess.Popen[s
         start_new_session=True,
     )
     end = time.monotonic() + 120
-    while not list(folder.rglob("metrics.csv")) and time.monotonic() < end and process.poll() is None:
+    while not list(folder.rglob(begun)) and time.monotonic() < end and process.poll() is None:
         time.sleep(0.2)
     return process
 
@@ -63,6 +65,23 @@ def test_a_signal_saves_and_exits_with_its_status(tmp_path: Path, name: str) -> 
     kept = torch.load(path, weights_only=True)
     assert kept["global_step"] > 0
     assert not (tmp_path / "result").exists()
+
+
+def test_a_batch_that_does_not_end_in_time_is_not_waited_for(tmp_path: Path) -> None:
+    config = sections(tmp_path, max_steps=9)
+    options = {"dirpath": str(tmp_path / "checkpoints"), "every_n_train_steps": 1, "save_last": True}
+    callbacks = [{"class_path": CHECKPOINT, "init_args": options}, {"class_path": "projects.LongBatch"}]
+    config["trainer"] |= {"callbacks": callbacks}
+    config["faults"] = {"grace": 1}
+    process = started(tmp_path, config=write_config(tmp_path, config), begun="long")
+    begun = time.monotonic()
+    process.send_signal(signal.SIGTERM)
+    status, text = ended(process)
+    assert status == 128 + signal.SIGTERM, text
+    assert time.monotonic() - begun < 30
+    assert "did not end within 1 s (faults.grace)" in text
+    assert "Traceback" not in text
+    assert torch.load(tmp_path / "checkpoints" / "last.ckpt", weights_only=True)["global_step"] == 2
 
 
 @pytest.mark.slow
