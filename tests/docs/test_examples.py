@@ -17,6 +17,7 @@ from anyloom.json_schema import config_schema
 
 DOCS = Path(__file__).parents[2] / "docs"
 FENCE = re.compile(r'^```(\w+)(?: title="([^"]+)")?\n(.*?)^```', re.MULTILINE | re.DOTALL)
+SERVER = DOCS / "guide" / "serving.md"  # run with a server, in tests/plugins/apps
 OTHERS = DOCS / "guide" / "testing-a-plugin.md"  # its examples are pieces of a project
 
 
@@ -30,7 +31,7 @@ def pages(language: str) -> list[str]:
     return [str(p.relative_to(DOCS)) for p in names if blocks(p, language)]
 
 
-@pytest.mark.parametrize("page", [p for p in pages("python") if DOCS / p != OTHERS])
+@pytest.mark.parametrize("page", [p for p in pages("python") if DOCS / p not in (OTHERS, SERVER)])
 def test_python_examples_run(page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     untitled = [text for title, text in blocks(DOCS / page, "python") if not title]
