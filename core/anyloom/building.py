@@ -20,6 +20,7 @@ __all__ = ["build", "build_named", "building_once", "component_class", "import_c
 
 _ONLY_NAMES: Final = ContextVar("only_names", default=False)
 _BUILT: Final[ContextVar[dict[tuple[str, ...], Any] | None]] = ContextVar("built", default=None)
+_TOO_LARGE: Final = ("can't allocate memory", "not enough memory", "out of memory", "overflow")
 _REUSED: Final = ("encoder", "decoder")
 """Kinds whose components nobody changes by their being part of a model: an LLM gets rows for its tags."""
 
@@ -157,10 +158,11 @@ def build(kind: str, name: str, options: Mapping[str, Any] | None = None, /, *, 
 
 @contextlib.contextmanager
 def _few_modules(where: str) -> Iterator[None]:
-    """Stop the building of a network that a small number in a file has made endless.
+    """Stop the building of a network that a small number in a file has made endless or far too large.
 
     Raises:
-        anyloom.errors.ConfigError: It has more than ``modules`` (:mod:`anyloom.limits`).
+        anyloom.errors.ConfigError: It has more than ``modules`` (:mod:`anyloom.limits`), or a tensor of it does not
+            fit into memory.
     """
     from torch.nn.modules.module import register_module_module_registration_hook
 
@@ -174,6 +176,11 @@ def _few_modules(where: str) -> Iterator[None]:
     handle = register_module_module_registration_hook(count)
     try:
         yield
+    except (RuntimeError, MemoryError) as error:  # what torch raises has no class of its own
+        if not (isinstance(error, MemoryError) or any(word in str(error) for word in _TOO_LARGE)):
+            raise
+        what = f"one of its tensors does not fit into memory ({' '.join(str(error).split())[:120]})"
+        raise ConfigError(what, where=where, fix="make it smaller") from error
     finally:
         handle.remove()
 

@@ -87,6 +87,12 @@ def test_a_number_in_a_file_does_not_build_for_ever(tokenizer_folder: Path, monk
         AnyToAnyModel.from_config({"model": options})
 
 
+@pytest.mark.parametrize("size", [2**40, 2**62])
+def test_a_tensor_that_no_memory_holds_is_one_line(size: int) -> None:
+    with pytest.raises(ConfigError, match=r"^projector 'mlp': one of its tensors does not fit into memory"):
+        build("projector", "mlp", {"hidden_dim": size}, in_dim=1000, out_dim=6)
+
+
 @pytest.mark.parametrize("seed", [2**70, -(2**70), 1.5, "1", True, None, [1, 2], [1.0]])
 def test_what_is_no_seed_is_one_line(seed: Any, tokenizer_folder: Path) -> None:
     model = AnyToAnyModel.from_config({"model": model_options(tokenizer_folder)})
