@@ -66,7 +66,7 @@ def test_sigint_twice(tmp_path: Path) -> None:
     time.sleep(0.05)
     process.send_signal(signal.SIGINT)
     status, _ = ended(process)
-    assert status == 130
+    assert status in (130, -signal.SIGINT)  # which a shell shows as 130 too
     assert time.monotonic() - begun < 15
     for path in (tmp_path / "two").rglob("*.ckpt"):
         torch.load(path, weights_only=True)
