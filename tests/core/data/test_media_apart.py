@@ -49,6 +49,7 @@ def pixels(samples: list[Sample]) -> list[tuple[int, torch.Tensor]]:
     return [(os.getpid(), s.conversation.media[0].tensor()) for s in samples]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [0, 1])
 def test_pictures_are_the_same_and_a_crash_costs_one_sample(
     tmp_path: Path, workers: int, monkeypatch: pytest.MonkeyPatch
