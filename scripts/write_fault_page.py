@@ -62,6 +62,17 @@ class Collects:
             row.results.append("NOT KEPT")
 
 
+def written(text: str) -> dict[int, Row]:
+    """The rows of a table that was written before."""
+    found = {}
+    for line in text.splitlines():
+        cells = [cell.strip() for cell in line.strip("|").split("|")]
+        if len(cells) == 6 and cells[0].isdecimal():
+            result = [] if cells[4] == "kept" else [cells[4]]
+            found[int(cells[0])] = Row(*cells[1:4], result, float(cells[5]))
+    return found
+
+
 def table(rows: dict[int, Row]) -> str:
     """The rows in order, as Markdown."""
     lines = ["| row | kind | what is done | promise | result | s |", "|---|---|---|---|---|---|"]
