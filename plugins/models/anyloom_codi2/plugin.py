@@ -37,6 +37,7 @@ def anyloom_recipes() -> list[RecipeSpec]:
             path="mini-plain.yaml",
             summary="mini with the paper's MLP projectors and a mixture of edits and examples",
             command="anyloom fit mini-plain --stage model",
+            weights="weights-plain",
         ),
         RecipeSpec(
             name="demo",

@@ -6,9 +6,14 @@ from pathlib import Path
 
 import torch
 
+from anyloom import AnyToAnyModel, Conversation, Message
 from anyloom.cli.main import main
 from anyloom.config.compose import compose
+from anyloom.config.packages import shipped_weights
+from anyloom.conversation import Text
 from anyloom.storage.tensors import read_tensors
+from anyloom_incontext.features import FeatureTable
+from anyloom_starter.builder import StarterBuilder
 
 
 def test_nothing_of_the_hand_built_representation_is_left() -> None:
@@ -41,3 +46,38 @@ def test_its_language_stage_trains_projectors_and_language_model_and_nothing_els
     for modality in ("image", "audio"):
         for way in ("input", "output"):
             assert any(n.startswith(f"representations.{modality}.{way}_projector.") for n in moved)
+
+
+def test_what_ships_edits_in_words_and_goes_on_from_its_own_answer() -> None:
+    """Held-out subjects, few queries; at length 97 of 100 were right in words."""
+    folder = shipped_weights("mini-plain")
+    assert folder is not None
+    model = AnyToAnyModel.from_pretrained(folder).eval()  # no trust is needed
+    table = FeatureTable(model, "image")
+    options = {"tasks": {"edit": 1}, "families": {"geometry": 1}, "num_queries": 16, "seed": 3}
+    builder = StarterBuilder(StarterBuilder.Config(**options))
+    right = unasked = 0
+    for sample in builder.build("test"):
+        source = sample.conversation.media[0]
+        candidates = sample.provenance["candidates"]
+        media = [builder.media(key) for key in candidates]
+        table.add(media)
+        for words, count in ((sample.conversation.messages[0].segments[1], True), (Text("Thank you."), False)):
+            prompt = Conversation([Message("user", [source, words])])
+            answer = model.generate(prompt, plan=("image",), decode=False)
+            assert isinstance(answer, Message)
+            made = answer.media[0].features
+            assert made is not None
+            nearest = int((table.get(media) - made.float().flatten()).square().sum(1).argmin())
+            hit = candidates[nearest] == sample.provenance["target"][0]
+            right, unasked = right + (hit and count), unasked + (hit and not count)
+    assert right >= 12
+    assert unasked <= 4
+
+
+def test_its_weights_name_those_of_mini_beside_them() -> None:
+    folder = shipped_weights("mini-plain")
+    assert folder is not None
+    assert (folder / "model.safetensors").stat().st_size < 10 * 2**20
+    names = read_tensors(folder / "model.safetensors")
+    assert {name.split(".")[0] for name in names} == {"llm", "representations"}
