@@ -44,6 +44,9 @@ def until(true: Callable[[], bool], seconds: float) -> bool:
 
 
 LONG = {"plan": ["text"], "max_tokens": 1024, "temperature": 2.0}
+SLOW = {"plan": ["image"] * 8}
+LEAVING = 5.0
+"""Seconds until a client that has left is forgotten: a call of the decoder that has begun is finished first."""
 
 
 def test_every_route_but_health_asks_for_the_key(serving: Callable[..., Any]) -> None:
@@ -96,7 +99,7 @@ def test_limits_of_parts_and_media(serving: Callable[..., Any]) -> None:
 def test_a_full_server_says_when_to_come_back(serving: Callable[..., Any]) -> None:
     server = serving(limits=_limits(together=1, waiting=1))
     with concurrent.futures.ThreadPoolExecutor(8) as pool:
-        answers = list(pool.map(lambda n: post(server.url, body(f"{n} hello", **LONG)), range(8)))
+        answers = list(pool.map(lambda n: post(server.url, body(f"{n} hello", **SLOW)), range(8)))
     refused = [a for a in answers if a.status_code == 429]
     assert refused
     assert all(a.headers["retry-after"] == "2" for a in refused)
@@ -104,17 +107,17 @@ def test_a_full_server_says_when_to_come_back(serving: Callable[..., Any]) -> No
     assert server.worker.load == (0, 0)
 
 
-def test_who_leaves_is_forgotten_within_a_second(serving: Callable[..., Any]) -> None:
+def test_who_leaves_is_forgotten(serving: Callable[..., Any]) -> None:
     server = serving()
-    slow = body("Draw this: red apple, noto style.", plan=["image"] * 8)
+    slow = body("Draw this: red apple, noto style.", **SLOW)
     with httpx.stream("POST", f"{server.url}/v1/chat/completions", json={**slow, "stream": True}) as response:
         lines = response.iter_lines()  # kept: one that is forgotten closes the response
         next(lines)
         assert until(lambda: server.worker.load[0] == 1, 5)
-    assert until(lambda: server.worker.load == (0, 0), 1.0)
+    assert until(lambda: server.worker.load == (0, 0), LEAVING)
     with pytest.raises(httpx.ReadTimeout):
         httpx.post(f"{server.url}/v1/chat/completions", json=slow, timeout=0.3)
-    assert until(lambda: server.worker.load == (0, 0), 1.0)
+    assert until(lambda: server.worker.load == (0, 0), LEAVING)
 
 
 def test_batch_mates_answer_as_alone(serving: Callable[..., Any], shipped: Any) -> None:
@@ -228,11 +231,11 @@ def disconnects(server: Any, rounds: int) -> None:
 
     with concurrent.futures.ThreadPoolExecutor(8) as pool:
         list(pool.map(one, range(min(rounds, 40))))
-        assert until(lambda: server.worker.load == (0, 0), 10)
+        assert until(lambda: server.worker.load == (0, 0), 30)
         before = (threading.active_count(), process.num_fds(), process.memory_info().rss)
         list(pool.map(one, range(rounds)))
-        assert until(lambda: server.worker.load == (0, 0), 10)
-        assert until(lambda: process.num_fds() <= before[1] + 4, 10)
+        assert until(lambda: server.worker.load == (0, 0), 30)
+        assert until(lambda: process.num_fds() <= before[1] + 4, 30)
         assert threading.active_count() <= before[0] + 2
         assert process.memory_info().rss < before[2] + 150 * 2**20
     assert post(server.url, body("hello", max_tokens=4)).status_code == 200
