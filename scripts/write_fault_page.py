@@ -1,6 +1,7 @@
 """Runs the fault matrix and writes its table into docs/guide/faults.md, between two marks. Takes some minutes.
 
-python scripts/write_fault_page.py
+    python scripts/write_fault_page.py                 every row
+    python scripts/write_fault_page.py -k disconnect   some rows again: words are passed on to pytest
 """
 
 from __future__ import annotations
@@ -88,10 +89,13 @@ def main() -> int:
     """Run and write; the status is pytest's."""
     os.chdir(ROOT)
     collects = Collects()
-    status = pytest.main(["tests/faults", "-q", "-n", "0", "-m", "", "-p", "no:cacheprovider"], plugins=[collects])
+    words = sys.argv[1:]
+    fixed = ["tests/faults", "-q", "-n", "0", "-m", "", "-p", "no:cacheprovider"]
+    status = pytest.main([*fixed, *words], plugins=[collects])
     before, _, rest = PAGE.read_text(encoding="utf-8").partition(MARKS[0])
-    _, _, after = rest.partition(MARKS[1])
-    PAGE.write_text(f"{before}{MARKS[0]}\n\n{table(collects.rows)}\n\n{MARKS[1]}{after}", encoding="utf-8")
+    found, _, after = rest.partition(MARKS[1])
+    rows = {**(written(found) if words else {}), **collects.rows}
+    PAGE.write_text(f"{before}{MARKS[0]}\n\n{table(rows)}\n\n{MARKS[1]}{after}", encoding="utf-8")
     return int(status)
 
 
