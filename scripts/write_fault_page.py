@@ -1,7 +1,7 @@
 """Runs the fault matrix and writes its table into docs/guide/faults.md, between two marks. Takes some minutes.
 
-    python scripts/write_fault_page.py                 every row
-    python scripts/write_fault_page.py -k disconnect   some rows again: words are passed on to pytest
+python scripts/write_fault_page.py                 every row
+python scripts/write_fault_page.py -k disconnect   some rows again: words are passed on to pytest
 """
 
 from __future__ import annotations
