@@ -142,24 +142,36 @@ class Worker:
             self._engine.drop(job.answer)
 
     def _admit(self) -> None:
-        """Read prompts of waiting jobs while there are places."""
-        while len(self._running) < self.together:
-            with self._wake:
-                if not self._queue:
-                    return
-                job = self._queue.popleft()
-            try:
-                self._begin(self._engine, job)
-            except Exception as error:  # told to whoever asked; the others go on
-                job.fail(error)
-            else:
-                self._running.append(job)
+        """Read the prompts of waiting jobs for which there are places, together; of those that fail each alone."""
+        with self._wake:
+            places = self.together - len(self._running)
+            jobs = [self._queue.popleft() for _ in range(min(places, len(self._queue)))]
+        if not jobs:
+            return
+        try:
+            self._begin(self._engine, jobs)
+        except Exception:
+            for job in jobs:
+                try:
+                    self._begin(self._engine, [job])
+                except Exception as error:  # told to whoever asked; the others go on
+                    job.fail(error)
+                else:
+                    self._running.append(job)
+        else:
+            self._running += jobs
 
-    def _begin(self, engine: Engine, job: Job) -> None:
-        prompt = self.network.interleaver()(job.conversation, open_answer=True)
-        job.answer = new_answer(self.network, job.conversation, job.seed, job.options)
-        job.made, job.age = {}, 0
-        engine.add([job.answer], read(self.network, [prompt]))
+    def _begin(self, engine: Engine, jobs: Sequence[Job]) -> None:
+        """Read prompts in one pass; nothing of the engine changes where that fails."""
+        interleave = self.network.interleaver()
+        prompts = [interleave(job.conversation, open_answer=True) for job in jobs]
+        reading = read(self.network, prompts)
+        answers = []
+        for job in jobs:
+            job.answer = new_answer(self.network, job.conversation, job.seed, job.options)
+            job.made, job.age = {}, 0
+            answers.append(job.answer)
+        engine.add(answers, reading)
 
     def _step(self) -> None:
         for job in [j for j in self._running if _has_no_room(j)]:
@@ -216,7 +228,7 @@ class Worker:
         for job in jobs:
             engine = Engine(self.network)
             try:
-                self._begin(engine, job)
+                self._begin(engine, [job])
                 while engine.answers and not job.left.is_set():
                     engine.step()
                     self._tell([job])
