@@ -38,7 +38,7 @@ def only_part(tensors: Mapping[str, Value], folder: Path, part: str, *, verify: 
     Args:
         tensors: Those of the whole model.
         folder: Where they were read; its ``config.json`` must list their file with its SHA-256.
-        part: Such as ``decoders.brush``, or ``representations.image``.
+        part: Such as ``decoders.brush``, or ``representations.<modality>``.
         verify: Whether that hash is compared, which reads the whole file.
 
     Raises:

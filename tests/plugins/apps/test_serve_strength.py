@@ -237,7 +237,7 @@ def disconnects(server: Any, rounds: int) -> None:
         list(pool.map(one, range(rounds)))
         assert until(lambda: server.worker.load == (0, 0), 30)
         assert until(lambda: process.num_fds() <= before[1] + 4, 30)
-        assert threading.active_count() <= before[0] + 2
+        assert threading.active_count() <= before[0] + 16  # of the pool, which grows to the clients at a time
         assert process.memory_info().rss < before[2] + 150 * 2**20
     assert post(server.url, body("hello", max_tokens=4)).status_code == 200
 
