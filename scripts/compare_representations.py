@@ -14,12 +14,12 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import torch
+from measure_mini import wilson
 from torch import Tensor
 
 from anyloom import AnyToAnyModel, Message
@@ -101,13 +101,6 @@ def pixels(media: Media) -> Tensor:
     """Values 0..1, ``(3, 64, 64)``."""
     values = media.tensor().float()
     return values / 255 if media.tensor().dtype == torch.uint8 else values
-
-
-def wilson(right: int, count: int) -> tuple[float, float]:
-    """The 95 % interval of a share (Wilson 1927, without correction)."""
-    z, share = 1.959964, right / count
-    centre, spread = share + z * z / (2 * count), z * math.sqrt(share * (1 - share) / count + (z / (2 * count)) ** 2)
-    return (centre - spread) / (1 + z * z / count), (centre + spread) / (1 + z * z / count)
 
 
 def nearest(made: Tensor, candidates: Tensor) -> int:

@@ -24,7 +24,9 @@ def error_body(error: AnyloomError) -> dict[str, Any]:
 
     >>> error_body(AnyloomError("no such role", where="messages[0]", fix="use user"))["error"]["param"]
     'messages[0]'
+    >>> error_body(AnyloomError("no such role"))["error"]["message"]
+    'no such role'
     """
     kind = "server_full" if isinstance(error, ServerFullError) else "invalid_request_error"
-    message = error.what if error.fix is None else f"{error.what}. To fix: {error.fix}"
+    message = error.what if not error.fix else f"{error.what}. To fix: {error.fix}"
     return {"error": {"message": message, "type": kind, "param": error.where or None, "code": None}}
