@@ -16,7 +16,8 @@ class Limits(BaseModel):
         parts: Of all its messages together.
         media: Among them.
         medium_bytes: Of one medium as it comes, compressed.
-        medium_numbers: Of one medium once it is opened: pixels times channels times frames, or samples.
+        numbers: Of all media of a request once they are opened: pixels times channels times frames, or samples. Each
+            takes four bytes, and as many requests as run and wait hold theirs.
         tokens: Text tokens of an answer.
         made: Media of an answer.
         choices: Answers to one request.
@@ -33,7 +34,7 @@ class Limits(BaseModel):
     parts: int = Field(512, ge=1)
     media: int = Field(32, ge=0)
     medium_bytes: int = Field(16 * 2**20, ge=1)
-    medium_numbers: int = Field(200_000_000, ge=1)
+    numbers: int = Field(30_000_000, ge=1)
     tokens: int = Field(1024, ge=1)
     made: int = Field(8, ge=0)
     choices: int = Field(8, ge=1)

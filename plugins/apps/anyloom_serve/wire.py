@@ -51,6 +51,7 @@ class Reader:
     apart: bool = True
     media: int = 0
     parts: int = 0
+    numbers: int = 0
 
     def conversation(self, messages: Sequence[Mapping[str, Any]]) -> Conversation:
         """The conversation of a request.
@@ -124,13 +125,16 @@ class Reader:
             path = Path(folder, f"medium{suffix}")
             path.write_bytes(content)
             try:
-                opened = read_media(path, modality, isolation=isolation)
+                # a picture says in its header how large it is: too large a one is refused before it is decoded
+                options = {"max_pixels": max(self.limits.numbers // 3, 1)} if modality == "image" else None
+                opened = read_media(path, modality, options=options, isolation=isolation)
                 data = opened.tensor()
             except Exception as error:
                 raise _wrong(str(error).replace(str(path), "the medium"), where) from error
             meta = dict(opened.meta)
-        if data.numel() > self.limits.medium_numbers:
-            raise _wrong(f"{data.numel():,} numbers are more than {self.limits.medium_numbers:,}", where)
+        self.numbers += data.numel()
+        if self.numbers > self.limits.numbers:
+            raise _wrong(f"media of more than {self.limits.numbers:,} numbers, once they are opened", where)
         key = f"sha256:{hashlib.sha256(content).hexdigest()}"
         return Media(modality, data, key=key, meta=meta)
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import concurrent.futures
+import io
 import json
 import logging
 import tempfile
@@ -16,6 +18,7 @@ import httpx
 import psutil
 import pytest
 import torch
+from PIL import Image
 
 from anyloom import Conversation, Message
 from anyloom.cli.main import main
@@ -95,6 +98,23 @@ def test_limits_of_parts_and_media(serving: Callable[..., Any]) -> None:
     assert "more than 2" in post(server.url, {"messages": [{"role": "user", "content": "a"}] * 3}).text
     picture = {"type": "image_url", "image_url": {"url": "data:image/png;base64," + "A" * 400}}
     assert "more than 100" in post(server.url, {"messages": [{"role": "user", "content": [picture]}]}).text
+
+
+def test_opened_media_of_a_request_are_counted_together(serving: Callable[..., Any]) -> None:
+    """A picture of one colour is small as it comes and large once it is opened."""
+    file = io.BytesIO()
+    Image.new("RGB", (1000, 1000), "red").save(file, "PNG")
+    assert file.tell() < 10_000
+    url = f"data:image/png;base64,{base64.b64encode(file.getvalue()).decode()}"
+    picture = {"type": "image_url", "image_url": {"url": url}}
+
+    def ask(numbers: int, count: int) -> httpx.Response:
+        server = serving(limits=_limits(numbers=numbers))
+        return post(server.url, {"messages": [{"role": "user", "content": [picture] * count}], "max_tokens": 1})
+
+    assert ask(6_500_000, 2).status_code == 200
+    assert "6,500,000 numbers" in ask(6_500_000, 3).text
+    assert "1,000,000 pixels" in ask(2_000_000, 1).text  # said by the reader, before the picture is decoded
 
 
 def test_a_full_server_says_when_to_come_back(serving: Callable[..., Any]) -> None:
