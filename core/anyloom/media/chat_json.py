@@ -133,11 +133,12 @@ def _part(value: Any, reading: _Reading, where: str) -> Segment:
         raise UnknownNameError(error.what, where=f"{where}.type", fix=error.fix) from error
     if inline:
         try:
-            return io.from_text(value["text"])
+            media = io.from_text(value["text"])
         except MediaError as error:
             raise ConversationError(error.what, where=where, fix=error.fix) from error
-    place = _place(value["path"], reading, where)
-    media = read_media(place, kind, lazy=True, options=options, isolation=reading.isolation)
+    else:
+        place = _place(value["path"], reading, where)
+        media = read_media(place, kind, lazy=True, options=options, isolation=reading.isolation)
     if "caption" in value:
         media = media.captioned(_caption(value["caption"], where))
     return media if "reference" not in value else replace(media, reference=_reference(value["reference"], where))
@@ -215,9 +216,8 @@ def _to_part(segment: Segment, writing: _Writing) -> dict[str, Any]:
     if isinstance(segment, Text):
         return {"type": "text", "text": segment.text}
     inline = io_for(segment.modality).to_text(segment)
-    if inline is not None:
-        return {"type": segment.modality, "text": inline}
-    part: dict[str, Any] = {"type": segment.modality, "path": _file_of(segment, writing)}
+    content = {"path": _file_of(segment, writing)} if inline is None else {"text": inline}
+    part: dict[str, Any] = {"type": segment.modality, **content}
     if segment.caption:
         part["caption"] = segment.caption
     return part if segment.reference is None else {**part, "reference": segment.reference}

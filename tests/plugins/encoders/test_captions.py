@@ -106,6 +106,14 @@ def test_captions_pass_through_json(tmp_path: Path) -> None:
     assert again.media[0].caption == "größer als ein Hund"
 
 
+def test_captions_and_references_of_media_that_are_texts_are_kept(tmp_path: Path) -> None:
+    first = {"type": "text-feature", "text": "a bee"}
+    second = {"type": "text-feature", "text": "a wasp", "caption": "an insect", "reference": 0}
+    read = conversation_from_json([{"role": "user", "content": [first]}, {"role": "assistant", "content": [second]}])
+    assert (read.media[1].caption, read.media[1].reference) == ("an insect", 0)
+    assert conversation_to_json(read)["messages"][1]["content"] == [second]
+
+
 @pytest.mark.parametrize("caption", ["", 7, None, ["a"], "x" * 10_001, "\ud800"])
 def test_what_is_no_caption_is_refused(tmp_path: Path, caption: object) -> None:
     path = write_media(Media("image", torch.zeros(3, 4, 4, dtype=torch.uint8)), tmp_path / "x.png")
