@@ -15,7 +15,7 @@ from anyloom.interfaces import DatasetBuilder, Sample
 from anyloom.interfaces.component import ComponentConfig
 from anyloom.options import WrongOptionsError
 from anyloom_starter.candidates import candidates
-from anyloom_starter.compositions import composed_pair, composed_pairs, composition_sample, compositions
+from anyloom_starter.compositions import composed_pair, composed_pairs, composition_sample, compositions, held_out
 from anyloom_starter.edits import PIXEL_EDITS
 from anyloom_starter.media import media_of_key, sound_media
 from anyloom_starter.pack import load_pack
@@ -126,6 +126,13 @@ class StarterBuilder(DatasetBuilder):
                     raise WrongOptionsError({"pixel_edits": f"none is of the family {family!r}; add one or drop it"})
             return self
 
+        @model_validator(mode="after")
+        def _compositions_exist(self) -> StarterBuilder.Config:
+            kinds = {held_out(names) for names in compositions(self.pixel_edits)}
+            if self.tasks.get("composition") and len(kinds) < 2:
+                raise WrongOptionsError({"pixel_edits": "too few to compose; add edits of geometry and of colour"})
+            return self
+
         @field_validator("examples")
         @classmethod
         def _some_examples(cls, examples: Mapping[int, float]) -> Mapping[int, float]:
@@ -198,8 +205,12 @@ class StarterBuilder(DatasetBuilder):
     def _composition(
         self, rng: random.Random, pool: Pool, shown: Pool, counts: Sequence[int], form: Form
     ) -> list[Sample]:
-        """One query with each number of examples; the examples come from the pool ``shown``."""
-        names = rng.choice(compositions(self.config.pixel_edits))
+        """One query with each number of examples; the examples come from the pool ``shown``.
+
+        Queries about held-out subjects are of held-out compositions, all others of the others.
+        """
+        unseen = pool.split == "test"
+        names = rng.choice([c for c in compositions(self.config.pixel_edits) if held_out(c) == unseen])
         query = composed_pair(rng, pool, names)
         pairs = composed_pairs(rng, shown, names, max(counts), query.subject)
         return [composition_sample(query, pairs[:k], form) for k in counts]

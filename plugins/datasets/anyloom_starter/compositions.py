@@ -1,7 +1,7 @@
 """Exemplar editing by two operations at once, one on geometry and one on colour.
 
-The mini model is trained on single operations only: answers to these samples show whether it can put together what
-it learned apart.
+A third of all compositions is held out: training never draws them, and the test split draws only them. So answers to
+the test split show whether a model puts together what it learned apart, however many other compositions it has seen.
 """
 
 from __future__ import annotations
@@ -11,11 +11,12 @@ from collections.abc import Collection, Sequence
 from dataclasses import replace
 
 from anyloom.interfaces import Sample
+from anyloom_starter.edits import PIXEL_EDITS
 from anyloom_starter.media import picture_media
 from anyloom_starter.picture_edits import Form, exemplar_sample
 from anyloom_starter.pool import Pair, Pool, draw
 
-__all__ = ["Composition", "composed_pairs", "composition_sample", "compositions"]
+__all__ = ["Composition", "composed_pairs", "composition_sample", "compositions", "held_out"]
 
 Composition = tuple[str, str]
 
@@ -28,6 +29,19 @@ def compositions(names: Sequence[str]) -> tuple[Composition, ...]:
     """
     geometry, colour = ([n for n in names if n.startswith(f"{family}/")] for family in ("geometry", "colour"))
     return tuple((first, second) for first in geometry for second in colour)
+
+
+def held_out(names: Composition) -> bool:
+    """Whether training never shows this composition.
+
+    The rule looks at places in the list of all pixel edits, so that every single edit stands in compositions of both
+    kinds, and it does not depend on the edits that a data set uses.
+
+    >>> [held_out(("geometry/mirror", colour)) for colour in ("colour/shift-third", "colour/grey", "colour/dark")]
+    [False, False, True]
+    """
+    first, second = map(list(PIXEL_EDITS).index, names)
+    return (first + second) % 3 == 0
 
 
 def composed_pair(rng: random.Random, pool: Pool, names: Composition, avoid: Collection[str] = ()) -> Pair:

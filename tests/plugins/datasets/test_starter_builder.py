@@ -323,3 +323,17 @@ def test_wrong_options_are_named(options: dict[str, object], message: str) -> No
 def test_unknown_split_is_named() -> None:
     with pytest.raises(ConfigError, match=r"there is no split 'tests'.*did you mean 'test'"):
         starter().build("tests")
+
+
+def test_training_never_shows_a_composition_that_the_test_split_asks_for() -> None:
+    builder = starter(tasks={"composition": 1}, num_samples=400, num_queries=60, test_examples=(1,))
+    trained, tested = ({s.provenance["operation"] for s in builder.build(split)} for split in ("train", "test"))
+    assert len(trained) > len(tested) >= 6
+    assert not trained & tested
+    singles = [{name for pair in pairs for name in pair.split("+")} for pairs in (trained, tested)]
+    assert singles[0] == singles[1] == set(PIXEL_EDITS)
+
+
+def test_edits_that_leave_no_composition_are_refused() -> None:
+    with pytest.raises(ConfigError, match="too few to compose"):
+        starter(tasks={"composition": 1}, pixel_edits=("geometry/mirror", "colour/grey"))
