@@ -27,9 +27,10 @@ MEMORY_ADVICE: Final = (
 _MEMORY: Final = ("not enough memory", "can't allocate memory", "out of memory")
 _FILES: Final = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EFBIG)
 _WORKERS: Final = ("DataLoader worker", "worker process died", "Pin memory thread exited")
+# What torch's collectives say when the other side is gone, in lower case: gloo's messages, NCCL's and the store's.
 _PEERS: Final = (
-    "Connection closed by peer", "Connection reset by peer", "Connection refused", "Timed out waiting", "timed out",
-    "NCCL", "gloo", "Broken pipe",
+    "closed by peer", "reset by peer", "pair closure", "socket closed", "connection was likely closed",
+    "connection refused", "connect timeout", "timed out", "read error", "write error", "broken pipe", "nccl", "gloo",
 )  # fmt: skip
 
 
@@ -83,7 +84,7 @@ def _from_distributed(error: BaseException, text: str) -> bool:
     if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
         return False
     known = isinstance(error, torch.distributed.DistError | ConnectionError)
-    return known or (isinstance(error, RuntimeError) and any(word in text for word in _PEERS))
+    return known or (isinstance(error, RuntimeError) and any(word in text.lower() for word in _PEERS))
 
 
 def _of_lightning(error: BaseException) -> bool:

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 import torch
 
+from anyloom.training.outside_errors import translated
 from projects import sections, write_config, write_conversations
 
 TESTS = Path(__file__).parents[2]
@@ -123,3 +124,26 @@ def test_a_process_that_does_not_answer_ends_the_other(tmp_path: Path, fault: st
     assert status != 0
     assert "another process of this run ended or does not answer" in text, text
     assert "Traceback" not in text, text
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "Application timeout caused pair closure",
+        "[gloo/transport/tcp/pair.cc:544] Connection closed by peer [127.0.0.1]:1234",
+        "Timed out waiting 30000ms for recv operation to complete",
+        "Socket closed [127.0.0.1]:1234",
+        "Failed to recv, got 0 bytes. Connection was likely closed. Did the remote server shutdown or crash?",
+        "NCCL error: remote process exited or there was a network error",
+    ],
+)
+def test_each_way_in_which_collectives_tell_of_a_lost_process_is_one_line(tmp_path: Path, message: str) -> None:
+    """Which one comes depends on who notices first; the messages stand in torch's own library."""
+    torch.distributed.init_process_group("gloo", init_method=f"file://{tmp_path / 'store'}", rank=0, world_size=1)
+    try:
+        error = translated(RuntimeError(message))
+        other = translated(RuntimeError("the size of tensor a (3) must match the size of tensor b (4)"))
+    finally:
+        torch.distributed.destroy_process_group()
+    assert error is not None and "another process of this run ended" in str(error)
+    assert other is None
