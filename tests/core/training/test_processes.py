@@ -145,5 +145,6 @@ def test_each_way_in_which_collectives_tell_of_a_lost_process_is_one_line(tmp_pa
         other = translated(RuntimeError("the size of tensor a (3) must match the size of tensor b (4)"))
     finally:
         torch.distributed.destroy_process_group()
-    assert error is not None and "another process of this run ended" in str(error)
+    assert error is not None
+    assert "another process of this run ended" in str(error)
     assert other is None
