@@ -55,6 +55,7 @@ class Media:
         reference: Number, among all media of the conversation, of the earlier one that this one edits or must be
             faithful to; None if there is none or nobody says so.
         caption: Words for what it shows; only an encoder of captions reads them.
+        note: What made it. Files keep it where their format has a place for it; no model reads it.
 
     Raises:
         anyloom.errors.MediaError: An argument is of another type.
@@ -74,6 +75,7 @@ class Media:
     space: str = ""
     reference: int | None = None
     caption: str = ""
+    note: str = ""
 
     files: ClassVar[MediaFiles | None] = None
 
@@ -89,6 +91,7 @@ class Media:
         _require(self.features is None or isinstance(self.features, Tensor), "features", "a tensor", self.features)
         _require(isinstance(self.space, str), "space", "a name", self.space)
         _require(isinstance(self.caption, str), "caption", "text", self.caption)
+        _require(isinstance(self.note, str), "note", "text", self.note)
         counted = self.reference is None or (isinstance(self.reference, int) and self.reference >= 0)
         _require(counted, "reference", "a number of an earlier medium", self.reference)
         if isinstance(self.meta, dict):  # another mapping may read a file at the first look

@@ -113,7 +113,21 @@ class ModalityIO(Component):
 
     @abstractmethod
     def write(self, media: Media, path: Path) -> Path:
-        """Write one media item; the suffix of ``path`` chooses the format. Returns the path."""
+        """Write one media item; the suffix of ``path`` chooses the format. Returns the path.
+
+        A format that has a place for text keeps :attr:`Media.note`.
+        """
+
+    def note(self, path: Path) -> str:
+        """Return what :attr:`Media.note` was when a file was written; empty if it keeps none (the default).
+
+        It comes out of a file, so anybody may have written it. Of a broken file it is empty too.
+
+        Raises:
+            anyloom.errors.MediaError: The file is missing.
+        """
+        del path
+        return ""
 
     @abstractmethod
     def to_html(self, media: Media) -> str:

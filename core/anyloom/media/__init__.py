@@ -4,7 +4,7 @@ from anyloom.conversation import Conversation, Media, Message, Text
 from anyloom.media.answers import FilesOfMedia, save_answer
 from anyloom.media.chat_json import conversation_from_json, conversation_to_json
 from anyloom.media.claims import modality_of, split_modality
-from anyloom.media.files import io_for, read_media, write_media
+from anyloom.media.files import io_for, note_of, read_media, write_media
 from anyloom.media.isolated import Isolation
 from anyloom.media.shipped import sample
 
@@ -18,6 +18,7 @@ __all__ = [
     "conversation_to_json",
     "io_for",
     "modality_of",
+    "note_of",
     "read_media",
     "sample",
     "save_answer",

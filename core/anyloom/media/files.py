@@ -23,7 +23,7 @@ from anyloom.options import validate
 if TYPE_CHECKING:
     from anyloom.interfaces.modality import ModalityIO
 
-__all__ = ["Header", "io_for", "read_media", "write_media"]
+__all__ = ["Header", "io_for", "note_of", "read_media", "write_media"]
 
 
 def io_for(modality: str, options: Mapping[str, Any] | None = None) -> ModalityIO:
@@ -188,6 +188,19 @@ def write_media(media: Media, path: str | Path) -> Path:
         what = f"cannot be written ({error.strerror or error})"
         raise MediaError(what, where=str(path), fix="check the place, and the space that is left") from error
     return path
+
+
+def note_of(path: str | Path) -> str:
+    """Return what a media file says about what made it (:attr:`Media.note`); empty if it says nothing.
+
+    Args:
+        path: A media file. What it says may come from anybody.
+
+    Raises:
+        anyloom.errors.MediaError: The file is missing or of no known modality.
+    """
+    path = _checked_path(path)
+    return io_for(modality_of(path)).note(path)
 
 
 def _write_whole(io: ModalityIO, media: Media, path: Path) -> None:

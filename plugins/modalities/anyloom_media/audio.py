@@ -24,6 +24,7 @@ from anyloom.interfaces.modality import ModalityIO
 from anyloom_media.files import data_uri, limit, opened, require_suffix, unreadable
 from anyloom_media.formats import START, container_format, is_sound_file
 from anyloom_media.image import picture_tag
+from anyloom_media.notes import put_into_wave, sound_note
 from anyloom_media.sound_file import READ_FORMATS, blocks, sample_rate
 from anyloom_media.spectrogram import log_mel_picture
 
@@ -146,18 +147,28 @@ class AudioIO(ModalityIO):
     def write(self, media: Media, path: Path) -> Path:
         """Write a sound, clamped to -1..1: WAV with 16 bits, FLAC with 24, Ogg Vorbis, Opus or MP3.
 
+        All but MP3 keep the note.
+
         Raises:
             anyloom.errors.MediaError: The tensor is no sound, its rate is unknown or not one of the format's.
         """
         kind, subtype = _WRITTEN[require_suffix(path, self.suffixes, self.modality)]
         samples, rate = _checked(media, str(path))
         try:
-            with path.open("wb") as file:
-                soundfile.write(file, samples.numpy(), rate, format=kind, subtype=subtype)
+            with path.open("wb") as file, soundfile.SoundFile(file, "w", rate, 1, subtype, format=kind) as sound:
+                if media.note and kind in ("FLAC", "OGG"):
+                    sound.comment = media.note
+                sound.write(samples.numpy())
         except (soundfile.SoundFileError, RuntimeError, ValueError) as error:
             what = f"cannot write {rate} Hz as {kind}: {error}"
             raise MediaError(what, where=str(path), fix="resample it, or write .wav") from error
+        if media.note and kind == "WAV":
+            put_into_wave(path, media.note)
         return path
+
+    def note(self, path: Path) -> str:
+        """Return the note of a WAV, FLAC or Ogg file; see the interface."""
+        return sound_note(path)
 
     def to_html(self, media: Media) -> str:
         """Return a player with a small log-mel spectrogram under it; of a sound over two minutes, the start plays."""

@@ -20,6 +20,7 @@ from anyloom.errors import MediaError
 from anyloom.interfaces.component import ComponentConfig
 from anyloom.interfaces.modality import ModalityIO
 from anyloom_media.files import data_uri, limit, opened, require_suffix, unreadable
+from anyloom_media.notes import picture_note, put_into_picture
 from anyloom_media.pillow import from_pillow, to_pillow
 
 __all__ = ["ImageIO", "picture_tag"]
@@ -119,7 +120,7 @@ class ImageIO(ModalityIO):
                 return from_pillow(_upright(picture))
 
     def write(self, media: Media, path: Path) -> Path:
-        """Write a picture; floats are clamped to 0..1. JPEG loses detail, the other formats do not.
+        """Write a picture; floats are clamped to 0..1. JPEG loses detail, the other formats do not; PNG keeps the note.
 
         Raises:
             anyloom.errors.MediaError: The tensor is no picture, or the suffix names no known format.
@@ -130,7 +131,13 @@ class ImageIO(ModalityIO):
             picture.save(path, format=kind, **_WRITING.get(kind, {}))
         except (ValueError, SystemError) as error:  # such as a picture that is too large for the format
             raise MediaError(f"cannot be written as {kind}: {error}", where=str(path), fix="write .png") from error
+        if media.note and kind == "PNG":
+            path.write_bytes(put_into_picture(path.read_bytes(), media.note))
         return path
+
+    def note(self, path: Path) -> str:
+        """Return the note of a PNG file; see the interface."""
+        return picture_note(path)
 
     def from_pillow(self, picture: Any) -> Media:
         """Return a Pillow picture of any mode as media, on white where it is transparent.

@@ -21,6 +21,7 @@ from anyloom.interfaces.component import ComponentConfig
 from anyloom.interfaces.modality import ModalityIO
 from anyloom_media.clip_frames import Limits, clip_at, read_frames
 from anyloom_media.files import data_uri, require_suffix
+from anyloom_media.notes import clip_note
 
 __all__ = ["VideoIO"]
 
@@ -32,6 +33,7 @@ _FORMATS: Final = {
     ".mov": ("mov", "libx264"),
     ".avi": ("avi", "libx264"),
 }
+_KEEPING_NOTES: Final = ("mp4", "webm", "matroska")
 _OPTIONS: Final = {"libx264": {"crf": "16", "preset": "medium"}, "libvpx-vp9": {"crf": "18", "b": "0"}}
 _SHOWN_SIDE: Final = 256
 _SHOWN_FRAMES: Final = 300
@@ -109,6 +111,8 @@ class VideoIO(ModalityIO):
     def write(self, media: Media, path: Path) -> Path:
         """Write a clip as H.264 (VP9 for .webm) at high quality; colours are stored at half resolution.
 
+        MP4, WebM and Matroska files keep the note.
+
         Raises:
             anyloom.errors.MediaError: The tensor is no clip, its width or height is odd, or its rate is unknown.
         """
@@ -120,11 +124,17 @@ class VideoIO(ModalityIO):
         rate = _rate(media, str(path))
         try:
             with path.open("wb") as file, av.open(file, "w", format=kind) as container:
+                if media.note and kind in _KEEPING_NOTES:
+                    container.metadata["comment"] = media.note
                 _encode(container, codec, frames, rate)
         except (av.error.FFmpegError, ValueError) as error:
             what = f"cannot be written as {kind}: {error}"
             raise MediaError(what, where=str(path), fix="use another size, rate or format") from error
         return path
+
+    def note(self, path: Path) -> str:
+        """Return the note of a clip; see the interface."""
+        return clip_note(path)
 
     def to_html(self, media: Media) -> str:
         """Return a ``<video>`` that loops; small clips are enlarged, of long ones the start is shown."""
