@@ -147,7 +147,7 @@ class AudioIO(ModalityIO):
     def write(self, media: Media, path: Path) -> Path:
         """Write a sound, clamped to -1..1: WAV with 16 bits, FLAC with 24, Ogg Vorbis, Opus or MP3.
 
-        All but MP3 keep the note.
+        WAV, FLAC and Vorbis keep the note.
 
         Raises:
             anyloom.errors.MediaError: The tensor is no sound, its rate is unknown or not one of the format's.
@@ -156,7 +156,7 @@ class AudioIO(ModalityIO):
         samples, rate = _checked(media, str(path))
         try:
             with path.open("wb") as file, soundfile.SoundFile(file, "w", rate, 1, subtype, format=kind) as sound:
-                if media.note and kind in ("FLAC", "OGG"):
+                if media.note and subtype in ("PCM_24", "VORBIS"):  # Opus has no room for a long one
                     sound.comment = media.note
                 sound.write(samples.numpy())
         except (soundfile.SoundFileError, RuntimeError, ValueError) as error:

@@ -20,11 +20,11 @@ SOUND = Media("audio", torch.sin(torch.arange(8000) / 9)[None] * 0.5, meta={"sam
 CLIP = Media("video", torch.randint(0, 255, (4, 3, 32, 32), dtype=torch.uint8), meta={"fps": 8})
 PICTURE = Media("image", torch.linspace(0, 1, 3 * 20 * 30).reshape(3, 20, 30))
 KEEPING = {
-    **dict.fromkeys((".wav", ".flac", ".ogg", ".opus"), SOUND),
+    **dict.fromkeys((".wav", ".flac", ".ogg"), SOUND),
     **dict.fromkeys((".mp4", ".m4v", ".webm", ".mkv"), CLIP),
     ".png": PICTURE,
 }
-NOT_KEEPING = {".mp3": SOUND, ".jpg": PICTURE, ".webp": PICTURE, ".mov": CLIP}
+NOT_KEEPING = {".mp3": SOUND, ".opus": SOUND, ".jpg": PICTURE, ".webp": PICTURE, ".mov": CLIP}
 
 
 @pytest.mark.parametrize("suffix", KEEPING)
