@@ -34,11 +34,19 @@ def main(arguments: Sequence[str]) -> int:
         raise ConversationError("nothing is asked", where="generate", fix=fix)
     conversation = conversation_of(options)
     folder = ready_folder(options.output)
-    named = load_named_model(split_sources(options), untrained=options.untrained)
+    sources = split_sources(options)
+    named = load_named_model(sources, untrained=options.untrained)
     model = placed(named.model, options.device, options.dtype)
     rules = media_rules(options, model)
-    answer = model.generate(conversation, media=rules, seed=options.seed, **choices_of(options, model))
+    chosen = {"media": rules, **choices_of(options, model)}
+    answer = model.generate(conversation, seed=options.seed, **chosen)
     assert not isinstance(answer, list)
+    if options.metadata:
+        from anyloom.replay.noting import with_notes
+        from anyloom.replay.record import made_by
+
+        maker = made_by(model, named.recipe or named.name, named.folder, sources.overrides)
+        answer = with_notes(conversation, answer, maker, options.seed, **chosen)
     _write(conversation, answer, folder, options.conversation)
     return 0
 
@@ -87,6 +95,8 @@ def _parser() -> argparse.ArgumentParser:
         metavar="FOLDER",
         help="earlier answers in it stay; default: generated",
     )
+    text = "do not write into media what made them (see 'anyloom show FILE' and 'anyloom replay FILE')"
+    answer.add_argument("--no-metadata", dest="metadata", action="store_false", help=text)
     add_trust_arguments(parser)
     return parser
 

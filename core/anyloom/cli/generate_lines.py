@@ -54,12 +54,21 @@ def answer_lines(options: argparse.Namespace) -> int:
     done = _answered(folder, file, how)
     _drop_unfinished(folder, done)
     note(f"{done} of {total} are answered already" if done else f"{total} conversations")
+    from anyloom.replay.noting import with_notes
+    from anyloom.replay.record import made_by
+
+    maker = made_by(model, named.recipe or named.name, named.folder, sources.overrides)
     waiting = islice(_lines(file), done, None)
     while batch := list(islice(waiting, _BATCH)):
         asked = [_conversation(raw, f"{file}:{number}", file.parent, options.anywhere) for _, number, raw in batch]
         seeds = [options.seed + index for index, _, _ in batch]
         answers = model.generate([conversation for conversation, _ in asked], media=rules, seed=seeds, **choices)
         assert isinstance(answers, list)
+        if options.metadata:
+            answers = [
+                with_notes(conversation, answer, maker, seed, media=rules, **choices)
+                for (conversation, _), answer, seed in zip(asked, answers, seeds)
+            ]
         _append(folder, batch, asked, answers, how)
         done += len(batch)
         note(f"answered {done} of {total}")

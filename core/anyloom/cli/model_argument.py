@@ -11,6 +11,7 @@ from anyloom.cli.arguments import Sources, require_sections
 from anyloom.cli.console import note
 from anyloom.config.packages import shipped_weights
 from anyloom.config.saved import is_saved_model
+from anyloom.discovery import get_registry
 from anyloom.errors import CheckpointError, ConfigError
 
 if TYPE_CHECKING:
@@ -30,11 +31,13 @@ class NamedModel:
         model: The model, in eval mode.
         name: What the user called it.
         folder: The saved model that was read; None if the model was built from a config.
+        recipe: Name of the recipe that it ships with; empty if it does not ship.
     """
 
     model: AnyToAnyModel
     name: str
     folder: Path | None
+    recipe: str = ""
 
 
 def load_named_model(sources: Sources, *, untrained: bool = False) -> NamedModel:
@@ -81,7 +84,10 @@ def _shipped(sources: Sources) -> NamedModel:
     require_sections(sources.overrides, ("model",), "generate")
     # a plugin that is installed may name its own code
     model = AnyToAnyModel.from_pretrained(_said(folder), sources.overrides, trust=not sources.safe)
-    return NamedModel(model, "the weights that ship", folder)
+    recipe = (
+        "" if sources.overrides else next(name for name in get_registry().recipes if shipped_weights(name) == folder)
+    )
+    return NamedModel(model, "the weights that ship", folder, recipe)
 
 
 def _trained(sources: Sources, source: str, folder: Path) -> NamedModel:
@@ -95,7 +101,7 @@ def _trained(sources: Sources, source: str, folder: Path) -> NamedModel:
             raise ConfigError(what, where=override, fix="override options of its parts, model.x.y=..., or train again")
     # a user's own config may name code, and so may what it has trained
     model = AnyToAnyModel.from_pretrained(_said(folder), sources.overrides, trust=sources.trust or not sources.safe)
-    return NamedModel(model, source, folder)
+    return NamedModel(model, source, folder, source if folder == shipped_weights(source) else "")
 
 
 def _stages(sources: Sources, sections: dict[str, object]) -> list[dict[str, object]]:

@@ -20,7 +20,7 @@ from anyloom.generation.decoding import decode
 from anyloom.generation.engine import Engine
 from anyloom.generation.events import Event, Finished, MediumBegun, MediumMade, TextMade
 from anyloom.generation.generate import check_options, message_of, new_answer
-from anyloom.generation.options import GenerationOptions
+from anyloom.generation.options import GenerationOptions, checked_seeds
 from anyloom.generation.reading import Reading, read, read_on
 from anyloom.network.network import Network
 from anyloom.options import validate
@@ -56,31 +56,47 @@ class Session:
         """Everything said so far."""
         return Conversation(self.messages)
 
-    def say(self, *segments: Segment | str, **options: Any) -> Message:
+    @property
+    def anew(self) -> bool:
+        """Whether the next turn reads the whole conversation, because nothing of it is in the cache."""
+        return self._reading is None
+
+    def forget(self) -> None:
+        """Empty the cache: the next turn reads the whole conversation."""
+        self._reading = None
+
+    def turn_seed(self) -> int:
+        """What the next answer draws from, unless it is given a seed."""
+        turn = 1 + sum(m.role == "user" for m in self.messages)
+        return seed_of(self.seed, "session", turn)
+
+    def say(self, *segments: Segment | str, seed: int | None = None, **options: Any) -> Message:
         """Say something and return the answer.
 
         Args:
             segments: Text and media of the user's message.
+            seed: What this answer draws from; by default :meth:`turn_seed`.
             options: Of this turn.
 
         Raises:
             anyloom.errors.ConversationError: Nothing was said, or it does not fit the model.
         """
-        for event in self.stream(*segments, **options):
+        for event in self.stream(*segments, seed=seed, **options):
             if isinstance(event, Finished):
                 return event.message
         raise AssertionError("an answer always ends")
 
-    def stream(self, *segments: Segment | str, **options: Any) -> Iterator[Event]:
+    def stream(self, *segments: Segment | str, seed: int | None = None, **options: Any) -> Iterator[Event]:
         """Say something and watch the answer come. A watcher that leaves takes the turn back."""
         if not segments:
             raise ConversationError("nothing was said", where="session", fix="give text or media")
         chosen = validate(GenerationOptions, {**self.options, **options}, where="session")
         check_options(self.network, chosen)
+        drawn = self.turn_seed() if seed is None else checked_seeds(seed, 1)[0]
         self.messages.append(Message("user", segments))
         finished = False
         try:
-            for event in self._answer(chosen):
+            for event in self._answer(chosen, drawn):
                 if isinstance(event, Finished):
                     self.messages.append(event.message)
                     finished = True
@@ -114,20 +130,19 @@ class Session:
         del self.messages[spoken[turn] :]
         return self.say(*segments, **options)
 
-    def _answer(self, options: GenerationOptions) -> Iterator[Event]:
+    def _answer(self, options: GenerationOptions, seed: int) -> Iterator[Event]:
         conversation = self.conversation
         training = self.network.training
         self.network.eval()
         try:
             with torch.no_grad():
-                yield from self._events(conversation, options)
+                yield from self._events(conversation, options, seed)
         finally:
             self.network.train(training)
 
-    def _events(self, conversation: Conversation, options: GenerationOptions) -> Iterator[Event]:
+    def _events(self, conversation: Conversation, options: GenerationOptions, seed: int) -> Iterator[Event]:
         prompt = self.network.interleaver()(conversation, open_answer=True)
-        turn = sum(m.role == "user" for m in conversation.messages)
-        answer = new_answer(self.network, conversation, seed_of(self.seed, "session", turn), options)
+        answer = new_answer(self.network, conversation, seed, options)
         engine = Engine(self.network)
         engine.add([answer], self._read(prompt))
         watch = _Watch(self.network, answer)
