@@ -10,6 +10,8 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
+from anyloom.interfaces.progress import report_progress
+
 __all__ = ["Scheduler", "Trajectory"]
 
 
@@ -53,6 +55,7 @@ class Trajectory:
         self._scheduler = copy.deepcopy(scheduler)
         self._scheduler.set_timesteps(denoising_steps, device=noise.device)
         self._extra = _generator_argument(self._scheduler, generators)
+        self._done = 0
         self.samples: Tensor = noise * self._scheduler.init_noise_sigma
 
     @property
@@ -68,6 +71,8 @@ class Trajectory:
     def advance(self, prediction: Tensor, time: Tensor) -> None:
         """Take one step along a float32 prediction ``(B, ...)``."""
         self.samples = self._scheduler.step(prediction, time, self.samples, **self._extra).prev_sample
+        self._done += 1
+        report_progress(self._done, len(self.times))
 
     def run(self, predict: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
         """Go all the way, and return clean samples ``(B, ...)``.

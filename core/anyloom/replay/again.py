@@ -40,7 +40,7 @@ class Replayed:
 
 
 def replay(network: Network, record: Record, root: Path, where: str) -> Iterator[Replayed]:
-    """Answer every turn of a record again, in its order.
+    """Answer every turn of a record again, in its order; those that were given are read and not answered.
 
     Args:
         network: The model.
@@ -58,9 +58,12 @@ def replay(network: Network, record: Record, root: Path, where: str) -> Iterator
             what = f"turn {number} stands after {turn.at} messages, but there are {len(session.messages)}"
             raise ConversationError(what, where=where, fix="take the record as it was written")
         del session.messages[turn.at :]
+        question = read_message("user", turn.question, root, f"{where}: turn {number}")
+        if turn.given:
+            session.messages += [question, read_message("assistant", turn.answer, root, f"{where}: turn {number}")]
+            continue
         if turn.anew:
             session.forget()
-        question = read_message("user", turn.question, root, f"{where}: turn {number}")
         answer = session.say(*question.segments, seed=turn.seed, **turn.options)
         yield Replayed(number, answer, tuple(_differences(turn, answer, f"{where}: turn {number}")))
 

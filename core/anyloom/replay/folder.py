@@ -14,7 +14,8 @@ from anyloom.conversation.segments import Media, Message
 from anyloom.errors import ConversationError
 from anyloom.generation.options import GenerationOptions
 from anyloom.media.files import write_media
-from anyloom.replay.record import Record, answered, note_for, parse
+from anyloom.replay.parts import given_parts
+from anyloom.replay.record import Record, Turn, answered, note_for, parse
 from anyloom.storage.atomic import file_error, write_text
 
 __all__ = ["FILE", "SessionFolder", "read_record"]
@@ -87,6 +88,21 @@ class SessionFolder:
             written.append(place)
         self.save()
         return written
+
+    def add_given(self, question: Message, answer: Message, *, at: int) -> None:
+        """Keep a question with an answer that was given too, as an example.
+
+        Raises:
+            anyloom.errors.AnyloomError: Something cannot be written.
+        """
+        parts = [given_parts(message.segments) for message in (question, answer)]
+        for _, media in parts:
+            self._given |= media
+            for path, medium in media.items():
+                self._copy(medium, self.folder / path)
+        turn = Turn(at=at, seed=0, given=True, question=tuple(parts[0][0]), answer=tuple(parts[1][0]))
+        self.record.turns.append(turn)
+        self.save()
 
     def _copy(self, media: Media, place: Path) -> None:
         if place.exists():

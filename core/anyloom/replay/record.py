@@ -67,6 +67,7 @@ class Turn(BaseModel):
         at: How many messages stood before the question.
         seed: What the answer drew from.
         anew: Whether everything before was read anew, so that nothing of earlier turns was in the cache.
+        given: Whether the answer was given too, as an example, and not made.
         options: How to answer, as :class:`anyloom.generation.options.GenerationOptions` has them.
         question: Parts of the question.
         answer: Parts of the answer.
@@ -77,6 +78,7 @@ class Turn(BaseModel):
     at: int = Field(ge=0, le=2 * _MOST_TURNS)
     seed: int = Field(ge=-(2**63), lt=2**64)
     anew: bool = True
+    given: bool = False
     options: dict[str, Any] = Field(default_factory=dict)
     question: tuple[dict[str, Any], ...]
     answer: tuple[dict[str, Any], ...]

@@ -1,0 +1,54 @@
+"""``anyloom chat``: talk to a model."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+
+from anyloom.cli.arguments import add_device_arguments, add_trust_arguments, split_sources
+from anyloom.cli.asking import seed_number
+from anyloom.cli.console import note
+from anyloom.cli.model_argument import HELP, load_named_model, placed
+from anyloom.cli.outputs import free_folder, ready_folder
+
+__all__ = ["main"]
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run ``anyloom chat`` with the words after it."""
+    options = _parser().parse_intermixed_args(list(arguments))
+    sources = split_sources(options)
+    named = load_named_model(sources)
+    named = replace(named, model=placed(named.model, options.device, options.dtype))
+
+    from anyloom.replay.folder import FILE
+    from anyloom_chat.talk import Talk
+    from anyloom_chat.terminal import Terminal, reader_with_history
+
+    name = f"{datetime.now():%Y-%m-%d-%H%M%S}"
+    folder: Path = options.session or free_folder(Path("chats") / name, FILE)
+    ready_folder(folder, "--session")
+    talk = Talk(named, folder, seed=options.seed, overrides=sources.overrides, notes=options.metadata)
+    state = f"{len(talk.turns)} turns stand" if talk.continued else "new"
+    note(f"session: {folder} ({state}); /help lists what can be said, Ctrl-D ends")
+    return Terminal(talk, reader_with_history(Path.home() / ".cache" / "anyloom" / "chat-history")).run()
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="anyloom chat",
+        description="Talk to a model: text and media in and out, kept after every turn.",
+        epilog="In the conversation, paths of files are media, and /help lists what else can be said.",
+    )
+    parser.add_argument("sources", nargs="*", metavar="MODEL|KEY=VALUE", help=f"{HELP}; overrides for a config")
+    text = "folder of the conversation; one that is there goes on; default: a new one in chats/"
+    parser.add_argument("--session", type=Path, metavar="FOLDER", help=text)
+    parser.add_argument("--seed", type=seed_number, default=0, help="of a new conversation; default: 0")
+    text = "do not write into media what made them"
+    parser.add_argument("--no-metadata", dest="metadata", action="store_false", help=text)
+    add_device_arguments(parser)
+    add_trust_arguments(parser)
+    return parser
