@@ -57,6 +57,8 @@ def replay(network: Network, record: Record, root: Path, where: str) -> Iterator
         if turn.at > len(session.messages):
             what = f"turn {number} stands after {turn.at} messages, but there are {len(session.messages)}"
             raise ConversationError(what, where=where, fix="take the record as it was written")
+        if turn.reopened:
+            session.messages = record.messages(root, where, turns=number)
         del session.messages[turn.at :]
         question = read_message("user", turn.question, root, f"{where}: turn {number}")
         if turn.given:

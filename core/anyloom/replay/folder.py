@@ -35,7 +35,8 @@ class SessionFolder:
 
     def __init__(self, folder: Path, record: Record, *, notes: bool = True) -> None:
         self.folder, self.record, self.notes = folder, record, notes
-        self._given: dict[str, Media] = {}
+        self._given = record.media(folder)
+        self._reopened = bool(record.turns)
 
     @property
     def file(self) -> Path:
@@ -72,7 +73,10 @@ class SessionFolder:
         Raises:
             anyloom.errors.AnyloomError: Something cannot be written.
         """
-        turn, given, made = answered(question, answer, at=at, seed=seed, anew=anew, options=options)
+        turn, given, made = answered(
+            question, answer, at=at, seed=seed, anew=anew, reopened=self._reopened, options=options
+        )
+        self._reopened = False
         self._given |= given
         self.record.turns.append(turn)
         for path, media in given.items():

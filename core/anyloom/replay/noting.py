@@ -31,7 +31,6 @@ def with_notes(conversation: Conversation, answer: Message, made_by: MadeBy, see
         answer,
         at=len(before),
         seed=seed,
-        anew=True,
         options=GenerationOptions.model_validate(options),
     )
     record = new_record(made_by, before=before)

@@ -22,7 +22,7 @@ from anyloom.evaluation.environment import environment
 from anyloom.generation.options import GenerationOptions
 from anyloom.network.network import Network
 from anyloom.replay.parts import given_parts, made_parts, read_message
-from anyloom.storage.hashes import sha256
+from anyloom.storage.hashes import inside, sha256
 
 __all__ = ["MadeBy", "Record", "Said", "Turn", "answered", "made_by", "new_record", "note_for", "parse", "prior"]
 
@@ -67,6 +67,8 @@ class Turn(BaseModel):
         at: How many messages stood before the question.
         seed: What the answer drew from.
         anew: Whether everything before was read anew, so that nothing of earlier turns was in the cache.
+        reopened: Whether the session had just been read from its folder, so that earlier answers are what their files
+            hold: pixels of 8 bits, say.
         given: Whether the answer was given too, as an example, and not made.
         options: How to answer, as :class:`anyloom.generation.options.GenerationOptions` has them.
         question: Parts of the question.
@@ -78,6 +80,7 @@ class Turn(BaseModel):
     at: int = Field(ge=0, le=2 * _MOST_TURNS)
     seed: int = Field(ge=-(2**63), lt=2**64)
     anew: bool = True
+    reopened: bool = False
     given: bool = False
     options: dict[str, Any] = Field(default_factory=dict)
     question: tuple[dict[str, Any], ...]
@@ -109,25 +112,32 @@ class Record(BaseModel):
     segment: int | None = Field(None, ge=0)
     files: dict[str, str] = Field(default_factory=dict)
 
-    def messages(self, root: Path, where: str) -> list[Message]:
-        """The conversation as it stands.
+    def messages(self, root: Path, where: str, turns: int | None = None) -> list[Message]:
+        """The conversation as it stands, or as it stood after some turns.
 
         Args:
             root: Folder of its media.
             where: Name of the record, for errors.
+            turns: How many turns to follow; all by default.
 
         Raises:
             anyloom.errors.AnyloomError: A medium is missing or is another than it was, or the record makes no sense.
         """
         messages = [read_message(m.role, m.content, root, f"{where}: before") for m in self.before]
-        for number, turn in enumerate(self.turns):
+        for number, turn in enumerate(self.turns[:turns]):
             if turn.at > len(messages):
                 what = f"turn {number} stands after {turn.at} messages, but there are {len(messages)}"
                 raise ConversationError(what, where=where, fix="take the record as it was written")
             place = f"{where}: turn {number}"
             asked = read_message("user", turn.question, root, place)
             messages[turn.at :] = [asked, read_message("assistant", turn.answer, root, place)]
-        return messages[: self.standing]
+        return messages[: self.standing] if turns is None else messages
+
+    def media(self, folder: Path) -> dict[str, Media]:
+        """All media below a folder that its parts name, by path."""
+        said = [m.content for m in self.before] + [parts for t in self.turns for parts in (t.question, t.answer)]
+        named = [part for parts in said for part in parts if inside(str(part.get("path", "")))]
+        return {p["path"]: Media(str(p.get("type")), path=str(folder / p["path"])) for p in named}
 
 
 def made_by(network: Network, model: str, folder: Path | None, overrides: Sequence[str] = ()) -> MadeBy:
@@ -151,7 +161,14 @@ def made_by(network: Network, model: str, folder: Path | None, overrides: Sequen
 
 
 def answered(
-    question: Message, answer: Message, *, at: int, seed: int, anew: bool, options: GenerationOptions
+    question: Message,
+    answer: Message,
+    *,
+    at: int,
+    seed: int,
+    options: GenerationOptions,
+    anew: bool = True,
+    reopened: bool = False,
 ) -> tuple[Turn, dict[str, Media], dict[str, Media]]:
     """A turn of a record.
 
@@ -161,7 +178,15 @@ def answered(
     asked, given = given_parts(question.segments)
     said, made = made_parts(answer.segments)
     chosen = options.model_dump(mode="json", exclude_defaults=True)
-    turn = Turn(at=at, seed=seed, anew=anew, options=chosen, question=tuple(asked), answer=tuple(said))
+    turn = Turn(
+        at=at,
+        seed=seed,
+        anew=anew,
+        reopened=reopened,
+        options=chosen,
+        question=tuple(asked),
+        answer=tuple(said),
+    )
     return turn, given, made
 
 
@@ -171,7 +196,7 @@ def note_for(record: Record, segment: int, given: Mapping[str, Media]) -> str:
     Args:
         record: Up to the answer that it stands in.
         segment: Which segment of that answer it is.
-        given: Media that were given in any turn, by path.
+        given: Media that were given in any turn, and those that were read from files again, by path.
     """
     used = record.model_copy(update={"segment": segment, "standing": None})
     files = {path: base64.b64encode(Path(m.path).read_bytes()).decode() for path, m in given.items() if m.path}
