@@ -11,8 +11,9 @@ from pathlib import Path
 from anyloom.cli.arguments import add_device_arguments, add_trust_arguments, split_sources
 from anyloom.cli.asking import seed_number
 from anyloom.cli.console import note
-from anyloom.cli.model_argument import HELP, load_named_model, placed
+from anyloom.cli.model_argument import HELP, NamedModel, load_named_model, placed
 from anyloom.cli.outputs import free_folder, ready_folder
+from anyloom.errors import ConfigError
 
 __all__ = ["main"]
 
@@ -28,6 +29,8 @@ def main(arguments: Sequence[str]) -> int:
     from anyloom_chat.talk import Talk
     from anyloom_chat.terminal import Terminal, reader_with_history
 
+    if options.web:
+        return _page(named, options, list(sources.overrides))
     name = f"{datetime.now():%Y-%m-%d-%H%M%S}"
     folder: Path = options.session or free_folder(Path("chats") / name, FILE)
     ready_folder(folder, "--session")
@@ -35,6 +38,25 @@ def main(arguments: Sequence[str]) -> int:
     state = f"{len(talk.turns)} turns stand" if talk.continued else "new"
     note(f"session: {folder} ({state}); /help lists what can be said, Ctrl-D ends")
     return Terminal(talk, reader_with_history(Path.home() / ".cache" / "anyloom" / "chat-history")).run()
+
+
+def _page(named: NamedModel, options: argparse.Namespace, overrides: list[str]) -> int:
+    """Serve the page to browsers on this computer."""
+    try:
+        from anyloom_chat.page import launch
+        from anyloom_chat.rooms import Rooms
+    except ImportError as error:
+        fix = "pip install 'anyloom[chat]'"
+        raise ConfigError(f"the page needs a package that is not installed ({error.name})", fix=fix) from error
+    folder: Path = options.session or Path("chats")
+    ready_folder(folder, "--session")
+    rooms = Rooms(named, folder.absolute(), seed=options.seed, overrides=overrides, notes=options.metadata)
+    note(f"http://127.0.0.1:{options.port} is the page; conversations are kept in {folder}; Ctrl-C ends it")
+    try:
+        launch(rooms, "127.0.0.1", options.port, inbrowser=options.open)
+    except OSError as error:
+        raise ConfigError(f"port {options.port} cannot be listened on", where="--port", fix="give another") from error
+    return 0
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -49,6 +71,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--seed", type=seed_number, default=0, help="of a new conversation; default: 0")
     text = "do not write into media what made them"
     parser.add_argument("--no-metadata", dest="metadata", action="store_false", help=text)
+    parser.add_argument("--web", action="store_true", help="show a page on this computer instead")
+    parser.add_argument("--port", type=int, default=7860, help="of the page; default: 7860")
+    parser.add_argument("--open", action="store_true", help="open the page in the browser")
     add_device_arguments(parser)
     add_trust_arguments(parser)
     return parser

@@ -68,6 +68,19 @@ class Talk:
         messages = [m for m in self.session.messages if m.role != "system"]
         return list(zip(messages[::2], messages[1::2]))
 
+    def shown(self) -> list[tuple[str, list[str | Path]]]:
+        """Who said what, in order, as it stands: texts, and files of media."""
+        record = self.folder.record
+        said = [(m.role, m.content) for m in record.before]
+        for turn in record.turns:
+            said[turn.at :] = [("user", turn.question), ("assistant", turn.answer)]
+        return [(role, [self._piece(part) for part in parts]) for role, parts in said[: record.standing]]
+
+    def _piece(self, part: Mapping[str, Any]) -> str | Path:
+        if "path" in part:
+            return self.folder.folder / str(part["path"])
+        return str(part["text"]) if "text" in part else f"[{part['type']} that nothing decodes]"
+
     @property
     def makes(self) -> list[str]:
         """Modalities that the model can answer with."""

@@ -1,0 +1,297 @@
+"""The conversation as a page: Gradio's chat, with what the model needs beside it."""
+
+from __future__ import annotations
+
+import html
+import os
+import zipfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+import anyloom
+from anyloom.config.yaml_text import parse_yaml
+from anyloom.conversation import Media, Text
+from anyloom.errors import AnyloomError, ConversationError
+from anyloom.generation.events import Event, MediumBegun, TextMade
+from anyloom.media import read_media
+from anyloom_chat.events import Progress, Stopped, in_thread
+from anyloom_chat.rooms import Rooms
+from anyloom_chat.talk import Kept, Talk
+
+os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # before the import: nothing leaves this computer
+import gradio as gr
+
+__all__ = ["launch", "make_page"]
+
+_FREE: Final = "as the model decides"
+_CSS: Final = "footer {display: none !important} .anyloom-title {margin: 0}"
+_PROMPTS: Final = ("Turn it upside down.", "Make it grey.", "Mirror it left to right.", "What is this?")
+
+
+def make_page(rooms: Rooms) -> gr.Blocks:
+    """Build the page.
+
+    Args:
+        rooms: The conversations.
+    """
+    page = Page(rooms)
+    with gr.Blocks(title="anyloom", analytics_enabled=False) as blocks:
+        name = gr.BrowserState(None, storage_key="anyloom-conversation")
+        gr.Markdown(f"### {rooms.named.recipe or Path(rooms.named.name).name}", elem_classes="anyloom-title")
+        # Nothing that was typed or answered is read as HTML or Markdown.
+        chat = gr.Chatbot(
+            label="Conversation",
+            height="62vh",
+            render_markdown=False,
+            editable="user",
+            elem_id="chat",
+            buttons=["copy"],
+        )
+        box = gr.MultimodalTextbox(
+            placeholder="Say something; drop pictures, sounds or clips here",
+            show_label=False,
+            file_count="multiple",
+            sources=["upload", "microphone"],
+            elem_id="box",
+            autofocus=True,
+        )
+        with gr.Row():
+            kind = gr.Dropdown([_FREE, *page.makes], value=_FREE, label="The answer begins with", elem_id="kind")
+            seed = gr.Number(rooms.seed, label="Seed", precision=0, minimum=0, elem_id="seed")
+            stop = gr.Button("Stop", elem_id="stop")
+            fresh = gr.Button("New conversation", elem_id="fresh")
+        with gr.Accordion("Show an example: before and after", open=False):
+            with gr.Row():
+                before = gr.File(label="Before", elem_id="before")
+                after = gr.File(label="After", elem_id="after")
+            pair = gr.Button("Show this pair", elem_id="pair")
+        with gr.Accordion("How media are made", open=False):
+            settings = [page.number(*option) for option in page.options]
+        with gr.Accordion("This conversation", open=False):
+            gallery = gr.Gallery(label="Pictures", elem_id="gallery", columns=6)
+            download = gr.DownloadButton("Download as a file", elem_id="download")
+        gr.Examples([[{"text": text, "files": [str(page.sample)]}] for text in _PROMPTS], [box], label="Try")
+
+        shown = [chat, gallery, download]
+        how = [name, kind, *settings]
+        one = {"concurrency_id": "model", "concurrency_limit": 1}
+        blocks.load(page.opened, [name], [name, *shown])
+        box.submit(page.ask, [box, *how], [box, *shown], **one)
+        chat.retry(page.retry, how, [box, *shown], **one)
+        chat.undo(page.undo, [name], shown)
+        chat.edit(page.edit, how, [box, *shown], **one)
+        pair.click(page.example, [name, before, after], shown, **one)
+        seed.input(page.seed, [name, seed], None)
+        stop.click(page.stop, [name], None, queue=False)
+        gr.on([fresh.click, chat.clear], page.fresh, [name], [name, *shown])
+    return blocks
+
+
+def launch(rooms: Rooms, host: str, port: int, *, inbrowser: bool) -> None:
+    """Serve the page until it is interrupted.
+
+    Args:
+        rooms: The conversations.
+        host: Address to listen on.
+        port: Port.
+        inbrowser: Open it in the user's browser.
+    """
+    make_page(rooms).queue().launch(
+        server_name=host,
+        server_port=port,
+        inbrowser=inbrowser,
+        quiet=True,
+        footer_links=[],
+        theme=gr.themes.Default(font=["system-ui", "sans-serif"], font_mono=["monospace"]),
+        css=_CSS,
+        max_file_size="100mb",
+    )
+
+
+class Page:
+    """What the page does; every method gets the browser's name of its conversation.
+
+    Args:
+        rooms: The conversations.
+    """
+
+    def __init__(self, rooms: Rooms) -> None:
+        self.rooms = rooms
+        model = rooms.named.model
+        decoders = {name: model.decoder(name) for name in model.tags}
+        self.makes = [name for name, decoder in decoders.items() if decoder is not None]
+        self.options = [
+            (name, option, field.default)
+            for name, decoder in decoders.items()
+            if decoder is not None
+            for option, field in decoder.Sampling.model_fields.items()
+        ]
+        rooms.folder.mkdir(parents=True, exist_ok=True)
+        self.sample = rooms.folder / "hat.png"
+        if not self.sample.exists():
+            anyloom.sample("hat").save(self.sample)
+
+    def number(self, modality: str, option: str, default: Any) -> Any:
+        """A field for an option of a decoder; empty means its own default."""
+        label = f"{modality}: {option.replace('_', ' ')}"
+        return gr.Textbox("", label=label, placeholder=str(default), elem_id=f"{modality}-{option}".replace("_", "-"))
+
+    def opened(self, name: str | None) -> list[Any]:
+        """The conversation that the browser remembers, or a new one."""
+        try:
+            talk = self.rooms.talk(name or self.rooms.new())
+        except AnyloomError:  # a folder that is gone, or a name that is none
+            talk = self.rooms.talk(self.rooms.new())
+        return [talk.folder.folder.name, *self._shown(talk)]
+
+    def fresh(self, name: str) -> list[Any]:
+        """A new conversation; the one before stays in its folder."""
+        self.rooms.stop(name)
+        return self.opened(None)
+
+    def seed(self, name: str, seed: float | None) -> None:
+        """Set what the next answers draw from."""
+        self.rooms.talk(name).session.seed = int(seed or 0)
+
+    def stop(self, name: str) -> None:
+        """Stop the answer."""
+        self.rooms.stop(name)
+
+    def ask(self, said: dict[str, Any], name: str, *how: Any) -> Iterator[list[Any]]:
+        """Say something."""
+        segments: list[Text | Media] = []
+        with _told():
+            segments += [read_media(file) for file in said.get("files") or []]
+            text = (said.get("text") or "").strip()
+            segments += [Text(f" {text}" if segments else text)] if text else []
+            if not segments:
+                raise ConversationError("nothing was said", where="chat", fix="write something or give a file")
+        talk = self.rooms.talk(name)
+        if len(segments) == 1 and isinstance(segments[0], Media) and talk.folder.record.turns[-1:]:
+            segments = talk.ask_for(segments[0]) if talk.folder.record.turns[-1].given else segments
+        yield from self._answered(name, how, lambda options: talk.ask(segments, **options), segments)
+
+    def retry(self, name: str, *how: Any) -> Iterator[list[Any]]:
+        """Ask the last question again, with the next seed."""
+        talk = self.rooms.talk(name)
+        yield from self._answered(name, how, lambda options: talk.retry(**options), [])
+
+    def edit(self, data: gr.EditData, name: str, *how: Any) -> Iterator[list[Any]]:
+        """Say something else in an earlier turn: its media stay, its words are replaced."""
+        talk = self.rooms.talk(name)
+        turn = [n for n, (role, _) in enumerate(_lines(talk)) if role == "user"].index(int(data.index))
+        question, _ = talk.turns[turn]
+        words = html.unescape(str(data.value)).strip()
+        segments: list[Text | Media] = [s for s in question.segments if isinstance(s, Media)]
+        segments.append(Text(f" {words}" if segments else words))
+
+        def answer(options: dict[str, Any]) -> Iterator[Event | Kept]:
+            talk.back_to(turn)
+            return talk.ask(segments, **options)
+
+        yield from self._answered(name, how, answer, segments)
+
+    def undo(self, name: str) -> list[Any]:
+        """Take the last turn back."""
+        talk = self.rooms.talk(name)
+        with _told():
+            talk.undo()
+        return self._shown(talk)
+
+    def example(self, name: str, before: str | None, after: str | None) -> list[Any]:
+        """Show a pair."""
+        talk = self.rooms.talk(name)
+        with _told():
+            if not before or not after:
+                raise ConversationError("an example is a pair of files", where="chat", fix="give both")
+            talk.show_example(read_media(before), read_media(after))
+        return self._shown(talk)
+
+    def _answered(
+        self, name: str, how: tuple[Any, ...], answer: Callable[[dict[str, Any]], Iterator[Event | Kept]], asked: Any
+    ) -> Iterator[list[Any]]:
+        """Yield what the page shows while an answer is made."""
+        talk = self.rooms.talk(name)
+        with _told():
+            options = self._options(*how)
+        before = _messages(talk)
+        question = [
+            {"role": "user", "content": _content(s.text if isinstance(s, Text) else Path(s.path))} for s in asked
+        ]
+        coming = ""
+        yield [_empty_box(), [*before, *question, _pending("...")], gr.skip(), gr.skip()]
+        with _told(), self.rooms.lock:
+            for event in in_thread(lambda: answer(options), self.rooms.begin(name)):
+                if isinstance(event, TextMade):
+                    coming += event.text
+                elif isinstance(event, MediumBegun):
+                    coming += f"[{event.modality}]"
+                state = f" {event.done} of {event.total}" if isinstance(event, Progress) else ""
+                if not isinstance(event, Kept):
+                    yield [gr.skip(), [*before, *question, _pending(coming + state)], gr.skip(), gr.skip()]
+        yield [_empty_box(), *self._shown(talk)]
+
+    def _options(self, kind: str, *settings: str) -> dict[str, Any]:
+        """What was chosen beside the words."""
+        sampling: dict[str, dict[str, Any]] = {}
+        for (modality, option, _), text in zip(self.options, settings):
+            if text and text.strip():
+                sampling.setdefault(modality, {})[option] = parse_yaml(text, where=f"{modality}: {option}")
+        chosen: dict[str, Any] = {"sampling": sampling} if sampling else {}
+        return chosen if kind == _FREE else {**chosen, "media": {kind: "force"}}
+
+    def _shown(self, talk: Talk) -> list[Any]:
+        """Messages, pictures and the file of a conversation."""
+        pictures = [piece for _, piece in _lines(talk) if isinstance(piece, Path) and piece.suffix == ".png"]
+        return [_messages(talk), [str(p) for p in pictures], gr.DownloadButton(value=self._packed(talk))]
+
+    def _packed(self, talk: Talk) -> str | None:
+        """The folder of a conversation as one file."""
+        folder = talk.folder.folder
+        if not talk.folder.file.exists():
+            return None
+        with zipfile.ZipFile(folder / "session.zip", "w") as file:
+            for path in sorted([talk.folder.file, *folder.glob("media/*")]):
+                file.write(path, path.relative_to(folder))
+        return str(folder / "session.zip")
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    """Errors that a user can mend are shown on the page; an answer that was stopped is none."""
+    try:
+        yield
+    except AnyloomError as error:
+        raise gr.Error(html.escape(str(error)), print_exception=False) from error
+    except Stopped:
+        gr.Info("Stopped; this turn was taken back.")
+
+
+def _lines(talk: Talk) -> list[tuple[str, str | Path]]:
+    """What the page shows as lines of their own: who, and a text or a file."""
+    lines: list[tuple[str, str | Path]] = []
+    for role, pieces in talk.shown():
+        texts = [p.strip() for p in pieces if isinstance(p, str)]
+        lines += [(role, piece) for piece in pieces if isinstance(piece, Path)]
+        if words := " ".join(text for text in texts if text):
+            lines.append((role, words))
+    return lines
+
+
+def _messages(talk: Talk) -> list[dict[str, Any]]:
+    return [{"role": role, "content": _content(piece)} for role, piece in _lines(talk)]
+
+
+def _content(piece: str | Path) -> Any:
+    """Nothing that was typed or answered is read as HTML: Gradio takes it as such, whatever is said about Markdown."""
+    return {"path": str(piece)} if isinstance(piece, Path) else html.escape(piece, quote=False)
+
+
+def _pending(text: str) -> dict[str, Any]:
+    return {"role": "assistant", "content": html.escape(text or "...", quote=False)}
+
+
+def _empty_box() -> dict[str, Any]:
+    return {"text": "", "files": []}
