@@ -98,6 +98,9 @@ def anyloom_commands() -> list[CommandSpec]:
         CommandSpec(name="predict", target="anyloom.cli.train:predict", summary="generate answers for a data set"),
         CommandSpec(name="generate", target="anyloom.cli.generate:main", summary="answer one conversation"),
         CommandSpec(name="evaluate", target="anyloom.cli.evaluate:main", summary="run an evaluation suite on a model"),
+        CommandSpec(
+            name="compare", target="anyloom.cli.compare:main", summary="compare two evaluations question by question"
+        ),
         CommandSpec(name="open", target="anyloom.cli.open_report:main", summary="show a report in a browser"),
         CommandSpec(name="env", target="anyloom.cli.env:main", summary="print versions, machine and plugins"),
         CommandSpec(name="completion", target="anyloom.cli.completion:main", summary="print a tab completion script"),

@@ -1,6 +1,7 @@
 """``anyloom evaluate``: runs an evaluation suite on a model; results for machines and people.
 
-Writes ``results.json`` (:mod:`anyloom.evaluation.results` describes it) and ``report.html``, prints the tables.
+Writes ``results.json`` (:mod:`anyloom.evaluation.results` describes it), ``scores.jsonl`` (what every sample got) and
+``report.html``, prints the tables.
 """
 
 from __future__ import annotations
@@ -90,6 +91,7 @@ def _run(named: NamedModel, suite: Suite, seed: int, output: Path, command: str)
     from anyloom import __version__
     from anyloom.evaluation.environment import environment
     from anyloom.evaluation.page import make_report
+    from anyloom.evaluation.paired import SCORES, write_scores
     from anyloom.evaluation.runner import run_suite
     from anyloom.report import write_report
 
@@ -101,6 +103,7 @@ def _run(named: NamedModel, suite: Suite, seed: int, output: Path, command: str)
         "weights": _hashes(named.folder),
         "environment": environment(),
     }
+    write_scores(output / SCORES, results.scores)
     results.write(output / "results.json")
     write_report(output / "report.html", make_report(suite, results, shown))
     return results

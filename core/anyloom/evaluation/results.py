@@ -3,7 +3,7 @@
 ``results.json`` holds one object::
 
     {"format": 1,
-     "suite", "title", "split", "queries", "seed", "command", "seconds",
+     "suite", "title", "split", "queries", "seed", "command", "seconds", "asked": hash of data and metrics,
      "model": what was evaluated, "weights": {file: SHA-256}, "parameters": {part: count},
      "environment": {"anyloom": version, ...},
      "measures": {"<metric>/<value>": {"title", "explanation", "better", "form"}},
@@ -24,7 +24,7 @@ from typing import Any, Final
 from anyloom.errors import CheckpointError
 from anyloom.evaluation.sign_test import SignTest
 from anyloom.evaluation.suite import ComparisonSettings
-from anyloom.interfaces.metric import ValueInfo
+from anyloom.interfaces.metric import Score, ValueInfo
 from anyloom.storage.atomic import write_text
 
 __all__ = ["Results", "Value", "count_name", "named_parts"]
@@ -56,12 +56,14 @@ class Results:
         values: Measured values by ``<metric>/<group>/<value>``.
         measures: What they are, by ``<metric>/<value>``.
         tests: Sign tests with what they compared.
+        scores: What each sample got, by metric; they have a file of their own (:mod:`anyloom.evaluation.paired`).
     """
 
     facts: dict[str, Any] = field(default_factory=dict)
     values: dict[str, Value] = field(default_factory=dict)
     measures: dict[str, ValueInfo] = field(default_factory=dict)
     tests: list[tuple[ComparisonSettings, SignTest]] = field(default_factory=list)
+    scores: dict[str, list[Score]] = field(default_factory=dict)
 
     def add(self, metric: str, measures: Mapping[str, ValueInfo]) -> None:
         """Take in what a metric says of its values."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -49,16 +51,24 @@ def run_suite(
     chosen = pick(samples, suite.queries, seed, limits=suite.limits)
     results = measured(model, chosen, metrics, seed=seed, batch_size=suite.batch_size, advance=advance)
     results.tests = [(c, _tested(c, metrics)) for c in suite.comparisons]
+    results.scores = {key: list(metric.scores()) for key, metric in metrics.items() if metric.update_called}
     shown = answers_to_show(model, suite, samples, seed=seed, advance=advance)
     results.facts |= {
         "title": suite.title,
         "split": suite.split,
         "queries": suite.queries,
         "seed": seed,
+        "asked": _asked(suite),
         "seconds": round(time.monotonic() - started, 1),
         "parameters": {p.key: sum(n.numel() for n in p.component.parameters()) for p in model.parts.components()},
     }
     return results, shown
+
+
+def _asked(suite: Suite) -> str:
+    """Hash of what decides which questions are asked and how answers are scored."""
+    settings = suite.model_dump(mode="json", include={"data", "split", "limits", "metrics"})
+    return hashlib.sha256(json.dumps(settings, sort_keys=True, default=str).encode()).hexdigest()[:16]
 
 
 def samples_of(suite: Suite) -> list[Sample]:

@@ -87,7 +87,7 @@ def test_a_run_that_was_cut_off_asks_only_what_is_missing(
     assert "2 batches of answers are those of the run that was cut off" in capsys.readouterr().err
     assert values(tmp_path / "cut") == values(tmp_path / "whole")
     assert (tmp_path / "cut" / "report.html").read_text().count("data:image") > 0
-    assert sorted(p.name for p in (tmp_path / "cut").iterdir()) == ["report.html", "results.json"]
+    assert sorted(p.name for p in (tmp_path / "cut").iterdir()) == ["report.html", "results.json", "scores.jsonl"]
 
 
 def test_answers_of_other_seeds_and_damaged_files_are_made_again(folder: Path, tmp_path: Path) -> None:
@@ -143,3 +143,25 @@ def test_results_stay_and_overrides_reach_the_suite_alone(
     }.items():
         assert evaluate(folder, tmp_path / "x", word) == 2
         assert message in capsys.readouterr().err
+
+
+def test_an_evaluation_compared_with_itself_and_with_another_model(
+    folder: Path, tmp_path: Path, tokenizer_folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert evaluate(folder, tmp_path / "one") == 0
+    model = AnyToAnyModel.from_pretrained(folder / "model", trust=True)
+    with torch.no_grad():
+        for parameter in model.parts.representation("image").parameters():
+            parameter.mul_(1.5)
+    model.save_pretrained(tmp_path / "other")
+    suite = ["--suite", str(folder / "suite.yaml"), "--output", str(tmp_path / "two")]
+    assert main(["evaluate", str(tmp_path / "other"), "--trust", *suite]) == 0
+    capsys.readouterr()
+    assert main(["compare", str(tmp_path / "one"), str(tmp_path / "one")]) == 0
+    assert "+0.0000 .. +0.0000" in capsys.readouterr().out
+    out = tmp_path / "differences.json"
+    assert main(["compare", str(tmp_path / "one"), str(tmp_path / "two"), "--json", str(out)]) == 0
+    for found in json.loads(out.read_text()):
+        for side, place in (("first", "one"), ("second", "two")):
+            assert found[side] == pytest.approx(values(tmp_path / place)[found["name"]]["value"], rel=1e-5)
+        assert found["count"] == (0 if found["name"].endswith("relative") else 12), "a ratio of sums has no pairs"
