@@ -57,6 +57,8 @@ def compose(
 
     >>> compose([{"data": {"batch_size": 2, "seed": 1}}], ["data.batch_size=4"])
     {'data': {'batch_size': 4, 'seed': 1}}
+    >>> compose([{"stages": {"one": {}, "two": {}}}, {"stages": {"one": None}}])
+    {'stages': {'two': {}}}
     """
     reading = _Reading(trust)
     merged: dict[str, Any] = {}
@@ -180,7 +182,9 @@ def _require_known(merged: Mapping[str, Any], override: Mapping[str, Any], text:
 
 
 def _stages(merged: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """The stages of a config. Only one of them is used at a time, so that an unknown key in another would never show.
+    """The stages of a config; one that is null is taken out, so that a config need not keep what its defaults have.
+
+    Only one of them is used at a time, so that an unknown key in another would never show.
 
     Raises:
         anyloom.errors.ConfigError: They are no mapping of sections, or one has a section that does not exist.
@@ -196,7 +200,7 @@ def _stages(merged: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
             if name not in known:
                 fix = nearest(str(name), known) or f"sections: {', '.join(known)}"
                 raise ConfigError(f"there is no section {name!r}", where=f"stages.{stage}.{name}", fix=fix)
-    return {str(name): dict(sections or {}) for name, sections in stages.items()}
+    return {str(name): dict(sections) for name, sections in stages.items() if sections is not None}
 
 
 def _plain(value: Any, where: str, depth: int = 0) -> Any:
