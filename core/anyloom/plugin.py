@@ -103,5 +103,8 @@ def anyloom_commands() -> list[CommandSpec]:
         ),
         CommandSpec(name="open", target="anyloom.cli.open_report:main", summary="show a report in a browser"),
         CommandSpec(name="env", target="anyloom.cli.env:main", summary="print versions, machine and plugins"),
+        CommandSpec(
+            name="doctor", target="anyloom.cli.doctor:main", summary="look for what may be wrong here, with cures"
+        ),
         CommandSpec(name="completion", target="anyloom.cli.completion:main", summary="print a tab completion script"),
     ]
