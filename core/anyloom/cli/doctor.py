@@ -13,7 +13,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
-from importlib.metadata import PackageNotFoundError, requires, version
+from importlib.metadata import PackageNotFoundError, metadata, requires, version
 from pathlib import Path
 from typing import Final, Literal
 
@@ -26,6 +26,7 @@ _LITTLE_DISK: Final = 2 << 30
 _LITTLE_SHARED: Final = 256 << 20
 _LITTLE_MEMORY: Final = 3 << 30
 _FEW_FILES: Final = 512
+_DEVELOPERS: Final = ("dev", "docs", "benchmarks")
 _MARKS: Final = {"ok": "ok   ", "note": "note ", "fault": "FAULT"}
 
 
@@ -108,12 +109,13 @@ def _extras() -> Iterator[Finding]:
     """Optional packages by extra."""
     from packaging.requirements import Requirement
 
+    extras = [extra for extra in metadata("anyloom").get_all("Provides-Extra") or () if extra not in _DEVELOPERS]
     missing: dict[str, list[str]] = {}
     for text in requires("anyloom") or ():
         needed = Requirement(text)
         if needed.marker is None or needed.name == "anyloom":
             continue
-        for extra in ("video", "heic", "captions", "parquet", "hub", "serve", "chat"):
+        for extra in extras:
             if needed.marker.evaluate({"extra": extra}) and not _installed(needed.name):
                 missing.setdefault(extra, []).append(needed.name)
     for extra, names in missing.items():

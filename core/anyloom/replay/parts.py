@@ -3,7 +3,7 @@
 The parts are those of :mod:`anyloom.media.chat_json` with what a model needs to read its own answers again::
 
     {"type": "text", "text": "Here it is.", "tokens": [17, 4]}
-    {"type": "image", "path": "media/3fc9b689459d738f.png", "sha256": "3fc9...", "features": {...}, "space": "eye"}
+    {"type": "scan", "path": "media/3fc9b689459d738f.scan", "sha256": "3fc9...", "features": {...}, "space": "hand"}
 
 ``sha256`` of a medium that was given is that of its file; of one that was made, that of its numbers
 (:func:`content_hash`), whatever file they were written to.

@@ -209,7 +209,18 @@ def test_overrides_of_a_trained_config_keep_its_weights_or_are_refused(
     project["variables"] = {"size": 1}
     config = write_config(tmp_path, project)
     AnyToAnyModel.from_pretrained(model, trust=True).save_pretrained(project["result"])
-    words = ["generate", config, "--text", "a", "--force", "image", "--max-new-tokens", "2", "--output"]
+    words = [
+        "generate",
+        config,
+        "--text",
+        "a",
+        "--force",
+        "image",
+        "--max-new-tokens",
+        "2",
+        "--no-metadata",
+        "--output",
+    ]
     pictures = []
     for number, more in enumerate([[], ["model.max_length=50"], ["model.decoders.brush.denoising_steps=1"]]):
         out = tmp_path / str(number)
