@@ -16,11 +16,13 @@ if TYPE_CHECKING:
 
 __all__ = ["main"]
 
+_LISTED = 10
+
 
 def main(arguments: Sequence[str]) -> int:
     """Run ``anyloom compare`` with the words after it."""
     options = _parser().parse_args(list(arguments))
-    from anyloom.evaluation.paired import differences
+    from anyloom.evaluation.paired import differences, in_one_only
     from anyloom.storage.atomic import write_text
 
     found = [d for d in differences(options.first, options.second) if not options.only or d.name in options.only]
@@ -32,8 +34,12 @@ def main(arguments: Sequence[str]) -> int:
     for one in found:
         print(f"{one.name:{width}}  {_line(one)}")
     print("second less first; intervals by bootstrap over the questions, p by a two-sided sign test")
-    if missing := sum(d.unpaired for d in found):
-        print(f"left out: {missing} scores of questions that only one of the two has")
+    for one in found:
+        if one.unpaired:
+            listed = ", ".join(map(str, one.unpaired[:_LISTED])) + (" ..." if len(one.unpaired) > _LISTED else "")
+            print(f"left out of {one.name}: {len(one.unpaired)} queries that only one of the two has ({listed})")
+    for name in in_one_only(options.first, options.second):
+        print(f"not compared, because only one of the two has it: {name}")
     if options.json is not None:
         write_text(options.json, json.dumps([asdict(d) | {"difference": d.difference} for d in found], indent=1) + "\n")
         print(f"written: {options.json}")

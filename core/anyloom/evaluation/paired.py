@@ -22,7 +22,7 @@ from anyloom.evaluation.sign_test import SignTest, probability_by_chance
 from anyloom.interfaces.metric import Score
 from anyloom.storage.atomic import write_text
 
-__all__ = ["SCORES", "Difference", "differences", "interval_of_mean", "read_scores", "write_scores"]
+__all__ = ["SCORES", "Difference", "differences", "in_one_only", "interval_of_mean", "read_scores", "write_scores"]
 
 SCORES: Final = "scores.jsonl"
 _ASKED: Final = ("title", "split", "queries", "seed", "asked")
@@ -50,7 +50,7 @@ class Difference:
         better: Questions on which the second is larger.
         worse: Questions on which it is smaller.
         p: Probability of so uneven a split if a coin decided each (two-sided sign test); None without pairs.
-        unpaired: Questions that only one of the two has.
+        unpaired: Queries that only one of the two has, each as often as it is missing.
     """
 
     name: str
@@ -62,7 +62,7 @@ class Difference:
     better: int = 0
     worse: int = 0
     p: float | None = None
-    unpaired: int = 0
+    unpaired: tuple[int, ...] = ()
 
     @property
     def difference(self) -> float:
@@ -123,6 +123,16 @@ def differences(first: Path, second: Path) -> list[Difference]:
     return list(_compared(one, other, scores[0], scores[1]))
 
 
+def in_one_only(first: Path, second: Path) -> list[str]:
+    """Names of values that only one of two evaluations has, which are not compared.
+
+    Raises:
+        anyloom.errors.CheckpointError: A folder holds no evaluation.
+    """
+    one, other = (Results.read(folder / "results.json").values for folder in (first, second))
+    return sorted(one.keys() ^ other.keys())
+
+
 def _compared(one: Results, other: Results, first: Values, second: Values) -> Iterator[Difference]:
     for name, value in one.values.items():
         metric, _, measure = named_parts(name)
@@ -131,7 +141,8 @@ def _compared(one: Results, other: Results, first: Values, second: Values) -> It
         mine, theirs = first.get(name, {}), second.get(name, {})
         both = sorted(mine.keys() & theirs.keys())
         if both:
-            yield _paired(name, [(mine[q], theirs[q]) for q in both], len(mine.keys() ^ theirs.keys()))
+            missing = tuple(sorted(query for query, _ in mine.keys() ^ theirs.keys()))
+            yield _paired(name, [(mine[q], theirs[q]) for q in both], missing)
             continue
         errors = (value.error, other.values[name].error)
         low = high = None
@@ -142,7 +153,7 @@ def _compared(one: Results, other: Results, first: Values, second: Values) -> It
         yield Difference(name, value.value, other.values[name].value, low, high, 0)
 
 
-def _paired(name: str, pairs: Sequence[tuple[float, float]], unpaired: int) -> Difference:
+def _paired(name: str, pairs: Sequence[tuple[float, float]], unpaired: tuple[int, ...]) -> Difference:
     first, second = (sum(side) / len(pairs) for side in zip(*pairs))
     low, high = interval_of_mean([b - a for a, b in pairs])
     signs = SignTest.of((b, a) for a, b in pairs)

@@ -44,7 +44,7 @@ def test_pairs_are_counted_and_the_sign_test_is_the_binomials(tmp_path: Path) ->
     one = written(tmp_path / "a", marks([0] * 6 + [1] + [1] * 3), {NAME: value(0.4)})
     other = written(tmp_path / "b", marks([1] * 6 + [0] + [1] * 3), {NAME: value(0.9)})
     (found,) = differences(one, other)
-    assert (found.count, found.better, found.worse, found.unpaired) == (10, 6, 1, 0)
+    assert (found.count, found.better, found.worse, found.unpaired) == (10, 6, 1, ())
     assert found.p == pytest.approx(2 * 8 / 2**7)
     assert (found.first, found.second) == (0.4, 0.9)
     assert found.difference == pytest.approx(0.5)
@@ -73,13 +73,15 @@ def test_values_without_samples_are_compared_by_their_errors(tmp_path: Path) -> 
 
 
 def test_questions_that_one_has_are_counted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    one = written(tmp_path / "a", marks([1, 1, 0]), {NAME: value(0.6)})
+    one = written(tmp_path / "a", marks([1, 1, 0]), {NAME: value(0.6), "retrieval/exemplar/top1": value(0.1)})
     other = written(tmp_path / "b", marks([1, 1]), {NAME: value(1)})
     (found,) = differences(one, other)
-    assert (found.count, found.unpaired, found.first) == (2, 1, 1.0)
+    assert (found.count, found.unpaired, found.first) == (2, (2,), 1.0)
     assert main(["compare", str(one), str(other), "--json", str(tmp_path / "out.json")]) == 0
-    assert "left out: 1 scores" in capsys.readouterr().out
-    assert json.loads((tmp_path / "out.json").read_text())[0]["unpaired"] == 1
+    told = capsys.readouterr().out
+    assert f"left out of {NAME}: 1 queries that only one of the two has (2)" in told
+    assert "not compared, because only one of the two has it: retrieval/exemplar/top1" in told
+    assert json.loads((tmp_path / "out.json").read_text())[0]["unpaired"] == [2]
 
 
 def test_one_query_with_several_numbers_of_examples_is_several_questions(tmp_path: Path) -> None:

@@ -64,7 +64,8 @@ def page(server: tuple[str, Path]) -> Iterator[Any]:
         page.wait_for_selector("#box textarea")
         yield page
         browser.close()
-    assert not problems
+    # A reload cuts the stream of events that Gradio holds open; its own script then reports that it was aborted.
+    assert not [problem for problem in problems if not problem.startswith("AbortError")]
     assert not outside
 
 
