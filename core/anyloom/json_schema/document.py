@@ -45,10 +45,11 @@ def config_schema(registry: Registry | None = None) -> dict[str, Any]:
         properties["variables"] = {"description": "Values of your own, for ${variables.x}", "type": "object"}
         stage = {**project, "properties": {k: v for k, v in properties.items() if k != "stages"}}
         made[f"stage{suffix}"] = stage
+        one_stage = {"$ref": f"#/$defs/stage{PARTIAL}"}  # null takes a stage of the file's defaults out
         properties["stages"] = {
             "description": properties["stages"].get("description", ""),
             "anyOf": [
-                {"type": "object", "additionalProperties": {"$ref": f"#/$defs/stage{PARTIAL}"}},
+                {"type": "object", "additionalProperties": {"anyOf": [one_stage, {"type": "null"}]}},
                 {"type": "null"},
             ],
         }
