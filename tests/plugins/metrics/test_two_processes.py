@@ -45,6 +45,9 @@ for name, case in cases.items():
         values = {k: float(v) for k, v in metric.compute().items()}
         found[name] = [values, metric.standard_errors(), metric.flags(), len(metric.scores())]
 (folder / f"{rank}.json").write_text(json.dumps(found))
+if world > 1:  # a process that ends first would close the connection that the other still reads from
+    torch.distributed.barrier()
+    torch.distributed.destroy_process_group()
 """
 
 
