@@ -3,22 +3,31 @@
 from __future__ import annotations
 
 import inspect
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from typing import Any, Protocol
 
 from anyloom.config.yaml_text import parse_yaml
 from anyloom.conversation import Message, Text
 from anyloom.errors import ConversationError, nearest
-from anyloom_chat.talk import Talk
+from anyloom.generation.events import Event
+from anyloom_chat.talk import Kept, Talk
 from anyloom_chat.words import media_of, segments_of
-
-if TYPE_CHECKING:
-    from anyloom_chat.terminal import Terminal
 
 __all__ = ["Orders", "Quit"]
 
 
 class Quit(Exception):  # noqa: N818 - no error
     """The user leaves."""
+
+
+class Shows(Protocol):
+    """What shows answers; see :class:`anyloom_chat.terminal.Terminal`."""
+
+    def say(self, text: str) -> None:
+        """Print a line."""
+
+    def answer(self, events: Iterator[Event | Kept]) -> None:
+        """Show an answer while it comes."""
 
 
 class Orders:
@@ -29,7 +38,7 @@ class Orders:
         terminal: Shows answers.
     """
 
-    def __init__(self, talk: Talk, terminal: Terminal) -> None:
+    def __init__(self, talk: Talk, terminal: Shows) -> None:
         self.talk, self.terminal = talk, terminal
         self.showing_examples = False
         self._next: dict[str, Any] = {}
