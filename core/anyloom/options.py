@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import typing
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from anyloom.errors import ConfigError, combine, nearest
+from anyloom.errors import AnyloomError, ConfigError, combine, nearest
 
-__all__ = ["WrongOptionsError", "split_name", "validate"]
+__all__ = ["WrongOptionsError", "checked_path", "split_name", "validate"]
 
 ConfigT = TypeVar("ConfigT", bound=BaseModel)
 
@@ -128,3 +129,23 @@ def split_name(options: Any, *, where: str) -> tuple[str, dict[str, Any]]:
     if not isinstance(name, str):
         raise ConfigError("a component needs a 'name'", where=where, fix="see 'anyloom plugins' for the names")
     return name, {str(k): v for k, v in rest.items()}
+
+
+def checked_path(path: Any, *, error: type[AnyloomError] = ConfigError, where: str = "", what: str = "file") -> Path:
+    """Return what a caller gave as a path.
+
+    Args:
+        path: Text or a path; not empty, without NUL.
+        error: What to raise.
+        where: Of the error.
+        what: What should lie there.
+
+    Raises:
+        anyloom.errors.AnyloomError: It is no path; of the class ``error``.
+
+    >>> checked_path("runs/mini").name
+    'mini'
+    """
+    if not isinstance(path, str | Path) or not str(path) or "\0" in str(path):
+        raise error(f"expected the path of a {what}, got {path!r:.100}", where=where, fix="give text or a Path")
+    return Path(path)

@@ -9,6 +9,7 @@ from pathlib import Path
 from anyloom.config.saved import is_saved_model
 from anyloom.discovery import get_registry
 from anyloom.errors import ConfigError, nearest
+from anyloom.options import checked_path
 
 __all__ = ["model_folder", "package_folder", "recipe_path", "shipped_weights"]
 
@@ -41,7 +42,7 @@ def shipped_weights(recipe: str | None = None) -> Path | None:
 
 def model_folder(folder: str | Path) -> Path:
     """Return a folder as it is, or that of the model that ships with a recipe of this name; what exists wins."""
-    path = Path(folder)
+    path = checked_path(folder, where="model", what="model's folder")
     named = not os.path.exists(path) and path.parent == Path()
     return (shipped_weights(path.name) if named else None) or path
 

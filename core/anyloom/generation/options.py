@@ -7,9 +7,10 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, NonNegativeInt
 
+from anyloom.conversation.segments import Conversation
 from anyloom.errors import ConfigError, ConversationError
 
-__all__ = ["GenerationOptions", "PlannedMedium", "checked_seeds"]
+__all__ = ["GenerationOptions", "PlannedMedium", "checked_conversations", "checked_seeds"]
 
 
 class PlannedMedium(BaseModel):
@@ -86,6 +87,27 @@ class GenerationOptions(BaseModel):
         if self.plan is None:
             return None
         return [None if item == "text" else _planned(item) for item in self.plan]
+
+
+def checked_conversations(given: Any) -> list[Conversation]:
+    """Return what a caller gave as conversations as a list.
+
+    Args:
+        given: A conversation, or a list of them.
+
+    Raises:
+        anyloom.errors.ConversationError: It is something else.
+    """
+    fix = 'give anyloom.Conversation([anyloom.Message("user", "hello")]), or a list of them'
+    if isinstance(given, Conversation):
+        return [given]
+    if not isinstance(given, list | tuple):
+        raise ConversationError(f"expected a conversation, got {type(given).__name__}", where="generate", fix=fix)
+    for n, one in enumerate(given):
+        if not isinstance(one, Conversation):
+            what = f"conversation {n} is of type {type(one).__name__}"
+            raise ConversationError(what, where="generate", fix=fix)
+    return list(given)
 
 
 def checked_seeds(seed: Any, count: int) -> list[int]:

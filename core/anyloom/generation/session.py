@@ -8,7 +8,7 @@ cache.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -44,8 +44,8 @@ class Session:
     """
 
     def __init__(self, network: Network, messages: Sequence[Message] = (), *, seed: int = 0, **options: Any) -> None:
-        self.network, self.seed, self.options = network, seed, options
-        self.messages: list[Message] = list(messages)
+        self.network, self.seed, self.options = network, checked_seeds(seed, 1)[0], options
+        self.messages: list[Message] = list(Conversation(messages).messages)
         self.positions_read = 0
         self._reading: Reading | None = None
         self._ids: list[int] = []
@@ -117,18 +117,27 @@ class Session:
         spoken = [n for n, m in enumerate(self.messages) if m.role == "user"]
         if not spoken:
             raise ConversationError("there is no question to ask again", where="session")
-        question = self.messages[spoken[-1]]
-        self.undo()
         self.seed += 1
-        return self.say(*question.segments, **options)
+        return self._instead(spoken[-1], self.messages[spoken[-1]].segments, options)
 
     def edit(self, turn: int, *segments: Segment | str, **options: Any) -> Message:
         """Say something else in an earlier turn, counted from 0; what came after it is forgotten."""
         spoken = [n for n, m in enumerate(self.messages) if m.role == "user"]
-        if not 0 <= turn < len(spoken):
-            raise ConversationError(f"there is no turn {turn}", where="session", fix=f"turns are 0..{len(spoken) - 1}")
-        del self.messages[spoken[turn] :]
-        return self.say(*segments, **options)
+        if not isinstance(turn, int) or not 0 <= turn < len(spoken):
+            raise ConversationError(
+                f"there is no turn {turn!r:.40}", where="session", fix=f"turns are 0..{len(spoken) - 1}"
+            )
+        return self._instead(spoken[turn], segments, options)
+
+    def _instead(self, start: int, segments: Sequence[Segment | str], options: Mapping[str, Any]) -> Message:
+        """Say something in the place of a message and of all after it; without an answer, they stay."""
+        kept = list(self.messages)
+        del self.messages[start:]
+        try:
+            return self.say(*segments, **options)
+        except BaseException:
+            self.messages = kept
+            raise
 
     def _answer(self, options: GenerationOptions, seed: int) -> Iterator[Event]:
         conversation = self.conversation

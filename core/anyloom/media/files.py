@@ -18,7 +18,7 @@ from anyloom.discovery import get_registry
 from anyloom.errors import AnyloomError, MediaError
 from anyloom.media.claims import modality_of
 from anyloom.media.isolated import Isolation, ask, isolation_by_default
-from anyloom.options import validate
+from anyloom.options import checked_path, validate
 
 if TYPE_CHECKING:
     from anyloom.interfaces.modality import ModalityIO
@@ -146,7 +146,7 @@ def read_media(
         anyloom.errors.MediaError: The file is missing, broken, larger than the limits or of no known modality.
         anyloom.errors.PluginError: The modality lacks something that can be installed.
     """
-    path = _checked_path(path)
+    path = checked_path(path, error=MediaError)
     modality = modality or modality_of(path)
     get_registry().find("modality", modality)  # a name that nobody has, or what it lacks, is said before the file
     try:
@@ -177,7 +177,7 @@ def write_media(media: Media, path: str | Path) -> Path:
     """
     if not isinstance(media, Media):
         raise MediaError(f"expected media, got {type(media).__name__}", fix="give an anyloom.Media")
-    io, path = io_for(media.modality), _checked_path(path)
+    io, path = io_for(media.modality), checked_path(path, error=MediaError)
     try:
         if not path.name or path.is_dir():
             raise MediaError("this is a folder, not a file", where=str(path), fix="add the name of a file")
@@ -199,7 +199,7 @@ def note_of(path: str | Path) -> str:
     Raises:
         anyloom.errors.MediaError: The file is missing or of no known modality.
     """
-    path = _checked_path(path)
+    path = checked_path(path, error=MediaError)
     return io_for(modality_of(path)).note(path)
 
 
@@ -214,9 +214,3 @@ def _write_whole(io: ModalityIO, media: Media, path: Path) -> None:
         raise
     finally:
         partial.unlink(missing_ok=True)
-
-
-def _checked_path(path: str | Path) -> Path:
-    if not isinstance(path, str | Path) or not str(path) or "\0" in str(path):
-        raise MediaError(f"expected the path of a file, got {path!r}"[:200])
-    return Path(path)

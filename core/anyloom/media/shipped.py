@@ -27,7 +27,7 @@ def sample(name: str) -> Media:
     (torch.Size([3, 192, 192]), 16000)
     """
     files = {path.stem: path for path in sorted(_FOLDER.iterdir()) if path.suffix != ".txt"}
-    if name not in files:
+    if not isinstance(name, str) or name not in files:
         fix = nearest(str(name), files) or f"there are {', '.join(files)}"
         raise MediaError(f"no sample is called {name!r}", where="sample", fix=fix)
     return read_media(files[name])

@@ -8,12 +8,12 @@ from typing import Any
 
 from anyloom.conversation.segments import Conversation, Message
 from anyloom.generation.generate import generate
-from anyloom.generation.options import GenerationOptions, checked_seeds
+from anyloom.generation.options import GenerationOptions, checked_conversations, checked_seeds
 from anyloom.generation.session import Session
 from anyloom.model.saving import load_model, save_model
 from anyloom.network.config import ModelConfig
 from anyloom.network.network import Network
-from anyloom.options import validate
+from anyloom.options import checked_path, validate
 
 __all__ = ["AnyToAnyModel"]
 
@@ -85,7 +85,8 @@ class AnyToAnyModel(Network):
             dtype: ``float16`` or ``bfloat16`` halves the file: matrices and kernels are rounded. Loading gives
                 the dtypes of the config again.
         """
-        save_model(self, Path(folder), include_frozen=include_frozen, dtype=dtype)
+        path = checked_path(folder, where="save_pretrained", what="folder")
+        save_model(self, path, include_frozen=include_frozen, dtype=dtype)
 
     def generate(
         self,
@@ -95,12 +96,11 @@ class AnyToAnyModel(Network):
         **options: Any,
     ) -> Message | list[Message]:
         """Answer one conversation, or a batch of them. See :func:`anyloom.generation.options.GenerationOptions`."""
-        single = isinstance(conversation, Conversation)
-        conversations = [conversation] if isinstance(conversation, Conversation) else list(conversation)
+        conversations = checked_conversations(conversation)
         seeds = checked_seeds(seed, len(conversations))
         chosen = validate(GenerationOptions, {"media": dict(media or {}), **options}, where="generate")
         answers = self.answer(conversations, seeds, [chosen] * len(conversations))
-        return answers[0] if single else answers
+        return answers[0] if isinstance(conversation, Conversation) else answers
 
     def session(self, messages: Sequence[Message] = (), *, seed: int = 0, **options: Any) -> Session:
         """A conversation that goes on: a new turn reads its new tokens and media alone.

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from anyloom import AnyToAnyModel, Conversation, Message
-from anyloom.errors import ConversationError
+from anyloom.errors import AnyloomError, ConversationError
 from anyloom.generation.events import Finished, MediumBegun, MediumMade, TextMade
 from anyloom.sequence.seeds import seed_of
 from parts import model_options, picture, sound
@@ -152,3 +152,17 @@ def test_nothing_said_is_refused(tokenizer_folder: Path) -> None:
     with pytest.raises(ConversationError, match="does not make 'smell'"):
         session.say("hello", plan=("smell",))
     assert session.messages == []
+
+
+def test_what_cannot_be_asked_instead_loses_nothing(tokenizer_folder: Path) -> None:
+    session = make(tokenizer_folder).session(max_new_tokens=2)
+    session.say("hello")
+    session.say("what is this?", picture(1))
+    said = list(session.messages)
+    for call in (
+        lambda: session.edit(0), lambda: session.edit(0, "x", plan=("smell",)), lambda: session.edit(0, "x", bogus=1),
+        lambda: session.edit(2, "x"), lambda: session.retry(temperature=-1),
+    ):  # fmt: skip
+        with pytest.raises(AnyloomError):
+            call()
+        assert session.messages == said
