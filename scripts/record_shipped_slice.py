@@ -33,9 +33,9 @@ COUNTED = {
 def right_answers(folder: Path) -> dict[str, int]:
     """Count right answers of a saved model by what was asked."""
     overrides = [
-        f"variables.suite.queries={QUERIES}",
-        "variables.suite.data.datasets.starter.test_examples=[1]",
-        "variables.suite.metrics.retrieval.alike=false",
+        f"suite.queries={QUERIES}",
+        "suite.data.datasets.starter.test_examples=[1]",
+        "suite.metrics.retrieval.alike=false",
     ]
     suite = read_suite("in-context", overrides)
     builder = build_named("dataset", suite.data["datasets"]["starter"], where="data")

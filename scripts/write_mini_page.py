@@ -152,7 +152,7 @@ def first_answers(suite: Suite, model: AnyToAnyModel, count: int) -> tuple[list[
     """The first held-out queries with decoded answers, and what the metric says of each."""
     chosen = [s for s in samples_of(suite) if s.task == TASK and s.provenance.get("k") == EXAMPLES][:count]
     settings = {**suite.metrics[METRIC], "alike": False}  # the verdict needs the hard gallery alone
-    metric: Metric = build_named("metric", settings, where=f"variables.suite.metrics.{METRIC}")
+    metric: Metric = build_named("metric", settings, where=f"suite.metrics.{METRIC}")
     metric.prepare(model)
     answered = answer_samples(model, chosen, decode=True)
     metric.update(answered)

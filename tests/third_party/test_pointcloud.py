@@ -70,7 +70,7 @@ def test_trains_answers_is_shown_and_measured(environment: FreshEnvironment, tmp
     (tmp_path / "cube.xyz").write_text("".join(f"{x} {y} {z}\n" for x in (0, 1) for y in (0, 1) for z in (0, 1)))
     words = ("--media", "cube.xyz", "--text", " Make it flat.", "--force", "pointcloud", "--forbid", "image")
     suite = ("--suite", "solids-suite", "--output", "measured")
-    few = ("variables.suite.queries=2", "variables.suite.shown=1", "variables.suite.data.datasets.solids.points=32")
+    few = ("suite.queries=2", "suite.shown=1", "suite.data.datasets.solids.points=32")
     environment.commands(
         ["check", "solids", *SMALL],
         ["fit", "solids", "--stage", "all", *SMALL],

@@ -38,7 +38,7 @@ def main(arguments: Sequence[str]) -> int:
     """Run ``anyloom evaluate`` with the words after it."""
     options = _parser().parse_intermixed_args(list(arguments))
     sources = split_sources(options)
-    require_sections(sources.overrides, ("variables",), "evaluate")
+    require_sections(sources.overrides, ("suite", "variables"), "evaluate")
     suite = _suite(options.suite, options.queries, sources)
     folder = ready_folder(free_folder(options.output, "results.json"))
     model_sources = Sources(sources.configs, [], sources.safe, sources.trust)
@@ -81,7 +81,7 @@ def _suite(name: str | None, queries: int | None, sources: Sources) -> Suite:
         if len(known) != 1:
             raise ConfigError("which suite?", where="--suite", fix=f"suites: {', '.join(known) or 'none'}")
         name = known[0]
-    more = [] if queries is None else [f"variables.suite.queries={queries}"]
+    more = [] if queries is None else [f"suite.queries={queries}"]
     # what is wrong is told here: the suite reads one section alone, and would let the others pass
     Sources([name], [*sources.overrides, *more], sources.safe, sources.trust).compose()
     return read_suite(name, [*sources.overrides, *more])

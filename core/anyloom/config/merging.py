@@ -32,8 +32,6 @@ def is_component(key: Key) -> bool:
     """
     if key[:1] == ("stages",):
         key = key[2:]
-    if key[:2] == ("variables", "suite"):
-        key = ("suite", *key[2:])
     if key == ("module",):
         return True
     if len(key) < 2 or key[0] not in ("model", "module", "data", "suite") or any(k in _FREE for k in key):

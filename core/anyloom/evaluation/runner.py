@@ -46,7 +46,7 @@ def run_suite(
         model.cache = FeatureCache()
     samples = samples_of(suite)
     metrics: dict[str, Metric] = {
-        k: build_named("metric", v, where=f"variables.suite.metrics.{k}") for k, v in suite.metrics.items()
+        k: build_named("metric", v, where=f"suite.metrics.{k}") for k, v in suite.metrics.items()
     }
     chosen = pick(samples, suite.queries, seed, limits=suite.limits)
     results = measured(model, chosen, metrics, seed=seed, batch_size=suite.batch_size, advance=advance)
@@ -104,7 +104,7 @@ def _tested(comparison: ComparisonSettings, metrics: Mapping[str, Metric]) -> Si
     key, _, value = comparison.value.partition("/")
     if key not in metrics:
         raise ConfigError(
-            f"no metric of the suite is called {key!r}", where="variables.suite.comparisons", fix=nearest(key, metrics)
+            f"no metric of the suite is called {key!r}", where="suite.comparisons", fix=nearest(key, metrics)
         )
     metric = metrics[key]
     scores = metric.scores() if metric.update_called else []

@@ -43,7 +43,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory, tokenizer_folder: Path) -> 
         "batch_size": 4,
         "shown": 1,
     }
-    (made / "suite.yaml").write_text(yaml.safe_dump({"variables": {"suite": suite}}))
+    (made / "suite.yaml").write_text(yaml.safe_dump({"suite": suite}))
     return made
 
 
@@ -138,7 +138,7 @@ def test_results_stay_and_overrides_reach_the_suite_alone(
     for word, message in {
         "model.max_length=3": "changes nothing here",
         "variables.suit.queries=3": "no variable is called 'suit'",
-        "variables.suite.querys=3": "did you mean 'queries'?",
+        "suite.querys=3": "did you mean 'queries'?",
         "trainer.x=1": "changes nothing here",
     }.items():
         assert evaluate(folder, tmp_path / "x", word) == 2

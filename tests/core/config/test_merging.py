@@ -18,7 +18,7 @@ from anyloom.errors import ConfigError
         "model.modalities.image.representation.output_projector",
         "module", "module.encoder", "module.decoder", "module.metrics.psnr",
         "module.metrics.psnr.dataset", "data.datasets.mine", "stages.eye.module", "stages.eye.model.llm",
-        "stages.eye.module.encoder", "variables.suite.metrics.psnr", "variables.suite.data.datasets.mine",
+        "stages.eye.module.encoder", "suite.metrics.psnr", "suite.data.datasets.mine",
     ],
 )  # fmt: skip
 def test_a_component_with_another_name_is_another_component(key: str) -> None:

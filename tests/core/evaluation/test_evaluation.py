@@ -56,7 +56,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory, tokenizer_folder: Path) -> 
         "comparisons": [{"label": "nothing", "value": "feature/error", "better": "edit", "than": "edit"}],
         "shown": 1,
     }
-    (made / "suite.yaml").write_text(yaml.safe_dump({"variables": {"suite": suite}}), encoding="utf-8")
+    (made / "suite.yaml").write_text(yaml.safe_dump({"suite": suite}), encoding="utf-8")
     return made
 
 
@@ -96,14 +96,14 @@ def test_seed_and_queries_choose_the_samples(folder: Path) -> None:
     assert run(folder).values == first
     assert run(folder, "--seed", "1").values != first, "four of five are drawn"
     assert run(folder, "--queries", "2").values["feature/edit/error"].count == 2
-    assert run(folder, "variables.suite.limits={edit: 3}").values["feature/edit/error"].count == 3
+    assert run(folder, "suite.limits={edit: 3}").values["feature/edit/error"].count == 3
 
 
 def test_what_is_wrong_is_named(folder: Path) -> None:
     with pytest.raises(ConfigError, match="no evaluation suite"):
         read_suite(str(write(folder / "none.yaml", {"variables": {}})))
-    with pytest.raises(ConfigError, match=r"variables\.suite\.titel"):
-        read_suite(str(folder / "suite.yaml"), ["variables.suite.titel=x"])
+    with pytest.raises(ConfigError, match=r"suite\.titel"):
+        read_suite(str(folder / "suite.yaml"), ["suite.titel=x"])
     with pytest.raises(CheckpointError, match="no results of an evaluation"):
         Results.read(write(folder / "none.json", {"format": 1}))
 

@@ -22,7 +22,7 @@ from anyloom_incontext.provenance import groups_of, query_of
 
 @pytest.fixture(scope="module")
 def suite() -> Suite:
-    return read_suite("in-context", ["variables.suite.queries=10"])
+    return read_suite("in-context", ["suite.queries=10"])
 
 
 @pytest.fixture(scope="module")
