@@ -19,12 +19,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import torch
-from measure_mini import wilson
 from torch import Tensor
 
 from anyloom import AnyToAnyModel, Message
 from anyloom.cli.main import main as anyloom
 from anyloom.conversation import Media
+from anyloom.evaluation.intervals import interval_of_share
 from anyloom.interfaces import Condition, Sample
 from anyloom_starter.builder import StarterBuilder
 
@@ -115,7 +115,7 @@ def table(results: dict[str, dict[str, tuple[int, int]]]) -> str:
         cells = []
         for task in (*TASKS, "decoder"):
             right, count = values[task]
-            low, high = wilson(right, count)
+            low, high = interval_of_share(right / count, count)
             cells.append(f"{100 * right / count:.1f} ({100 * low:.0f} - {100 * high:.0f})")
         lines.append(f"| `{name}` | {' | '.join(cells)} |")
     return "\n".join(lines)

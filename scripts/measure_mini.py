@@ -22,6 +22,7 @@ from pathlib import Path
 import torch
 
 from anyloom import AnyToAnyModel, Conversation, Message
+from anyloom.evaluation.intervals import interval_of_share
 from anyloom.evaluation.measure import answer_samples, planned
 from anyloom.generation.options import GenerationOptions
 from anyloom.interfaces import Evaluated, Sample
@@ -144,13 +145,6 @@ def paired(marks: Mapping[str, list[bool]], better: str, than: str) -> dict[str,
     return {"points": 100 * float(differences.mean()), "interval": 196 * error, "count": len(differences)}
 
 
-def wilson(right: int, count: int) -> tuple[float, float]:
-    """The 95 % interval of a share (Wilson 1927, without correction)."""
-    z, share = 1.959964, right / count
-    centre, spread = share + z * z / (2 * count), z * math.sqrt(share * (1 - share) / count + (z / (2 * count)) ** 2)
-    return max(0.0, (centre - spread) / (1 + z * z / count)), min(1.0, (centre + spread) / (1 + z * z / count))
-
-
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -168,7 +162,7 @@ def main() -> None:
     rows = {}
     print(f"\n| {options.model} | right, % | 95 % interval | N |\n|---|---:|---:|---:|")
     for name, values in sorted(marks.items()):
-        low, high = wilson(sum(values), len(values))
+        low, high = interval_of_share(sum(values) / len(values), len(values))
         rows[name] = {"right": sum(values), "count": len(values), "low": low, "high": high}
         print(
             f"| {name} | {100 * sum(values) / len(values):.1f} | {100 * low:.1f} - {100 * high:.1f} | {len(values)} |"

@@ -99,6 +99,9 @@ def anyloom_commands() -> list[CommandSpec]:
         CommandSpec(name="generate", target="anyloom.cli.generate:main", summary="answer one conversation"),
         CommandSpec(name="evaluate", target="anyloom.cli.evaluate:main", summary="run an evaluation suite on a model"),
         CommandSpec(
+            name="score", target="anyloom.cli.score:main", summary="score the outputs of any program by a suite"
+        ),
+        CommandSpec(
             name="compare", target="anyloom.cli.compare:main", summary="compare two evaluations question by question"
         ),
         CommandSpec(name="open", target="anyloom.cli.open_report:main", summary="show a report in a browser"),

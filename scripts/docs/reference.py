@@ -42,7 +42,7 @@ def _config() -> str:
         "The section `trainer` takes the arguments of `lightning.Trainer`.\n\n"
     )
     parts = [option_tables("The whole file", ProjectConfig, 2), option_tables("model", ModelConfig, 2)]
-    parts.append(option_tables("variables.suite", Suite, 2))
+    parts.append(option_tables("suite", Suite, 2))
     return intro + "\n".join(parts)
 
 

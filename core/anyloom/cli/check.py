@@ -28,7 +28,7 @@ import shlex
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from anyloom.cli.arguments import add_config_arguments, split_sources
+from anyloom.cli.arguments import Sources, add_config_arguments, split_sources
 
 if TYPE_CHECKING:
     from anyloom.checking.inspection import MemoryEstimate, ModelInspection, PartRecord
@@ -49,12 +49,34 @@ def main(arguments: Sequence[str]) -> int:
     options = parser.parse_intermixed_args(list(arguments))
     sources = split_sources(options)
 
+    if sources.compose().get("suite") is not None:
+        return _check_suite(sources, options.json)
     from anyloom.checking.preflight import look_over
 
     findings = look_over(sources.configs, sources.overrides, safe=sources.safe, trust=sources.trust)
     command = shlex.join(["anyloom", "fit", *options.sources])
     print(json.dumps(_as_json(findings), indent=2) if options.json else "\n".join(_as_text(findings, command)))
     return 0 if findings.ok else _USER_ERROR
+
+
+def _check_suite(sources: Sources, as_json: bool) -> int:
+    """A suite: its options and those of its metrics."""
+    from anyloom.errors import AnyloomError
+    from anyloom.evaluation.runner import metrics_of
+    from anyloom.evaluation.suite import suite_of
+
+    problems = []
+    try:
+        metrics_of(suite_of(sources.compose()))
+    except AnyloomError as error:
+        problems = [{"key": error.where, "what": error.what, "fix": error.fix}]
+        if not as_json:
+            print(f"problem: {error}")
+    if as_json:
+        print(json.dumps({"ok": not problems, "problems": problems}, indent=2))
+    elif not problems:
+        print("ok: an evaluation suite")
+    return _USER_ERROR if problems else 0
 
 
 def _as_json(findings: Findings) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Final
 
-__all__ = ["SWITCHES", "note", "quiet", "saying"]
+__all__ = ["SWITCHES", "Progress", "note", "quiet", "saying"]
 
 SWITCHES: Final = {"-q": "quiet", "-v": "verbose"}
 _LEVEL: Final = ContextVar("level", default="")
@@ -61,3 +61,23 @@ def saying(level: str) -> Iterator[None]:
         if handler is not None:
             root.removeHandler(handler)
         _LEVEL.reset(token)
+
+
+class Progress:
+    """What is being done, on one line of a terminal; elsewhere, as in a log file, a line for each tenth of it."""
+
+    def __init__(self) -> None:
+        self._last = ("", -1)
+
+    def __call__(self, doing: str, share: float) -> None:
+        """Say what is being done, and which share of it is over."""
+        share = min(share, 1.0)
+        if quiet():
+            return
+        if sys.stderr.isatty():
+            end = "\n" if share >= 1 else ""
+            sys.stderr.write(f"\r\x1b[2K{doing}  {share:4.0%}{end}")
+            sys.stderr.flush()
+        elif (doing, int(share * 10)) != self._last:
+            self._last = (doing, int(share * 10))
+            note(f"{doing} {share:.0%}")

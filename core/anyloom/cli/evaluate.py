@@ -1,14 +1,13 @@
 """``anyloom evaluate``: runs an evaluation suite on a model; results for machines and people.
 
-Writes ``results.json`` (:mod:`anyloom.evaluation.results` describes it), ``scores.jsonl`` (what every sample got) and
-``report.html``, prints the tables.
+Writes ``results.json`` (:mod:`anyloom.evaluation.results` describes it), ``scores.jsonl`` (what every sample got),
+``results.md`` (the tables) and ``report.html``, and prints the tables.
 """
 
 from __future__ import annotations
 
 import argparse
 import shlex
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,7 +20,7 @@ from anyloom.cli.arguments import (
     split_sources,
 )
 from anyloom.cli.asking import seed_number
-from anyloom.cli.console import note, quiet
+from anyloom.cli.console import Progress, note
 from anyloom.cli.kept_answers import KeptAnswers
 from anyloom.cli.model_argument import HELP, UNTRAINED_HELP, NamedModel, load_named_model, placed
 from anyloom.cli.outputs import free_folder, ready_folder
@@ -30,8 +29,9 @@ from anyloom.errors import ConfigError
 if TYPE_CHECKING:
     from anyloom.evaluation.results import Results
     from anyloom.evaluation.suite import Suite
+    from anyloom.interfaces.metric import Evaluated
 
-__all__ = ["main"]
+__all__ = ["main", "print_results", "write_results"]
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -49,8 +49,7 @@ def main(arguments: Sequence[str]) -> int:
     kept.remove()
     if kept.found:
         note(f"{kept.found} batches of answers are those of the run that was cut off")
-    _print(suite, results)
-    print(f"\nresults: {folder / 'results.json'}\nreport: {folder / 'report.html'}")
+    print_results(suite, results, folder)
     return 0
 
 
@@ -88,25 +87,39 @@ def _suite(name: str | None, queries: int | None, sources: Sources) -> Suite:
 
 
 def _run(named: NamedModel, suite: Suite, seed: int, output: Path, command: str) -> Results:
+    from anyloom.evaluation.runner import run_suite
+
+    results, shown = run_suite(named.model, suite, seed=seed, advance=Progress())
+    results.facts |= {"model": named.name, "weights": _hashes(named.folder)}
+    write_results(suite, results, shown, output, command)
+    return results
+
+
+def write_results(suite: Suite, results: Results, shown: Sequence[Evaluated], folder: Path, command: str) -> None:
+    """Write results for machines and people.
+
+    Args:
+        suite: What was asked.
+        results: What came out.
+        shown: Samples to show.
+        folder: Where to.
+        command: What was run.
+    """
     from anyloom import __version__
     from anyloom.evaluation.environment import environment
     from anyloom.evaluation.page import make_report
     from anyloom.evaluation.paired import SCORES, write_scores
-    from anyloom.evaluation.runner import run_suite
+    from anyloom.evaluation.tables import markdown_of, tables_of
     from anyloom.report import write_report
+    from anyloom.storage.atomic import write_text
 
-    results, shown = run_suite(named.model, suite, seed=seed, advance=_Progress())
-    results.facts |= {
-        "model": named.name,
-        "anyloom": __version__,
-        "command": command,
-        "weights": _hashes(named.folder),
-        "environment": environment(),
-    }
-    write_scores(output / SCORES, results.scores)
-    results.write(output / "results.json")
-    write_report(output / "report.html", make_report(suite, results, shown))
-    return results
+    results.facts |= {"anyloom": __version__, "command": command, "environment": environment()}
+    write_scores(folder / SCORES, results.scores)
+    tables = "\n".join(markdown_of(table) for table in tables_of(suite, results))
+    note = "After ± stands the standard error. Rows marked as quoted were measured by others."
+    write_text(folder / "results.md", f"## {suite.title}\n\n{note}\n\n`{command}`\n\n{tables}")
+    results.write(folder / "results.json")
+    write_report(folder / "report.html", make_report(suite, results, shown))
 
 
 def _hashes(folder: Path | None) -> dict[str, str]:
@@ -116,29 +129,12 @@ def _hashes(folder: Path | None) -> dict[str, str]:
     return {} if folder is None else {f.name: sha256(f) for f in sorted(folder.glob("*.safetensors"))}
 
 
-def _print(suite: Suite, results: Results) -> None:
+def print_results(suite: Suite, results: Results, folder: Path) -> None:
+    """Print the tables, the comparisons and where everything is."""
     from anyloom.evaluation.tables import tables_of, text_of
 
     for table in tables_of(suite, results):
         print(text_of(table) + "\n")
     for comparison, test in results.tests:
         print(f"{comparison.label}: {test.wins} better, {test.losses} worse, {test.ties} equal, p = {test.p:.2g}")
-
-
-class _Progress:
-    """What is being done, on one line of a terminal; elsewhere, as in a log file, a line for each tenth of it."""
-
-    def __init__(self) -> None:
-        self._last = ("", -1)
-
-    def __call__(self, doing: str, share: float) -> None:
-        share = min(share, 1.0)
-        if quiet():
-            return
-        if sys.stderr.isatty():
-            end = "\n" if share >= 1 else ""
-            sys.stderr.write(f"\r\x1b[2K{doing}  {share:4.0%}{end}")
-            sys.stderr.flush()
-        elif (doing, int(share * 10)) != self._last:
-            self._last = (doing, int(share * 10))
-            note(f"{doing} {share:.0%}")
+    print(f"\nresults: {folder / 'results.json'}\nreport: {folder / 'report.html'}")

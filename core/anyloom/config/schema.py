@@ -185,6 +185,7 @@ class ProjectConfig(_Section):
             sections above.
         files: What the sections above read and the config does not ship, by a key of the user's choice. Named when it
             is missing.
+        suite: Section of :class:`anyloom.evaluation.suite.Suite`: the file is an evaluation suite, and trains nothing.
         variables: Values of the user's own for interpolation, ``${variables.x}``.
     """
 
@@ -198,4 +199,5 @@ class ProjectConfig(_Section):
     seed_everything: int = 0
     stages: dict[str, dict[str, Any]] = Field(default_factory=dict)
     files: dict[str, FileSource] = Field(default_factory=dict)
+    suite: dict[str, Any] | None = None
     variables: dict[str, Any] = Field(default_factory=dict)

@@ -19,7 +19,9 @@ __all__ = ["ConversationFiles", "ConversationTask"]
 
 
 class ConversationFiles(DatasetBuilder):
-    """Each line is ``{"messages": [...], "task": ..., "provenance": {...}}``; media paths are relative to the file.
+    """Each line is ``{"messages": [...], "task": ..., "id": ..., "provenance": {...}}``.
+
+    Media paths are relative to the file.
 
     The last message must be the assistant's: it is the target. Lines are found by an index and read when they are
     needed, by data workers if there are any.
@@ -91,6 +93,8 @@ class ConversationTask:
         if conversation.messages[-1].role != "assistant":
             raise BadRecord("no target", where, "the last message must be the assistant's")
         provenance = _mapping(record, "provenance", where)
+        named = [str(record[name]) for name in ("key", "id") if isinstance(record.get(name), str | int)]
+        provenance = {"names": named, **provenance} if named else provenance
         return Sample(conversation, str(record.get("task", self.name)), {"source": where, **provenance}, key=where)
 
 

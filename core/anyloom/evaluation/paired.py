@@ -14,21 +14,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-import torch
-
 from anyloom.errors import CheckpointError
+from anyloom.evaluation.intervals import NORMAL, interval_of_mean
 from anyloom.evaluation.results import Results, named_parts
 from anyloom.evaluation.sign_test import SignTest, probability_by_chance
 from anyloom.interfaces.metric import Score
 from anyloom.storage.atomic import write_text
 
-__all__ = ["SCORES", "Difference", "differences", "in_one_only", "interval_of_mean", "read_scores", "write_scores"]
+__all__ = ["SCORES", "Difference", "differences", "in_one_only", "read_scores", "write_scores"]
 
 SCORES: Final = "scores.jsonl"
 _ASKED: Final = ("title", "split", "queries", "seed", "asked")
-_RESAMPLES: Final = 10_000
-_LEVEL: Final = 0.95
-_NORMAL: Final = 1.959964
 
 Question = tuple[int, int]
 """A query, and the how many-eth score of a group it is: one query may be asked with several numbers of examples."""
@@ -147,7 +143,7 @@ def _compared(one: Results, other: Results, first: Values, second: Values) -> It
         errors = (value.error, other.values[name].error)
         low = high = None
         if errors[0] is not None and errors[1] is not None:
-            wide = _NORMAL * math.hypot(errors[0], errors[1])
+            wide = NORMAL * math.hypot(errors[0], errors[1])
             middle = other.values[name].value - value.value
             low, high = middle - wide, middle + wide
         yield Difference(name, value.value, other.values[name].value, low, high, 0)
@@ -160,20 +156,3 @@ def _paired(name: str, pairs: Sequence[tuple[float, float]], unpaired: tuple[int
     decided = signs.wins + signs.losses
     p = min(1.0, 2 * probability_by_chance(max(signs.wins, signs.losses), decided)) if decided else 1.0
     return Difference(name, first, second, low, high, len(pairs), signs.wins, signs.losses, p, unpaired)
-
-
-def interval_of_mean(values: Sequence[float]) -> tuple[float, float]:
-    """95 % interval of a mean by the percentile bootstrap (Efron 1979): 10,000 resamples, the same every time.
-
-    >>> interval_of_mean([0.5, 0.5, 0.5])
-    (0.5, 0.5)
-    """
-    data = torch.tensor(values, dtype=torch.float64)
-    generator = torch.Generator().manual_seed(0)
-    # The mean of a resample depends on how often each value is drawn alone: a few at a time bound the memory.
-    means = [
-        data[torch.randint(len(data), (100, len(data)), generator=generator)].mean(1) for _ in range(_RESAMPLES // 100)
-    ]
-    tail = (1 - _LEVEL) / 2
-    low, high = torch.cat(means).quantile(torch.tensor([tail, 1 - tail], dtype=torch.float64)).tolist()
-    return float(low), float(high)

@@ -8,6 +8,7 @@
      "environment": {"anyloom": version, ...},
      "measures": {"<metric>/<value>": {"title", "explanation", "better", "form"}},
      "values": {"<metric>/<group>/<value>": {"value", "count", "error"}},
+     "flags": {"<metric>/<group>/<value>": [what forbids reading it as it stands, ...]},
      "tests": [{"label", "value", "better", "than", "wins", "losses", "ties", "p"}]}
 
 ``count`` is the number of samples behind a value and ``error`` its standard error, null where there is none.
@@ -16,7 +17,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -24,7 +24,7 @@ from typing import Any, Final
 from anyloom.errors import CheckpointError
 from anyloom.evaluation.sign_test import SignTest
 from anyloom.evaluation.suite import ComparisonSettings
-from anyloom.interfaces.metric import Score, ValueInfo
+from anyloom.interfaces.metric import Metric, Score, ValueInfo
 from anyloom.storage.atomic import write_text
 
 __all__ = ["Results", "Value", "count_name", "named_parts"]
@@ -56,6 +56,7 @@ class Results:
         values: Measured values by ``<metric>/<group>/<value>``.
         measures: What they are, by ``<metric>/<value>``.
         tests: Sign tests with what they compared.
+        flags: What forbids reading values as they stand, by their names.
         scores: What each sample got, by metric; they have a file of their own (:mod:`anyloom.evaluation.paired`).
     """
 
@@ -63,11 +64,15 @@ class Results:
     values: dict[str, Value] = field(default_factory=dict)
     measures: dict[str, ValueInfo] = field(default_factory=dict)
     tests: list[tuple[ComparisonSettings, SignTest]] = field(default_factory=list)
+    flags: dict[str, list[str]] = field(default_factory=dict)
     scores: dict[str, list[Score]] = field(default_factory=dict)
 
-    def add(self, metric: str, measures: Mapping[str, ValueInfo]) -> None:
-        """Take in what a metric says of its values."""
-        self.measures |= {f"{metric}/{name}": info for name, info in measures.items()}
+    def add(self, key: str, metric: Metric) -> None:
+        """Take in what a metric says of its values, and what each sample got; every process must call it."""
+        self.measures |= {f"{key}/{name}": info for name, info in metric.measures.items()}
+        if metric.update_called:
+            self.flags |= {f"{key}/{name}": said for name, said in metric.flags().items() if said}
+            self.scores[key] = list(metric.scores())
 
     def info(self, name: str) -> ValueInfo | None:
         """What a value is; a baseline is what its measure is."""
@@ -82,6 +87,7 @@ class Results:
             **self.facts,
             "measures": {n: asdict(i) for n, i in self.measures.items()},
             "values": {n: asdict(v) for n, v in self.values.items()},
+            "flags": self.flags,
             "tests": [{**c.model_dump(), **asdict(t)} for c, t in self.tests],
         }
         write_text(path, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
@@ -99,6 +105,7 @@ class Results:
                 raise ValueError("another format")
             values = {n: Value(**v) for n, v in content.pop("values").items()}
             measures = {n: ValueInfo(**i) for n, i in content.pop("measures").items()}
+            flags = {str(n): list(map(str, said)) for n, said in content.pop("flags", {}).items()}
             tests = [
                 (
                     ComparisonSettings(**{k: t[k] for k in ComparisonSettings.model_fields}),
@@ -110,7 +117,7 @@ class Results:
             raise CheckpointError(
                 f"these are no results of an evaluation ({error})", where=str(path), fix="run 'anyloom evaluate' again"
             ) from error
-        return cls(content, values, measures, tests)
+        return cls(content, values, measures, tests, flags)
 
 
 def named_parts(name: str) -> tuple[str, str, str]:

@@ -6,6 +6,7 @@ import hashlib
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 
 from anyloom.building import build_named
@@ -21,8 +22,9 @@ from anyloom.features.cache import FeatureCache
 from anyloom.interfaces.dataset import Sample
 from anyloom.interfaces.metric import Evaluated, Metric
 from anyloom.model.model import AnyToAnyModel
+from anyloom.sequence.seeds import sample_name
 
-__all__ = ["answers_to_show", "measured", "run_suite", "samples_of"]
+__all__ = ["answers_to_show", "asked_by", "measured", "metrics_of", "repeated", "results_of", "run_suite", "samples_of"]
 
 Advance = Callable[[str, float], None]
 
@@ -45,36 +47,44 @@ def run_suite(
     if model.cache is None and not frozen_problems(model.parts):
         model.cache = FeatureCache()
     samples = samples_of(suite)
-    metrics: dict[str, Metric] = {
-        k: build_named("metric", v, where=f"suite.metrics.{k}") for k, v in suite.metrics.items()
-    }
+    metrics = metrics_of(suite)
     chosen = pick(samples, suite.queries, seed, limits=suite.limits)
     results = measured(model, chosen, metrics, seed=seed, batch_size=suite.batch_size, advance=advance)
     results.tests = [(c, _tested(c, metrics)) for c in suite.comparisons]
-    results.scores = {key: list(metric.scores()) for key, metric in metrics.items() if metric.update_called}
     shown = answers_to_show(model, suite, samples, seed=seed, advance=advance)
     results.facts |= {
         "title": suite.title,
         "split": suite.split,
         "queries": suite.queries,
         "seed": seed,
-        "asked": _asked(suite),
+        "asked": asked_by(suite),
         "seconds": round(time.monotonic() - started, 1),
         "parameters": {p.key: sum(n.numel() for n in p.component.parameters()) for p in model.parts.components()},
     }
     return results, shown
 
 
-def _asked(suite: Suite) -> str:
+def metrics_of(suite: Suite) -> dict[str, Metric]:
+    """Build the suite's metrics."""
+    return {k: build_named("metric", v, where=f"suite.metrics.{k}") for k, v in suite.metrics.items()}
+
+
+def asked_by(suite: Suite) -> str:
     """Hash of what decides which questions are asked and how answers are scored."""
-    settings = suite.model_dump(mode="json", include={"data", "split", "limits", "metrics"})
+    settings = suite.model_dump(mode="json", include={"data", "split", "answers", "limits", "metrics"})
     return hashlib.sha256(json.dumps(settings, sort_keys=True, default=str).encode()).hexdigest()[:16]
 
 
 def samples_of(suite: Suite) -> list[Sample]:
-    """All samples of the suite's split."""
+    """All samples of the suite's split, each as often as it is to be answered."""
     everything = AnyToAnyData(suite.data).samples(suite.split)
-    return [everything[i] for i in range(len(everything))]
+    samples = [everything[i] for i in range(len(everything))]
+    return [one for sample in samples for one in repeated(sample, suite.answers)]
+
+
+def repeated(sample: Sample, times: int) -> list[Sample]:
+    """A sample as it is, and again by other names, so that other answers are drawn."""
+    return [sample, *(replace(sample, key=f"{sample_name(sample)}#{n}") for n in range(1, times))]
 
 
 def measured(
@@ -89,10 +99,15 @@ def measured(
     """Values with counts and standard errors. Samples of a kind are answered together."""
     order = sorted(samples, key=lambda s: (s.task, s.provenance.get("k", 0)))
     found = measure(model, order, metrics, seed=seed, batch_size=batch_size, advance=partial(advance, "measuring"))
+    return results_of(metrics, found)
+
+
+def results_of(metrics: Mapping[str, Metric], found: Mapping[str, float]) -> Results:
+    """Computed values with what the metrics say of them: counts, standard errors, flags, scores."""
     results = Results()
     errors: dict[str, float] = {}
     for key, metric in metrics.items():
-        results.add(key, metric.measures)
+        results.add(key, metric)
         errors |= {f"{key}/{name}": e for name, e in metric.standard_errors().items()} if metric.update_called else {}
     for name, value in found.items():
         if not name.endswith("/count"):

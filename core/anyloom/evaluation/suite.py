@@ -1,8 +1,8 @@
-"""What a suite asks and how it is shown: the section ``variables.suite`` of a recipe."""
+"""What a suite asks and how it is shown: the section ``suite`` of a file of its own."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveInt
@@ -11,9 +11,18 @@ from anyloom.config.compose import compose
 from anyloom.errors import ConfigError, nearest
 from anyloom.options import validate
 
-__all__ = ["ComparisonSettings", "HeadlineSettings", "Suite", "TableSettings", "read_suite", "suites"]
+__all__ = [
+    "ComparisonSettings",
+    "HeadlineSettings",
+    "QuotedRow",
+    "Suite",
+    "TableSettings",
+    "read_suite",
+    "suite_of",
+    "suites",
+]
 
-_KEY = "variables.suite"
+_KEY = "suite"
 
 
 class _Section(BaseModel):
@@ -32,6 +41,20 @@ class HeadlineSettings(_Section):
     label: str
 
 
+class QuotedRow(_Section):
+    """A row of somebody else's table, shown beside one's own and marked as quoted.
+
+    Args:
+        values: Number by the column's heading, in the unit of the table's own numbers (0.5 for 50 %).
+        source: Where it stands.
+        count: Samples behind it, where that is known: a row of another number is remarked on.
+    """
+
+    values: dict[str, float]
+    source: str
+    count: PositiveInt | None = None
+
+
 class TableSettings(_Section):
     """One table: rows are groups of samples, columns are values.
 
@@ -41,12 +64,14 @@ class TableSettings(_Section):
         rows: Group by the row's label; a label that begins with a space is a part of the row above.
         columns: Name of a value by the column's heading, with ``{}`` where the row's group goes, such as
             ``retrieval/{}/k1/hard_top1``. Rows and columns without any measured value are left out.
+        quoted: Published rows by their label, shown below the measured ones.
     """
 
     title: str
     explanation: str = ""
     rows: dict[str, str]
     columns: dict[str, str]
+    quoted: dict[str, QuotedRow] = Field(default_factory=dict)
 
 
 class ComparisonSettings(_Section):
@@ -74,6 +99,7 @@ class Suite(_Section):
         data: Data section with the data sets.
         split: Split whose subjects were in no training data.
         queries: Samples per task and number of examples, at most.
+        answers: Answers to each sample, each drawn anew.
         limits: Fewer for some tasks.
         metrics: Metric components by a key of the suite's choice.
         tables: What is printed and reported, in order.
@@ -91,6 +117,7 @@ class Suite(_Section):
     data: dict[str, Any]
     split: str = "test"
     queries: PositiveInt = 300
+    answers: PositiveInt = 1
     limits: dict[str, PositiveInt] = Field(default_factory=dict)
     metrics: dict[str, dict[str, Any]]
     tables: tuple[TableSettings, ...] = ()
@@ -112,7 +139,7 @@ def suites() -> list[str]:
 
 def _section(recipe: str) -> Any:
     try:
-        return compose([recipe]).get("variables", {}).get("suite")
+        return compose([recipe]).get("suite")
     except ConfigError:  # somebody else's recipe; whoever asks for it by name is told
         return None
 
@@ -121,15 +148,27 @@ def read_suite(name: str, overrides: Sequence[str] = ()) -> Suite:
     """Read a suite.
 
     Args:
-        name: Name of a recipe or path of a YAML file with a section ``variables.suite``.
-        overrides: Dotted overrides such as ``variables.suite.queries=20``.
+        name: Name of a recipe or path of a YAML file with a section ``suite``.
+        overrides: Dotted overrides such as ``suite.queries=20``.
 
     Raises:
         anyloom.errors.ConfigError: There is none of that name, or its section is wrong; names the YAML key.
     """
-    section = compose([name], overrides).get("variables", {}).get("suite")
-    if section is None:
+    sections = compose([name], overrides)
+    if sections.get("suite") is None:
+        if "suite" in sections.get("variables", {}):
+            fix = "write suite: where variables: suite: stands, and indent it less"
+            raise ConfigError("a suite is a section of its own", where="variables.suite", fix=fix)
         known = suites()
         fix = nearest(name, known) or f"suites: {', '.join(known) or 'none'}"
         raise ConfigError(f"the recipe {name!r} is no evaluation suite", where=_KEY, fix=fix)
-    return validate(Suite, section, where=_KEY)
+    return suite_of(sections)
+
+
+def suite_of(sections: Mapping[str, Any]) -> Suite:
+    """The suite of composed sections.
+
+    Raises:
+        anyloom.errors.ConfigError: Its section is wrong; names the YAML key.
+    """
+    return validate(Suite, sections.get("suite") or {}, where=_KEY)

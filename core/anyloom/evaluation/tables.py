@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from anyloom.evaluation.results import Results
+from anyloom.evaluation.results import Results, named_parts
 from anyloom.evaluation.suite import Suite, TableSettings
 from anyloom.report.contents import Measure, MeasuredRow
 
-__all__ = ["shown_value", "tables_of", "text_of"]
+__all__ = ["markdown_of", "shown_value", "tables_of", "text_of"]
 
 
 def tables_of(suite: Suite, results: Results) -> list[Measure]:
@@ -25,14 +25,45 @@ def _table(settings: TableSettings, results: Results) -> Measure:
     kept = [i for i in range(len(settings.columns)) if any(n[i] in results.values for n in names.values())]
     rows = [_row(label, [all_[i] for i in kept], results) for label, all_ in names.items()]
     infos = [i for n in names.values() for x in n if (i := results.info(x)) is not None]
+    columns = [list(settings.columns)[i] for i in kept]
+    shown = {x for n in names.values() for x in n}
+    measured = [r for r in rows if any(v is not None for v in r.values)]
     return Measure(
         title=settings.title,
         explanation=settings.explanation or (infos[0].explanation if infos else ""),
-        columns=[list(settings.columns)[i] for i in kept],
-        rows=[r for r in rows if any(v is not None for v in r.values)],
+        columns=columns,
+        rows=[*measured, *_quoted(settings, columns)] if measured else [],
         better=infos[0].better if infos else "higher",
         form=infos[0].form if infos else "percent",
+        comparable=len({(i.title, i.better) for i in infos}) <= 1 and not settings.quoted,
+        remarks=[*_flagged(results, shown), *_other_counts(settings, measured)],
     )
+
+
+def _flagged(results: Results, shown: set[str]) -> list[str]:
+    return [f"{name}: {said}" for name, all_ in results.flags.items() if _of(name, shown) for said in all_]
+
+
+def _other_counts(settings: TableSettings, measured: Sequence[MeasuredRow]) -> list[str]:
+    """Rows that are quoted from another number of samples than those measured here."""
+    own = ", ".join(sorted({f"{row.count:,}" for row in measured}))
+    others = {label: row.count for label, row in settings.quoted.items() if row.count is not None}
+    different = [f"{label} has {count:,}" for label, count in others.items() if f"{count:,}" != own]
+    return [f"quoted rows of another number of samples than {own}: {', '.join(different)}"] if different else []
+
+
+def _of(flagged: str, shown: set[str]) -> bool:
+    """Whether a flag is about a shown value: it names the value, or the ``flagged`` of its metric and group."""
+    metric, group, _ = named_parts(flagged)
+    return flagged in shown or any(named_parts(name)[:2] == (metric, group) for name in shown)
+
+
+def _quoted(settings: TableSettings, columns: Sequence[str]) -> list[MeasuredRow]:
+    """Published rows; a column that they do not have stays empty."""
+    return [
+        MeasuredRow(f"{label} (quoted: {row.source})", [row.values.get(column) for column in columns], 0)
+        for label, row in settings.quoted.items()
+    ]
 
 
 def _row(label: str, names: Sequence[str], results: Results) -> MeasuredRow:
@@ -65,8 +96,8 @@ def text_of(table: Measure) -> str:
     rows = [
         [
             ("  " if row.part else "") + row.label,
-            *(shown_value(v, e, table.form) for v, e in zip(row.values, row.errors)),
-            str(row.count),
+            *(shown_value(v, e, table.form) for v, e in zip(row.values, row.errors or [None] * len(row.values))),
+            str(row.count) if row.count else "–",
         ]
         for row in table.rows
     ]
@@ -75,4 +106,19 @@ def text_of(table: Measure) -> str:
         cells[0].ljust(widths[0]) + "".join(f"  {cell:>{w}}" for cell, w in zip(cells[1:], widths[1:]))
         for cells in (head, *rows)
     ]
-    return "\n".join([f"{table.title} ({table.better} is better)", *(f"  {line}".rstrip() for line in lines)])
+    spread = any(e is not None for row in table.rows for e in row.errors)
+    said = f"{table.better} is better" + ("; after ± one standard error" if spread else "")
+    remarks = [f"  note: {remark}" for remark in table.remarks]
+    return "\n".join([f"{table.title} ({said})", *(f"  {line}".rstrip() for line in lines), *remarks])
+
+
+def markdown_of(table: Measure) -> str:
+    """A table in Markdown."""
+    head = ["", *table.columns, "N"]
+    lines = [f"| {' | '.join(head)} |", "|" + "---|" * len(head)]
+    for row in table.rows:
+        errors = row.errors or [None] * len(row.values)
+        cells = [shown_value(v, e, table.form) for v, e in zip(row.values, errors)]
+        lines.append(f"| {' | '.join([row.label, *cells, str(row.count) if row.count else '–'])} |")
+    remarks = [f"- {remark}" for remark in table.remarks]
+    return "\n".join([f"### {table.title}", "", table.explanation, "", *lines, "", *remarks]).rstrip() + "\n"

@@ -91,6 +91,9 @@ class Metric(Component, TorchMetric):
     needs_media: bool = False
     """Whether the decoders must run; metrics of features or text do without."""
 
+    needs_model: bool = False
+    """Whether it looks at the model itself. Such a metric cannot score what another program made."""
+
     full_state_update: bool = False
     """For torchmetrics: no update depends on earlier ones, so that the states of several processes can be joined."""
 
@@ -118,8 +121,13 @@ class Metric(Component, TorchMetric):
             for mine, theirs in zip(nested_metrics(self), nested_metrics(incoming_state)):
                 join_states(mine, theirs)
 
-    def prepare(self, model: ModelView) -> None:
-        """Called once before the first update, with the model whose answers are measured."""
+    def prepare(self, model: ModelView | None) -> None:
+        """Called once before the first update.
+
+        Args:
+            model: The model whose answers are measured; None where they were made by another program, which a metric
+                that says :attr:`needs_model` is never asked about.
+        """
 
     @abstractmethod
     def wants(self, sample: Sample) -> bool:

@@ -47,7 +47,7 @@ class MeasuredRow:
     Args:
         label: What was measured.
         values: One per column of the table; None where a column has nothing to say.
-        count: How many samples the values are taken over.
+        count: How many samples the values are taken over; 0 where that is not known.
         part: Whether the row is a part of one above it.
         errors: Standard errors of the values, None where one is not known; empty if none is.
     """
@@ -71,6 +71,8 @@ class Measure:
         better: Which direction is better; the best value of a row is marked.
         form: ``percent`` shows 0.5 as 50.0 %, ``number`` as it is.
         folded: Shown only when the reader unfolds further measures.
+        comparable: Whether the columns measure the same thing, so that the best of a row says something.
+        remarks: What forbids reading values as they stand.
     """
 
     title: str
@@ -80,6 +82,8 @@ class Measure:
     better: Literal["higher", "lower"] = "higher"
     form: Literal["percent", "number"] = "percent"
     folded: bool = False
+    comparable: bool = True
+    remarks: Sequence[str] = ()
 
 
 @dataclass(frozen=True)

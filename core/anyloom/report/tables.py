@@ -46,21 +46,23 @@ def measure_table(measure: Measure) -> str:
     """Heading, explanation and table of one measure; the best value of a row stands out."""
     direction = "Higher is better." if measure.better == "higher" else "Lower is better."
     rows = [_measured_row(measure, row) for row in measure.rows]
+    remarks = "".join(f"<li>{escape(remark)}</li>" for remark in measure.remarks)
     return (
         f"<h3>{escape(measure.title)}</h3><p>{escape(measure.explanation)} {direction}</p>"
         f"{_table(['', *measure.columns, 'N'], rows)}"
-    )
+    ) + (f"<ul>{remarks}</ul>" if remarks else "")
 
 
 def _measured_row(measure: Measure, row: MeasuredRow) -> str:
     known = [v for v in row.values if v is not None]
-    best = (max if measure.better == "higher" else min)(known) if len(set(known)) > 1 else None
+    several = measure.comparable and len(set(known)) > 1
+    best = (max if measure.better == "higher" else min)(known) if several else None
     cells = "".join(
         f"<td{' class=best' if value is not None and value == best else ''}>{_shown(value, error, measure.form)}</td>"
         for value, error in zip(row.values, row.errors or [None] * len(row.values))
     )
     label = f"<td{' class=part' if row.part else ''}>{escape(row.label)}</td>"
-    return f"<tr>{label}{cells}<td>{row.count:,}</td></tr>"
+    return f"<tr>{label}{cells}<td>{f'{row.count:,}' if row.count else '–'}</td></tr>"
 
 
 def stage_table(stages: Sequence[StageRow]) -> str:

@@ -135,6 +135,8 @@ def run(subcommand: str, sections: Mapping[str, Any], *, answers: Path | None = 
         raise combine(problems)
     require_files(sections)
     project = validate(ProjectConfig, sections, where="")
+    if project.suite is not None:
+        raise ConfigError("this is an evaluation suite", where="suite", fix="use 'anyloom evaluate MODEL --suite ...'")
     root = project.trainer.get("default_root_dir")
     for place in (answers, *((project.result, root) if subcommand == "fit" else ())):
         if place is not None:

@@ -74,6 +74,7 @@ def anyloom_components() -> list[ComponentSpec]:
             "OpenImages V7 with masks: composition",
             ("image",),
         ),
+        _set("prompts", "readers.prompts:Prompts", "prompts", "Prompts from a table, whose answers nobody knows"),
         _set("shards", "readers.shards:Shards", "shards", "webdataset tars, folders or parquet of media with captions"),
         _set("webvid", "readers.captioned:WebVid", "webvid", "WebVid-like csv and clips", ("video",), ("av",)),
         ComponentSpec(

@@ -24,6 +24,7 @@ __all__ = [
     "mimic_it",
     "mimic_it_mix",
     "open_images",
+    "prompts",
     "shards",
     "tasks",
     "texts",
@@ -80,5 +81,6 @@ laion = _case("laion", "laion", ("train",))
 mimic_it = _case("mimic-it", "mimic-it", ("train",), {"subset": "DC"})
 mimic_it_mix = _case("mimic-it-mix", "mimic-it-mix", ("train",), {"mix": "mix.yaml"})
 open_images = _case("open-images", "open-images", ("train", "val"))
+prompts = _case("prompts", "geneval", ("test",), {"file": "evaluation_metadata.jsonl", "digits": 5, "family": "tag"})
 shards = _case("shards", "webvid-tars", ("train",), {"modalities": ["video"]})
 webvid = _case("webvid", "webvid", ("train", "val"))

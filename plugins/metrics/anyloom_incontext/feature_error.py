@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 from torch import Tensor
 from torch.nn import functional
 
+from anyloom.errors import ConfigError
 from anyloom.interfaces import ComponentConfig, Evaluated, ModelView, Sample, ValueInfo
 from anyloom_incontext.features import FeatureTable
 from anyloom_incontext.grouping import GroupedMeans, ratio
@@ -30,6 +31,7 @@ class FeatureError(GroupedMeans):
         tasks: tuple[str, ...] | None = None
 
     config: Config
+    needs_model: bool = True
     columns: ClassVar[tuple[str, ...]] = ("error", "error_copying", "cosine", "cosine_copying")
 
     def __init__(self, config: Config) -> None:
@@ -41,8 +43,12 @@ class FeatureError(GroupedMeans):
         """Leave the encoder behind."""
         return {**super().__getstate__(), "_table": None}
 
-    def prepare(self, model: ModelView) -> None:
+    def prepare(self, model: ModelView | None) -> None:
         """Take the encoder of the model."""
+        if model is None:
+            raise ConfigError(
+                "it looks at the model, and there is none", where="metric", fix="leave it out of the suite"
+            )
         self._table = FeatureTable(model, self.config.modality)
 
     def wants(self, sample: Sample) -> bool:

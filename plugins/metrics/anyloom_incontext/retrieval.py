@@ -60,6 +60,7 @@ class Retrieval(GroupedMeans):
         alike: bool = False
 
     config: Config
+    needs_model: bool = True
     queries: list[Tensor]
     targets: list[Tensor]
     target_numbers: list[Tensor]
@@ -91,8 +92,12 @@ class Retrieval(GroupedMeans):
         """Leave the model's parts behind."""
         return {**super().__getstate__(), "_table": None, "_decoder": None}
 
-    def prepare(self, model: ModelView) -> None:
+    def prepare(self, model: ModelView | None) -> None:
         """Take the encoder of the model, and the decoder if it is to be judged."""
+        if model is None:
+            raise ConfigError(
+                "it looks at the model, and there is none", where="metric", fix="leave it out of the suite"
+            )
         self._table = FeatureTable(model, self.config.modality)
         self._encoded = set()
         if self.config.answer == "reconstructed":

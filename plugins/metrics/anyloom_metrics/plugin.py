@@ -55,6 +55,13 @@ _METRICS = (
     ("lpips", "pictures:LPIPS", "lpips", ("image",), "perceptual distance of pictures"),
     ("text-media-retrieval", "retrieval:TextMediaRetrieval", "retrieval", (), "R@k between answers and texts"),
     ("vqa-accuracy", "words:VQAAccuracy", "vqa", ("text",), "answers against those of ten people"),
+    (
+        "choice-accuracy",
+        "choices:ChoiceAccuracy",
+        "choices",
+        ("image", "text"),
+        "which of several words is shown or said",
+    ),
     ("word-error-rate", "words:WordErrorRate", "wer", ("text",), "WER of transcripts"),
     ("answer-structure", "words:AnswerStructure", "structure", (), "which media, how many, in which order"),
     (

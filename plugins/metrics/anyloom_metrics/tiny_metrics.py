@@ -17,6 +17,7 @@ from anyloom_metrics.tiny_extractors import WORDS, write_clap, write_clip
 __all__ = [
     "adapter",
     "captions",
+    "choices",
     "clap_score",
     "clip_score",
     "clipsim",
@@ -207,6 +208,20 @@ def vqa(folder: Path) -> MetricCase:
     """Answers of ten people, who do not agree."""
     del folder
     return MetricCase("vqa-accuracy", evaluated=replies(answers=tuple(words(n % 4) for n in range(10))))
+
+
+def choices(folder: Path) -> MetricCase:
+    """Words that are right, wrong and doubtful."""
+    del folder
+    lists = {"given": ("red", "blue"), "inferred": ("hat", "cup")}
+    found = []
+    for n in range(COUNT):
+        messages = [Message("user", "hat: "), Message("assistant", ["a red hat"])]
+        facts = {"choices": lists, "chosen": {"given": 0, "inferred": 0}}
+        sample = Sample(Conversation(messages), "inference", facts, key=f"choice-{n}")
+        said = ("a red hat", "a blue hat", "a red hat in a cup")[n % 3]
+        found.append(Evaluated(sample, Message("assistant", [said])))
+    return MetricCase("choice-accuracy", evaluated=found)
 
 
 def wer(folder: Path) -> MetricCase:

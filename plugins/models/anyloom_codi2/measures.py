@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Final
 
+from anyloom.evaluation.intervals import interval_of_share
 from anyloom.evaluation.results import count_name, named_parts
 from anyloom.evaluation.suite import HeadlineSettings
 from anyloom.report import Headline, Measure, MeasuredRow
@@ -110,10 +111,11 @@ def headlines_of(evaluation: Evaluation, wanted: Sequence[HeadlineSettings]) -> 
 
 
 def _counted(value: float, count: float, form: str) -> str:
-    """How many samples, and for shares the half-width of the 95 % interval (normal approximation)."""
+    """How many samples, and for shares their 95 % interval."""
     if form != "percent" or not count:
         return f"N = {count:.0f}"
-    return f"N = {count:.0f}, ± {196 * (value * (1 - value) / count) ** 0.5:.1f}"
+    low, high = interval_of_share(value, count)
+    return f"N = {count:.0f}, 95 % interval {100 * low:.0f} to {100 * high:.0f} %"
 
 
 def _number(value: float, form: str) -> str:

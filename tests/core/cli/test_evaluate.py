@@ -87,7 +87,9 @@ def test_a_run_that_was_cut_off_asks_only_what_is_missing(
     assert "2 batches of answers are those of the run that was cut off" in capsys.readouterr().err
     assert values(tmp_path / "cut") == values(tmp_path / "whole")
     assert (tmp_path / "cut" / "report.html").read_text().count("data:image") > 0
-    assert sorted(p.name for p in (tmp_path / "cut").iterdir()) == ["report.html", "results.json", "scores.jsonl"]
+    assert sorted(p.name for p in (tmp_path / "cut").iterdir()) == [
+        "report.html", "results.json", "results.md", "scores.jsonl",
+    ]  # fmt: skip
 
 
 def test_answers_of_other_seeds_and_damaged_files_are_made_again(folder: Path, tmp_path: Path) -> None:

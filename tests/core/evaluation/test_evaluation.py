@@ -153,7 +153,7 @@ def test_tables_leave_out_what_was_not_measured() -> None:
     ]
     assert (table.better, table.form, table.explanation) == ("lower", "number", "How far.")
     assert text_of(table).splitlines() == [
-        "T (lower is better)",
+        "T (lower is better; after ± one standard error)",
         "                    one  copying  N",
         "  all     0.250 ± 0.125        –  8",
         "    tone              –    0.500  4",

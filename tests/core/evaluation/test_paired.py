@@ -12,7 +12,8 @@ import torch
 
 from anyloom.cli.main import main
 from anyloom.errors import CheckpointError
-from anyloom.evaluation.paired import Difference, differences, interval_of_mean, read_scores, write_scores
+from anyloom.evaluation.intervals import interval_of_mean
+from anyloom.evaluation.paired import Difference, differences, read_scores, write_scores
 from anyloom.interfaces.metric import Score
 
 FACTS = {"title": "Tiny", "split": "test", "queries": 300, "seed": 0, "asked": "0f"}

@@ -97,6 +97,11 @@ class CobsatSource:
         media = [self._picture(number, shown[n], theta, where) for n in words]
         return {
             "key": f"task-{number}/{row}",
+            # what CoBSAT's own programs call an answer, below the folder of a model and a number of examples
+            "names": [f"task_{number}/{row}_{theta}_{'_'.join(shown[n] for n in words)}"],
+            "family": f"task-{number}",
+            "choices": {"given": list(shown), "inferred": list(hidden)},
+            "chosen": {"given": words[-1], "inferred": hidden_number},
             "where": where,
             "examples": [(shown[n], picture) for n, picture in zip(words[:-1], media)],
             "query": shown[words[-1]],

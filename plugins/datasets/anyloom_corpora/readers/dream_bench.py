@@ -120,9 +120,10 @@ class DreamBenchPrompts:
         protocol: Literal["kosmos-g", "dreambooth"],
     ) -> None:
         self.pictures, self.protocol = pictures, protocol
-        self.items: list[tuple[str, str]] = []
+        self.items: list[tuple[str, int, str]] = []
         for subject, word in pictures.classes.items():
-            self.items += [(subject, prompt) for prompt in prompts["live" if word in LIVE else "object"]]
+            own = prompts["live" if word in LIVE else "object"]
+            self.items += [(subject, number, prompt) for number, prompt in enumerate(own)]
 
     def __len__(self) -> int:
         return len(self.items)
@@ -143,7 +144,7 @@ class DreamBenchPrompts:
         """
         if not 0 <= index < len(self):
             raise IndexError(index)
-        subject, prompt = self.items[index]
+        subject, number, prompt = self.items[index]
         word = self.pictures.classes[subject]
         where = f"{self.pictures.folder.root}/{subject}: {prompt}"
         names = [name for own, name in self.pictures.pictures if own == subject]
@@ -153,7 +154,8 @@ class DreamBenchPrompts:
             raise BadRecord("missing", where, f"there is no picture of {subject}")
         media = [self.pictures.folder.media(name, "image", where) for name in names]
         return {
-            "key": f"{subject}/{index % 25:02d}",
+            "key": f"{subject}/{number:02d}",
+            "names": [f"{subject}/{prompt.format(word)}", f"{subject}/{prompt.format(word).replace(' ', '_')}"],
             "where": where,
             "subject": word,
             "subject_images": media[:1],

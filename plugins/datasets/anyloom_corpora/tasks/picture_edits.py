@@ -32,7 +32,8 @@ def edit_picture(view: View) -> Sample:
     """A picture and an instruction; the edited picture is the target (zero-shot editing)."""
     before = view.media("before")
     user: Parts = [before, _sentence(view.text("edit"))]
-    return view.sample(user, [view.media("after")], reference=before.key, operation=view.text("edit"))
+    captions = {name: str(text) for name in ("caption", "edited_caption") if (text := view.record.get(name))}
+    return view.sample(user, [view.media("after")], reference=before.key, operation=view.text("edit"), **captions)
 
 
 def exemplar_picture(view: View, shots: tuple[int, ...] = (1, 2, 4)) -> Sample:

@@ -59,7 +59,8 @@ def infer_picture(view: View) -> Sample:
         user += [f"{words}: ", media]
     user.append(f"{view.text('query')}: ")
     theta = str(view.record.get("theta", ""))
-    return view.sample(user, [view.media("image")], shots=len(examples), theta=theta)
+    facts = {name: value for name in ("choices", "chosen", "family") if (value := view.record.get(name))}
+    return view.sample(user, [view.media("image")], shots=len(examples), k=len(examples), theta=theta, **facts)
 
 
 def _frames(video: Media, places: list[float]) -> list[Media]:

@@ -54,7 +54,8 @@ def place_subject(view: View, shown: tuple[int, ...] = (1, 2)) -> Sample:
     """A picture of a subject in a sentence in place of its word; a picture of it as the sentence says is the target.
 
     The sentence is ``prompt``, with ``{}`` for the subject, else the caption, in which the class word gives way. A
-    record may bring ``subject_images``; else pictures of other records of its group show the subject.
+    record may bring ``subject_images`` (and ``real_images``, what an answer
+    is compared with); else pictures of other records of its group show the subject.
     """
     own = [media for media in view.record.get("subject_images") or () if isinstance(media, Media)]
     pictures = own or [other.media("image") for other in view.related(1, view.choose(shown))]
@@ -66,7 +67,10 @@ def place_subject(view: View, shown: tuple[int, ...] = (1, 2)) -> Sample:
     sentence = view.choose(_SUBJECT).format(before)
     user: list[str | Media] = [*_nonempty(sentence), *pictures, *_nonempty(after)]
     keys = tuple(picture.key for picture in pictures)
-    return view.sample(user, [view.media("image")], subject=view.text("subject"), reference=keys[0], subject_keys=keys)
+    facts = {"subject": view.text("subject"), "reference": keys[0], "subject_keys": keys}
+    if view.record.get("real_images"):  # a benchmark: what an answer is compared with
+        facts |= {"real": tuple(view.record["real_images"]), "prompt": view.text("caption")}
+    return view.sample(user, [view.media("image")], **facts)
 
 
 def _parts(view: View) -> list[tuple[str, Media]]:

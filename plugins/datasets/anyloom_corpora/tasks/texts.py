@@ -12,7 +12,7 @@ from anyloom_corpora.tasks.noun_phrases import noun_phrases
 from anyloom_corpora.tasks.view import Parts, UnfitRecord, View
 from anyloom_corpora.text_feature import text_feature
 
-__all__ = ["as_it_is", "follow_instruction", "question_in_context", "repurpose_text"]
+__all__ = ["as_it_is", "ask", "follow_instruction", "question_in_context", "repurpose_text"]
 
 
 def follow_instruction(view: View) -> Sample:
@@ -72,3 +72,14 @@ def _with_features(view: View, text: str, most: int) -> list[str | Media]:
         parts.append(text_feature(text[start:end]))
         at = end
     return parts + ([text[at:]] if at < len(text) else [])
+
+
+def ask(view: View) -> Sample:
+    """A prompt, with a medium if it has one; what the answer consists of is known, and nothing else of it."""
+    given = view.record.get("given")
+    user: list[str | Media] = [given] if isinstance(given, Media) else []
+    facts = {
+        name: value for name in ("family", "caption", "edited_caption", "subject") if (value := view.record.get(name))
+    }
+    wanted = [Media(modality, key=f"{view.key}/{modality}") for modality in view.record["modalities"]]
+    return view.sample([*user, view.text("prompt")], wanted, prompt=view.text("prompt"), **facts)

@@ -182,8 +182,10 @@ class View:
         last = conversation.messages[-1] if conversation.messages else None
         if last is None or last.role != "assistant" or not last.segments:
             raise UnfitRecord("no target", self.where, "the conversation does not end with an answer")
-        targets = tuple(media.key for media in last.media)
-        return Sample(conversation, self.task, {"source": self.where, "target": targets, **provenance}, self.key)
+        facts: dict[str, Any] = {"source": self.where, "target": tuple(media.key for media in last.media)}
+        if self.record.get("names"):  # what the data set's own programs call the answer
+            facts["names"] = tuple(self.record["names"])
+        return Sample(conversation, self.task, {**facts, **provenance}, self.key)
 
 
 @dataclass(frozen=True)

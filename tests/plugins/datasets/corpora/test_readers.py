@@ -442,6 +442,24 @@ def test_a_part_keeps_shards_and_relations_inside():
     assert part.related(0) == [2, 4]
 
 
+def test_prompts_are_asked_and_their_answers_are_unknown(layouts):
+    options = {"root": str(layouts("geneval")), "file": "evaluation_metadata.jsonl", "digits": 5, "family": "tag"}
+    samples = build("dataset", "prompts", options).build("test")
+    assert [sample.key for sample in map(samples.__getitem__, range(2))] == ["00000", "00001"]
+    sample = samples[1]
+    assert sample.conversation.messages[0].text == "a photo of a red hat"
+    assert (sample.provenance["prompt"], sample.provenance["family"]) == ("a photo of a red hat", "colors")
+    (wanted,) = sample.conversation.messages[1].media
+    assert (wanted.modality, wanted.data, wanted.loader) == ("image", None, None)
+    for wrong in ({"prompt": "text"}, {"key": "no"}, {"media": ["image", "file"]}):
+        with pytest.raises(BadRecord, match="no "):
+            build("dataset", "prompts", {**options, **wrong}).build("test")[0]
+    with pytest.raises(ConfigError, match="no split"):
+        build("dataset", "prompts", options).build("train")
+    with pytest.raises(ConfigError, match="as they are"):
+        build("dataset", "prompts", {**options, "tasks": {"subject": 1}}).build("test")
+
+
 def test_shares_are_no_more_than_the_whole(layouts):
     with pytest.raises(ConfigError, match=r"shares are 1\.5"):
         source("laion", layouts("laion"), shares=[0.9, 0.3, 0.3])
@@ -457,6 +475,7 @@ def test_all_layouts_are_tried():
         "laion-files",
         "kosmos-g-edits",
         "cobsat",
+        "geneval",
     }
     assert set(LAYOUTS) == tried
 

@@ -1,0 +1,199 @@
+"""What another program has made: a folder of media, or a list that says which file or text answers what.
+
+======================  ============================================================================================
+``FOLDER``              Media files and ``.txt``; the path below the folder without its suffix is the answer's name.
+                        A ``.json`` file with a ``description`` is a text (CoBSAT).
+``FILE.jsonl``,         One record an answer: its name is ``key``, ``name``, ``id``, ``question_id`` or ``index``; the
+``FILE.json``           answer is ``prediction`` (VL-ICL), ``messages`` (the last of the assistant), or ``content``,
+                        ``response``, ``output``, ``answer``: a text or a list of parts.
+``FILE.csv``            The same columns; a column called like a modality, or ``<modality>_path``, names a file.
+======================  ============================================================================================
+
+Paths in a list start from the list's folder and stay in it.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from anyloom.conversation.segments import Message
+from anyloom.discovery import get_registry
+from anyloom.errors import AnyloomError, ConfigError, MediaError
+from anyloom.media.chat_json import conversation_from_json
+from anyloom.media.claims import modality_of
+from anyloom.media.files import read_media
+
+__all__ = ["Output", "Outputs", "natural", "read_outputs"]
+
+_NAMES: Final = ("key", "name", "id", "question_id", "index")
+_ANSWERS: Final = ("prediction", "messages", "content", "response", "output", "answer", "text")
+_LIST: Final = "answers.jsonl"
+_LARGEST: Final = 1 << 30
+
+
+@dataclass(frozen=True)
+class Output:
+    """One answer that another program made.
+
+    Args:
+        name: What the program calls it.
+        where: File or line, for people.
+        answer: The answer; media are opened when they are looked at.
+    """
+
+    name: str
+    where: str
+    answer: Message
+
+
+@dataclass
+class Outputs:
+    """All answers in a place.
+
+    Args:
+        found: The answers, in natural order of their names.
+        unreadable: Why, by file or line, an answer cannot be read.
+        ignored: Files that are no answers.
+    """
+
+    found: list[Output] = field(default_factory=list)
+    unreadable: dict[str, str] = field(default_factory=dict)
+    ignored: list[str] = field(default_factory=list)
+
+
+def read_outputs(place: Path) -> Outputs:
+    """Read the answers of another program; see the module for what is understood.
+
+    Args:
+        place: A folder, or a file that lists answers. A folder with ``answers.jsonl`` is read by that list.
+
+    Raises:
+        anyloom.errors.ConfigError: There is nothing, or nothing that is understood.
+    """
+    listing = place / _LIST if (place / _LIST).is_file() else place
+    outputs = Outputs()
+    if listing.is_dir():
+        _read_folder(listing, outputs)
+    elif listing.is_file():
+        for where, record in _records(listing):
+            _take(outputs, where, lambda where=where, record=record: _of_record(record, listing.parent, where))
+    else:
+        raise ConfigError("there is no such folder or file", where=str(place), fix="check the path")
+    if not outputs.found and not outputs.unreadable:
+        raise ConfigError("there are no answers", where=str(place), fix="give a folder of media, or a list of answers")
+    outputs.found.sort(key=lambda output: natural(output.name))
+    return outputs
+
+
+def natural(name: str) -> list[tuple[int, str]]:
+    """Sort key that puts 2 before 10.
+
+    >>> sorted(["a10", "a2"], key=natural)
+    ['a2', 'a10']
+    """
+    return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", name)]
+
+
+def _take(outputs: Outputs, where: str, read: Any) -> None:
+    try:
+        outputs.found.append(read())
+    except AnyloomError as error:
+        outputs.unreadable[where] = error.what
+
+
+def _read_folder(folder: Path, outputs: Outputs) -> None:
+    files = [p for p in sorted(folder.rglob("*")) if p.is_file() and not p.name.startswith(".")]
+    media = {}
+    for path in files:
+        name = path.relative_to(folder).with_suffix("").as_posix()
+        if path.suffix == ".txt":
+            text = path.read_text(encoding="utf-8", errors="replace").strip()
+            outputs.found.append(Output(name, str(path), Message("assistant", [text])))
+        elif path.suffix != ".json" and _is_medium(path):
+            media[name] = path
+            modality = modality_of(path)
+            opened = lambda path=path, modality=modality: read_media(path, modality, lazy=True)  # noqa: E731
+            _take(outputs, str(path), lambda name=name, path=path, opened=opened: _of_file(name, path, opened))
+        elif path.suffix != ".json":
+            outputs.ignored.append(str(path))
+    for path in files:
+        name = path.relative_to(folder).with_suffix("").as_posix()
+        if path.suffix == ".json" and name not in media:
+            _read_described(name, path, outputs)
+
+
+def _of_file(name: str, path: Path, opened: Any) -> Output:
+    media = opened()
+    media.tensor()  # a file that cannot be read is told here, and is read again when it is scored
+    return Output(name, str(path), Message("assistant", [opened()]))
+
+
+def _read_described(name: str, path: Path, outputs: Outputs) -> None:
+    value = _parsed(path.read_bytes()[:_LARGEST])
+    if isinstance(value, Mapping) and isinstance(value.get("description"), str):
+        outputs.found.append(Output(name, str(path), Message("assistant", [value["description"]])))
+    else:
+        outputs.ignored.append(str(path))
+
+
+def _is_medium(path: Path) -> bool:
+    try:
+        modality_of(path)
+    except (MediaError, OSError):
+        return False
+    return True
+
+
+def _records(path: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    if path.stat().st_size > _LARGEST:
+        raise ConfigError("a list of answers of more than 1 GiB", where=str(path), fix="cut it into several")
+    text = path.read_text(encoding="utf-8", errors="replace")
+    if path.suffix == ".jsonl":
+        values = [(n, _parsed(line)) for n, line in enumerate(text.split("\n"), 1) if line.strip()]
+    elif path.suffix == ".json":
+        whole = _parsed(text)
+        values = list(enumerate(whole if isinstance(whole, list) else [None], 1))
+    elif path.suffix in (".csv", ".tsv"):
+        values = list(enumerate(csv.DictReader(text.splitlines(), delimiter="\t" if path.suffix == ".tsv" else ","), 2))
+    else:
+        raise ConfigError("this is no list of answers", where=str(path), fix="give a folder, .jsonl, .json or .csv")
+    for number, value in values:
+        yield f"{path}:{number}", value if isinstance(value, Mapping) else {}
+
+
+def _parsed(text: str | bytes) -> Any:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _of_record(record: Mapping[str, Any], root: Path, where: str) -> Output:
+    name = next((str(record[key]) for key in _NAMES if record.get(key) not in (None, "")), None)
+    if name is None:
+        raise ConfigError(f"a record needs one of {', '.join(_NAMES)}", where=where)
+    given: Any = next((record[key] for key in _ANSWERS if record.get(key) not in (None, "")), None)
+    parts = _parts_of_columns(record) if not isinstance(given, list) else []
+    if isinstance(given, list) and given and isinstance(given[0], Mapping) and "role" in given[0]:
+        said = [message for message in given if message.get("role") == "assistant"]
+        given = said[-1].get("content") if said else None
+    content = given if isinstance(given, list) else parts or given
+    if content is None:
+        raise ConfigError(f"a record needs one of {', '.join(_ANSWERS)}, or a column of media", where=where)
+    content = content if isinstance(content, list) else str(content)
+    message = conversation_from_json([{"role": "assistant", "content": content}], root=root, where=where).messages[0]
+    for media in message.media:
+        media.tensor()
+    return Output(name, where, message)
+
+
+def _parts_of_columns(record: Mapping[str, Any]) -> list[dict[str, str]]:
+    known = {spec.name for spec in get_registry().components("modality")}
+    named = [(str(column).removesuffix("_path"), value) for column, value in record.items()]
+    return [{"type": m, "path": value} for m, value in named if m in known and isinstance(value, str) and value]
