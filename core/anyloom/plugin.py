@@ -92,6 +92,9 @@ def anyloom_commands() -> list[CommandSpec]:
             target="anyloom.cli.to_safetensors:main",
             summary="write pickled weights in a folder as safetensors",
         ),
+        CommandSpec(
+            name="data", target="anyloom.cli.data:main", summary="look at a config's data: preview, stats, build"
+        ),
         CommandSpec(name="fit", target="anyloom.cli.train:fit", summary="train a model, or one stage of a recipe"),
         CommandSpec(name="validate", target="anyloom.cli.train:validate", summary="run the validation loop"),
         CommandSpec(name="test", target="anyloom.cli.train:test", summary="run the test loop"),

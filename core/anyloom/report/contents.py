@@ -93,14 +93,16 @@ class SampleRow:
     Args:
         prompt: The conversation up to the question.
         target: The answer that the data set holds.
-        output: The answer that the model gave.
+        output: The answer that the model gave; None where none was asked.
         note: A remark under the row.
+        reading: The sequence that the model reads, in words.
     """
 
     prompt: Conversation
     target: Message
-    output: Message
+    output: Message | None
     note: str = ""
+    reading: str = ""
 
 
 @dataclass(frozen=True)
@@ -175,6 +177,7 @@ class Report:
         measures: Tables of measured values.
         measures_note: A paragraph before them: what their columns mean.
         samples: Samples by task.
+        samples_title: Heading above them.
         curves: Plots.
         stages: What training cost, stage by stage.
         environment: Facts about the machine and the libraries, by name.
@@ -189,6 +192,7 @@ class Report:
     measures: Sequence[Measure] = ()
     measures_note: str = ""
     samples: Sequence[SampleGroup] = ()
+    samples_title: str = "What the model answers"
     curves: Sequence[Curve] = ()
     stages: Sequence[StageRow] = ()
     environment: Mapping[str, str] = field(default_factory=dict)

@@ -65,7 +65,7 @@ def _sections(report: Report) -> list[tuple[str, str, str]]:
     sections: list[tuple[str, str, str]] = []
     if report.samples:
         text = "".join(map(sample_group, report.samples))
-        sections.append(("samples", "What the model answers", text))
+        sections.append(("samples", report.samples_title, text))
     if report.measures:
         sections.append(("measures", "Measured values", _measures(report)))
     if report.curves:

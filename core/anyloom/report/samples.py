@@ -52,10 +52,11 @@ def _prompt(conversation: Conversation) -> str:
 
 def _row(row: SampleRow) -> str:
     note = f'<div class="note soft">{escape(row.note)}</div>' if row.note else ""
+    answer = "" if row.output is None else f"<div><h4>Model's answer</h4>{message_html(row.output)}</div>"
+    read = f'<pre class="note">{escape(row.reading)}</pre>' if row.reading else ""
     return (
         f'<div class="sample"><div class="prompt"><h4>Prompt</h4>{_prompt(row.prompt)}</div>'
-        f"<div><h4>Target</h4>{message_html(row.target)}</div>"
-        f"<div><h4>Model's answer</h4>{message_html(row.output)}</div>{note}</div>"
+        f"<div><h4>Target</h4>{message_html(row.target)}</div>{answer}{note}{read}</div>"
     )
 
 

@@ -41,6 +41,7 @@ td.best { color: var(--good); font-weight: 700; }
 .sample h4 { margin: 0 0 .3rem; font-size: .78rem; font-weight: 600; color: var(--soft); text-transform: uppercase;
   letter-spacing: .04em; }
 .sample .note { grid-column: 1 / -1; }
+.sample pre.note { white-space: pre-wrap; overflow-wrap: anywhere; margin: 0; font-size: .82rem; color: var(--soft); }
 .turn { margin-bottom: .4rem; overflow-wrap: anywhere; white-space: pre-wrap; }
 .exchange { display: flex; flex-wrap: wrap; column-gap: 1.5rem; align-items: center; }
 .who { color: var(--soft); font-size: .82rem; }

@@ -21,6 +21,7 @@ def anyloom_components() -> list[ComponentSpec]:
         ),
         _set("tasks", "component:TasksBuilder", "tasks", "Chosen tasks over the records of any other data set"),
         _set("alpaca", "readers.texts:Alpaca", "alpaca", "Alpaca: instructions without media (CC-BY-NC-4.0)"),
+        _set("archives", "readers.archives:Archives", "archives", "What 'anyloom data build' has written"),
         _set("audiocaps", "readers.captioned:AudioCaps", "audiocaps", "AudioCaps: csv and sounds", ("audio",)),
         _set("audioset", "readers.audioset:AudioSet", "audioset", "AudioSet: segment lists and sounds", ("audio",)),
         _set("captioned", "readers.captioned:Captioned", "captioned", "Any table with captions and names of media"),

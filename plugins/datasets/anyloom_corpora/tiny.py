@@ -12,6 +12,7 @@ from anyloom_corpora.text_feature import text_feature
 
 __all__ = [
     "alpaca",
+    "archives",
     "audiocaps",
     "audioset",
     "captioned",
@@ -64,6 +65,16 @@ def _case(
 
     case.__doc__ = f"The layout {layout}, a few records."
     return case
+
+
+def archives(folder: Path) -> DatasetCase:
+    """Edits that were built into two archives."""
+    from anyloom.survey.build import Plan, build
+
+    options = {"name": "instruct-pix2pix", "root": str(write_layout("instruct-pix2pix", folder / "raw"))}
+    edits = {**options, "shares": [1, 0, 0], "tasks": {"image-edit": 1}}
+    build(Plan({"datasets": {"edits": edits}}, "train", 4, 2), folder / "built")
+    return DatasetCase("archives", options={"root": str(folder / "built")}, splits=("train",), look_at=4)
 
 
 alpaca = _case("alpaca", "alpaca", ("train",))
