@@ -22,6 +22,7 @@ stage of the config writes them. ``files`` are those the config's own ``files:``
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import shlex
@@ -29,6 +30,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from anyloom.cli.arguments import Sources, add_config_arguments, split_sources
+from anyloom.errors import AnyloomError
 
 if TYPE_CHECKING:
     from anyloom.checking.inspection import MemoryEstimate, ModelInspection, PartRecord
@@ -49,8 +51,9 @@ def main(arguments: Sequence[str]) -> int:
     options = parser.parse_intermixed_args(list(arguments))
     sources = split_sources(options)
 
-    if sources.compose().get("suite") is not None:
-        return _check_suite(sources, options.json)
+    with contextlib.suppress(AnyloomError):  # told below, like any other problem
+        if sources.compose().get("suite") is not None:
+            return _check_suite(sources, options.json)
     from anyloom.checking.preflight import look_over
 
     findings = look_over(sources.configs, sources.overrides, safe=sources.safe, trust=sources.trust)
@@ -61,7 +64,6 @@ def main(arguments: Sequence[str]) -> int:
 
 def _check_suite(sources: Sources, as_json: bool) -> int:
     """A suite: its options and those of its metrics."""
-    from anyloom.errors import AnyloomError
     from anyloom.evaluation.runner import metrics_of
     from anyloom.evaluation.suite import suite_of
 

@@ -48,7 +48,7 @@ def gather(samples: Iterable[Looked | Bad], each: int) -> Gathered:
 
 
 def reading(sequence: Interleaved, tokenizer: Tokenizer) -> str:
-    """A sequence in words: media as ``<image x3>`` with the positions they take, what is learned in double brackets.
+    """A sequence in words: media as ``<kind x3>`` with the positions they take, what is learned in double brackets.
 
     Special tokens are not shown, as a tokenizer does not give their text.
     """

@@ -78,7 +78,7 @@ def test_a_conversation_of_many_turns_names_a_file_for_each(model: Path, tmp_pat
         assert {k: v for k, v in turn.items() if k.endswith(".png")}.items() <= files(tmp_path).items()
 
 
-@pytest.mark.parametrize("command", [["generate", "--text", "a"], ["evaluate"], ["predict"]])
+@pytest.mark.parametrize("command", [["generate", "--text", "a"], ["evaluate", "--suite", "in-context"], ["predict"]])
 @pytest.mark.parametrize("place", ["file", "file/inside", "/proc/nothing", "\0"])
 def test_an_output_that_cannot_be_written_is_told_before_the_work(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], command: list[str], place: str
