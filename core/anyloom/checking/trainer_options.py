@@ -18,7 +18,7 @@ from anyloom.errors import ConfigError, nearest
 
 __all__ = ["trainer_problems"]
 
-_SHARDING = ("fsdp", "modelparallel")
+_SHARDED = "fsdp2"  # anyloom.training.sharded.NAME, which stands above this room
 _SHORT_NAMES = (callbacks, loggers, strategies, profilers)
 _NOISE = ("Does not validate", "Subtypes:", "Errors:", "Given value", "Subclass types expect", "a class path", "a dict")
 
@@ -32,12 +32,14 @@ def trainer_problems(options: Mapping[str, Any]) -> list[ConfigError]:
             fix = nearest(key, known) or "see the options of lightning.Trainer"
             problems.append(ConfigError(f"lightning's Trainer has no option {key!r}", where=f"trainer.{key}", fix=fix))
             continue
-        if key == "strategy" and _shards(value):
+        if key == "strategy" and value == _SHARDED:
+            continue
+        if key == "strategy" and _is_first_fsdp(value):
             problems.append(
                 ConfigError(
-                    "strategies that split a model's weights are not supported yet",
+                    "FSDP in its first form does not know which parameters a batch uses",
                     where="trainer.strategy",
-                    fix="use ddp, or a single device; deepspeed is let through but not tested",
+                    fix=f"use {_SHARDED}, or ddp",
                 )
             )
             continue
@@ -47,11 +49,11 @@ def trainer_problems(options: Mapping[str, Any]) -> list[ConfigError]:
     return problems
 
 
-def _shards(strategy: Any) -> bool:
-    """Whether a strategy, by name, by class path or as an object, is one of those that split weights."""
+def _is_first_fsdp(strategy: Any) -> bool:
+    """Whether a strategy, by name, by class path or as an object, is lightning's wrapper of the first FSDP."""
     name = strategy.get("class_path") if isinstance(strategy, Mapping) else strategy
     text = str(name if isinstance(name, str) else type(name).__name__).lower().replace("_", "")
-    return any(word in text for word in _SHARDING)
+    return "fsdp" in text
 
 
 def _items(key: str, value: Any) -> Iterator[tuple[str, Any]]:

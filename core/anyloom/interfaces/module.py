@@ -44,6 +44,9 @@ class TrainingModule(Component, lightning.LightningModule):
             return None
         return torch.stack([p.flatten()[:0].sum().float() for p in self.parameters() if p.requires_grad]).sum()
 
+    def gather_result(self) -> None:
+        """Called on every process before :meth:`save_result` is on the first: bring what other processes hold."""
+
     def save_result(self, folder: Path) -> None:
         """Write what was trained, so that a later stage or ``from_pretrained`` can load it from ``folder``."""
         raise NotImplementedError

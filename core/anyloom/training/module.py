@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,7 @@ from anyloom.training.console import tell
 from anyloom.training.counts import summed_counts
 from anyloom.training.frozen_state import refilled_keys
 from anyloom.training.optimizer import clip_gradients, make_optimizer
-from anyloom.training.parallel import gathered_parameters, shard
+from anyloom.training.parallel import gathered_parameters, is_sharded, shard, whole, whole_state
 from anyloom.training.splitting import BatchSplitter
 
 __all__ = ["AnyToAnyModule"]
@@ -69,6 +70,8 @@ class AnyToAnyModule(TrainingModule):
         super().__init__(config, model)
         self.model_config = validate(ModelConfig, model, where="model")
         self._step_counts: dict[str, float] | None = None
+        self._gathered = ExitStack()
+        self._whole: dict[str, Tensor] | None = None
         self.splitter = BatchSplitter(self)
         self.metrics = nn.ModuleDict(
             {k: build_named("metric", v, where=f"module.metrics.{k}") for k, v in config.metrics.items()}
@@ -162,6 +165,9 @@ class AnyToAnyModule(TrainingModule):
         return {k: m for k, m in self.metrics.items() if isinstance(m, Metric)}
 
     def _start_measuring(self) -> None:
+        # Processes may have more batches than others, and answers take another number of passes in each: none may
+        # wait for the others in between.
+        self._gathered.enter_context(gathered_parameters(self.model))
         self._means = Means()
         self._weights: dict[str, float] = {}
         for metric in self._typed_metrics().values():
@@ -174,10 +180,10 @@ class AnyToAnyModule(TrainingModule):
             self._means.add(name, float(term.total), term.count)
             self._weights[name] = term.weight
         if self.metrics:
-            with gathered_parameters(self.model):
-                update(self.model, list(batch.samples), self._typed_metrics(), seed=0)
+            update(self.model, list(batch.samples), self._typed_metrics(), seed=0)
 
     def _finish_measuring(self, stage: str) -> None:
+        self._gathered.close()
         means = self._means.compute()
         weights = {name: weight for own in gathered(self._weights) for name, weight in own.items()}
         # A mean of each term over everything, then their weighted sum: batches of any size give the same.
@@ -209,14 +215,32 @@ class AnyToAnyModule(TrainingModule):
         """Log the metrics."""
         self._finish_measuring("test")
 
+    def on_predict_start(self) -> None:
+        """Each process answers its own samples, without waiting for the others."""
+        self._gathered.enter_context(gathered_parameters(self.model))
+
+    def on_predict_end(self) -> None:
+        """Let go of what is not this process's."""
+        self._gathered.close()
+
     def predict_step(self, batch: Batch, batch_idx: int) -> list[Any]:
         """Answers to the samples of a batch, media decoded."""
         samples = list(batch.samples)
         return list(answer_samples(self.model, samples, decode=True))
 
+    def gather_result(self) -> None:
+        """Put sharded parameters together; every process calls it."""
+        if is_sharded(self.model):
+            self._whole = whole_state(self.model)
+
     def save_result(self, folder: Path) -> None:
         """Write the model as a folder that ``AnyToAnyModel.from_pretrained`` loads."""
-        self.model.save_pretrained(folder, include_frozen=self.config.save_frozen)
+        model = self.model
+        if self._whole is not None:
+            model = AnyToAnyModel(self.model_config, load=False)
+            model.load_state_dict(self._whole)
+            self._whole = None
+        model.save_pretrained(folder, include_frozen=self.config.save_frozen)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Leave out what the config's files fill again."""
@@ -226,5 +250,5 @@ class AnyToAnyModule(TrainingModule):
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Put back what was left out, as it is now; everything else must be in the checkpoint."""
         own = self.model.state_dict()
-        filled = {f"model.{key}": own[key] for key in refilled_keys(self.model) & own.keys()}
+        filled = {f"model.{key}": whole(own[key]) for key in refilled_keys(self.model) & own.keys()}
         checkpoint["state_dict"] = {**filled, **checkpoint["state_dict"]}

@@ -88,8 +88,11 @@ class ResultWriter(Callback):
         self.folder = folder
 
     def on_fit_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
-        """Write on the first process."""
-        if not trainer.is_global_zero or trainer.interrupted or not isinstance(pl_module, TrainingModule):
+        """Write on the first process; all of them bring what they hold of it."""
+        if trainer.interrupted or not isinstance(pl_module, TrainingModule):
+            return
+        pl_module.gather_result()
+        if not trainer.is_global_zero:
             return
         option = limited(trainer)
         if option and (option == "fast_dev_run" or self.folder.exists()):

@@ -6,7 +6,8 @@ and loaded whole in the memory of every process's host before it is sharded.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import functools
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -17,7 +18,7 @@ from anyloom.errors import ConfigError
 from anyloom.network.network import Network
 from anyloom.network.parts import Part
 
-__all__ = ["gathered_parameters", "shard", "whole_state"]
+__all__ = ["gathered_parameters", "is_sharded", "shard", "whole", "whole_state"]
 
 _READING_METHODS = {
     "representation": ("embed", "embed_target", "read", "loss", "step", "finish"),
@@ -55,8 +56,37 @@ def _shard_part(part: Part, mesh: Any) -> None:
     for unit in part.component.shard_units():
         fully_shard(unit, mesh=mesh)
     fully_shard(part.component, mesh=mesh)
+    reading = _Reading()
     for method in _READING_METHODS.get(part.kind, ()):
-        register_fsdp_forward_method(part.component, method)
+        if hasattr(part.component, method):
+            plain = getattr(part.component, method)
+            register_fsdp_forward_method(part.component, method)
+            setattr(part.component, method, reading.once(plain, getattr(part.component, method)))
+
+
+class _Reading:
+    """Lets the outermost of a component's methods gather its parameters.
+
+    One that is called by another must not: it would let go of them on its return, in the middle of the other.
+    """
+
+    def __init__(self) -> None:
+        self._inside = False
+
+    def once(self, plain: Callable[..., Any], gathering: Callable[..., Any]) -> Callable[..., Any]:
+        """A method that gathers, unless another is gathering already."""
+
+        @functools.wraps(plain)
+        def method(*args: Any, **kwargs: Any) -> Any:
+            if self._inside:
+                return plain(*args, **kwargs)
+            self._inside = True
+            try:
+                return gathering(*args, **kwargs)
+            finally:
+                self._inside = False
+
+        return method
 
 
 @contextmanager
@@ -82,9 +112,17 @@ def gathered_parameters(network: nn.Module) -> Iterator[None]:
 
 def whole_state(module: nn.Module) -> dict[str, Tensor]:
     """The state dict with sharded tensors put together on the CPU; every process has to call it."""
-    return {name: _whole(tensor) for name, tensor in module.state_dict().items()}
+    return {name: whole(tensor) for name, tensor in module.state_dict().items()}
 
 
-def _whole(tensor: Tensor) -> Tensor:
+def is_sharded(module: nn.Module) -> bool:
+    """Whether a part of a module is held in shards."""
+    from torch.distributed.fsdp import FSDPModule
+
+    return any(isinstance(m, FSDPModule) for m in module.modules())
+
+
+def whole(tensor: Tensor) -> Tensor:
+    """A tensor put together on the CPU, if it is sharded; every process has to call it."""
     full = tensor.full_tensor() if hasattr(tensor, "full_tensor") else tensor
     return full.detach().to("cpu") if isinstance(full, torch.Tensor) else full

@@ -39,6 +39,7 @@ from anyloom.training.outputs import OutputGuard, ResultWriter
 from anyloom.training.outside_errors import translated
 from anyloom.training.progress_lines import Explosions, ProgressLines
 from anyloom.training.resuming import resolved
+from anyloom.training.sharded import NAME, FullyShardedStrategy
 from anyloom.training.splitting import BatchSplitter
 from anyloom.training.stopping import SavedStop, interrupts_restored
 
@@ -229,10 +230,10 @@ def _callbacks(
 
 def _lightning_config(project: ProjectConfig) -> dict[str, Any]:
     """What LightningCLI parses. It would read a checkpoint that it is told of itself, so it is not."""
-    return {
-        "seed_everything": project.seed_everything,
-        "trainer": {**_strategy(project.trainer), **copy.deepcopy(project.trainer)},  # jsonargparse writes into it
-    }
+    trainer = {**_strategy(project.trainer), **copy.deepcopy(project.trainer)}  # jsonargparse writes into it
+    if trainer.get("strategy") == NAME:
+        trainer["strategy"] = {"class_path": f"{FullyShardedStrategy.__module__}.{FullyShardedStrategy.__name__}"}
+    return {"seed_everything": project.seed_everything, "trainer": trainer}
 
 
 def _strategy(trainer: Mapping[str, Any]) -> dict[str, Any]:
