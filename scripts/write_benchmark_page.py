@@ -1,6 +1,6 @@
 """Writes docs/benchmarks.md from what ``python benchmarks/run.py --json FILE`` measured.
 
-    python scripts/write_benchmark_page.py FILE
+python scripts/write_benchmark_page.py FILE
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ PAGE = Path(__file__).resolve().parents[1] / "docs" / "benchmarks.md"
 HEAD = """\
 # Benchmarks
 
-Ratios of two ways to do the same thing, in CPU seconds of one thread, taken in turns in one run (A, B, A, B); medians. Numbers of
-one machine say little; ratios say more. Above 1 x, anyloom is faster than the peer. Written by
+Ratios of two ways to do the same thing, in CPU seconds of one thread, taken in turns in one run (A, B, A, B); medians.
+Numbers of one machine say little; ratios say more. Above 1 x, anyloom is faster than the peer. Written by
 `scripts/write_benchmark_page.py`; measured on {date}, {cores} cores ({processor}){rough}.
 
 | what | beside | | goal | met | versions |

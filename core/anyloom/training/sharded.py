@@ -36,6 +36,11 @@ class FullyShardedStrategy(ModelParallelStrategy):
         self._data_parallel_size = self.num_processes * self.num_nodes
         super().setup_environment()
 
+    @property
+    def lightning_restore_optimizer(self) -> bool:
+        """Moments come through :meth:`load_optimizer_state_dict`, after the weights."""
+        return True
+
     def load_checkpoint(self, checkpoint_path: Any, weights_only: bool | None = None) -> dict[str, Any]:
         """Read a checkpoint as every other strategy does; what is in it is put in its place later."""
         return Strategy.load_checkpoint(self, checkpoint_path, weights_only=weights_only)
