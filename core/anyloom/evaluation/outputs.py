@@ -15,10 +15,12 @@ Paths in a list start from the list's folder and stay in it.
 from __future__ import annotations
 
 import csv
+import io
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -35,6 +37,8 @@ _NAMES: Final = ("key", "name", "id", "question_id", "index")
 _ANSWERS: Final = ("prediction", "messages", "content", "response", "output", "answer", "text")
 _LIST: Final = "answers.jsonl"
 _LARGEST: Final = 1 << 30
+_LARGEST_TEXT: Final = 1 << 24
+_LONGEST_NAME: Final = 1000
 
 
 @dataclass(frozen=True)
@@ -82,7 +86,7 @@ def read_outputs(place: Path) -> Outputs:
         _read_folder(listing, outputs)
     elif listing.is_file():
         for where, record in _records(listing):
-            _take(outputs, where, lambda where=where, record=record: _of_record(record, listing.parent, where))
+            _take(outputs, where, partial(_of_record, record, listing.parent, where))
     else:
         raise ConfigError("there is no such folder or file", where=str(place), fix="check the path")
     if not outputs.found and not outputs.unreadable:
@@ -97,49 +101,62 @@ def natural(name: str) -> list[tuple[int, str]]:
     >>> sorted(["a10", "a2"], key=natural)
     ['a2', 'a10']
     """
-    return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", name)]
+    parts = re.split(r"([0-9]{1,18})", name)  # every second one is a number
+    return [(int(part), "") if n % 2 else (-1, part) for n, part in enumerate(parts)]
 
 
-def _take(outputs: Outputs, where: str, read: Any) -> None:
+def _take(outputs: Outputs, where: str, read: Callable[[], Output | None]) -> None:
+    """Add what can be read; tell what cannot, and what is no answer."""
     try:
-        outputs.found.append(read())
+        output = read()
     except AnyloomError as error:
         outputs.unreadable[where] = error.what
+        return
+    if output is None:
+        outputs.ignored.append(where)
+    else:
+        outputs.found.append(output)
 
 
 def _read_folder(folder: Path, outputs: Outputs) -> None:
     files = [p for p in sorted(folder.rglob("*")) if p.is_file() and not p.name.startswith(".")]
-    media = {}
+    names = {path: _shown(path.relative_to(folder).with_suffix("").as_posix()) for path in files}
+    media = {names[path] for path in files if path.suffix not in (".txt", ".json") and _is_medium(path)}
     for path in files:
-        name = path.relative_to(folder).with_suffix("").as_posix()
-        if path.suffix == ".txt":
-            text = path.read_text(encoding="utf-8", errors="replace").strip()
-            outputs.found.append(Output(name, str(path), Message("assistant", [text])))
-        elif path.suffix != ".json" and _is_medium(path):
-            media[name] = path
-            modality = modality_of(path)
-            opened = lambda path=path, modality=modality: read_media(path, modality, lazy=True)  # noqa: E731
-            _take(outputs, str(path), lambda name=name, path=path, opened=opened: _of_file(name, path, opened))
-        elif path.suffix != ".json":
-            outputs.ignored.append(str(path))
-    for path in files:
-        name = path.relative_to(folder).with_suffix("").as_posix()
-        if path.suffix == ".json" and name not in media:
-            _read_described(name, path, outputs)
+        beside = path.suffix == ".json" and names[path] in media  # what a program says of a medium
+        if not beside:
+            _take(outputs, _shown(str(path)), partial(_of_file, names[path], path, folder))
 
 
-def _of_file(name: str, path: Path, opened: Any) -> Output:
-    media = opened()
+def _of_file(name: str, path: Path, folder: Path) -> Output | None:
+    if not path.resolve().is_relative_to(folder.resolve()):
+        raise ConfigError("a link that leads out of the folder", where=str(path))
+    if path.suffix == ".txt":
+        return _said(name, path, _text_of(path).strip())
+    if path.suffix == ".json":
+        value = _parsed(_text_of(path))
+        said = value.get("description") if isinstance(value, Mapping) else None
+        return _said(name, path, said) if isinstance(said, str) else None
+    if not _is_medium(path):
+        return None
+    media = read_media(path, lazy=True)
     media.tensor()  # a file that cannot be read is told here, and is read again when it is scored
-    return Output(name, str(path), Message("assistant", [opened()]))
+    return Output(name, str(path), Message("assistant", [media]))
 
 
-def _read_described(name: str, path: Path, outputs: Outputs) -> None:
-    value = _parsed(path.read_bytes()[:_LARGEST])
-    if isinstance(value, Mapping) and isinstance(value.get("description"), str):
-        outputs.found.append(Output(name, str(path), Message("assistant", [value["description"]])))
-    else:
-        outputs.ignored.append(str(path))
+def _said(name: str, path: Path, text: str) -> Output:
+    return Output(name, str(path), Message("assistant", [_shown(text)]))
+
+
+def _text_of(path: Path) -> str:
+    if path.stat().st_size > _LARGEST_TEXT:
+        raise ConfigError(f"a text of more than {_LARGEST_TEXT >> 20} MiB", where=str(path))
+    return path.read_text(encoding="utf-8", errors="replace")
+
+
+def _shown(text: str) -> str:
+    """A text that can be printed and written: names of files and escapes in JSON may hold half characters."""
+    return text.encode("utf-8", "replace").decode()
 
 
 def _is_medium(path: Path) -> bool:
@@ -160,11 +177,18 @@ def _records(path: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
         whole = _parsed(text)
         values = list(enumerate(whole if isinstance(whole, list) else [None], 1))
     elif path.suffix in (".csv", ".tsv"):
-        values = list(enumerate(csv.DictReader(text.splitlines(), delimiter="\t" if path.suffix == ".tsv" else ","), 2))
+        values = list(enumerate(_rows(path, text), 2))
     else:
         raise ConfigError("this is no list of answers", where=str(path), fix="give a folder, .jsonl, .json or .csv")
     for number, value in values:
         yield f"{path}:{number}", value if isinstance(value, Mapping) else {}
+
+
+def _rows(path: Path, text: str) -> list[dict[str, Any]]:
+    try:
+        return list(csv.DictReader(io.StringIO(text), delimiter="\t" if path.suffix == ".tsv" else ","))
+    except csv.Error as error:
+        raise ConfigError(f"this is no table ({error})", where=str(path), fix="give csv in UTF-8") from error
 
 
 def _parsed(text: str | bytes) -> Any:
@@ -175,18 +199,20 @@ def _parsed(text: str | bytes) -> Any:
 
 
 def _of_record(record: Mapping[str, Any], root: Path, where: str) -> Output:
-    name = next((str(record[key]) for key in _NAMES if record.get(key) not in (None, "")), None)
-    if name is None:
-        raise ConfigError(f"a record needs one of {', '.join(_NAMES)}", where=where)
+    name = next((_shown(str(record[key])) for key in _NAMES if record.get(key) not in (None, "")), None)
+    if name is None or len(name) > _LONGEST_NAME:
+        raise ConfigError(
+            f"a record needs one of {', '.join(_NAMES)}, of {_LONGEST_NAME} characters at most", where=where
+        )
     given: Any = next((record[key] for key in _ANSWERS if record.get(key) not in (None, "")), None)
     parts = _parts_of_columns(record) if not isinstance(given, list) else []
     if isinstance(given, list) and given and isinstance(given[0], Mapping) and "role" in given[0]:
-        said = [message for message in given if message.get("role") == "assistant"]
+        said = [message for message in given if isinstance(message, Mapping) and message.get("role") == "assistant"]
         given = said[-1].get("content") if said else None
     content = given if isinstance(given, list) else parts or given
     if content is None:
         raise ConfigError(f"a record needs one of {', '.join(_ANSWERS)}, or a column of media", where=where)
-    content = content if isinstance(content, list) else str(content)
+    content = content if isinstance(content, list) else _shown(str(content))
     message = conversation_from_json([{"role": "assistant", "content": content}], root=root, where=where).messages[0]
     for media in message.media:
         media.tensor()

@@ -12,7 +12,7 @@ from anyloom.evaluation.outputs import Output, natural
 
 __all__ = ["Pairing", "pair"]
 
-_NUMBERED = re.compile(r"(.+?)[-_.#/]0*(\d+)")
+_NUMBERED = re.compile(r"(.+)[-_.#/]([0-9]{1,18})")
 
 
 @dataclass
@@ -83,7 +83,7 @@ def _by_pattern(name: str, known: Mapping[str, str], shape: re.Pattern[str]) -> 
 def _compiled(pattern: str) -> re.Pattern[str]:
     if pattern.count("{key}") != 1 or pattern.count("{n}") > 1:
         raise ConfigError("a pattern has {key} once, and {n} at most once", where=pattern, fix="such as out/{key}_{n}")
-    text = re.escape(pattern).replace(r"\{key\}", r"(?P<key>.+?)").replace(r"\{n\}", r"(?P<n>\d+)")
+    text = re.escape(pattern).replace(r"\{key\}", r"(?P<key>.+?)").replace(r"\{n\}", r"(?P<n>[0-9]{1,18})")
     return re.compile(text.replace(r"\*", "[^/]*"))
 
 

@@ -110,14 +110,23 @@ def _claim(plan: Plan, folder: Path) -> None:
     facts = {"split": plan.split, "samples": plan.samples, "shard": plan.shard, "data": plan.data}
     own = json.loads(json.dumps(facts, default=str))
     path = folder / _PLAN
-    if path.is_file() and json.loads(path.read_text(encoding="utf-8")) != own:
+    if path.is_file() and _read_json(path) != own:
         raise CheckpointError("it holds shards of another config", where=str(folder), fix="give another folder")
     write_text(path, json.dumps(own, indent=1) + "\n")
 
 
+def _read_json(path: Path) -> Any:
+    """What a file of ours holds; None if it does not."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError):
+        return None
+
+
 def _done(folder: Path, split: str, number: int) -> bool:
     path = folder / shard_name(split, number)
-    return path.is_file() and path.with_suffix(".json").is_file()
+    ledger = path.with_suffix(".json")
+    return path.is_file() and ledger.is_file() and isinstance(_read_json(ledger), dict)
 
 
 def _write_shard(plan: Plan, folder: Path, number: int) -> None:
@@ -187,7 +196,6 @@ def _is_plain(value: Any) -> bool:
 def _together(folder: Path, plan: Plan) -> dict[str, Any]:
     total: Counter[str] = Counter()
     for number in range(plan.shards):
-        text = (folder / shard_name(plan.split, number)).with_suffix(".json").read_text(encoding="utf-8")
-        total.update(json.loads(text))
+        total.update(_read_json((folder / shard_name(plan.split, number)).with_suffix(".json")))
     skipped = {k.removeprefix("skipped/"): n for k, n in total.items() if k.startswith("skipped/")}
     return {"shards": plan.shards, "read": total["read"], "used": total["used"], "skipped": skipped}

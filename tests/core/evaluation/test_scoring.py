@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import json
 from pathlib import Path
@@ -12,7 +13,7 @@ import yaml
 
 from anyloom.cli.main import main
 from anyloom.conversation import Message
-from anyloom.errors import ConfigError
+from anyloom.errors import AnyloomError, ConfigError
 from anyloom.evaluation.outputs import Output, read_outputs
 from anyloom.evaluation.pairing import pair
 from anyloom.evaluation.results import Results
@@ -223,3 +224,51 @@ def test_a_suite_trains_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[st
     old.write_text(yaml.safe_dump({"variables": yaml.safe_load((tmp_path / "suite.yaml").read_text())}))
     assert main(["evaluate", "--suite", str(old), "--untrained"]) == 2
     assert "section of its own" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        {"id": "1", "messages": [{"role": "user"}, 3, "x", None]},
+        {"id": "9" * 5000, "content": "x"},
+        {"id": "x" * 1001, "content": "x"},
+        {"id": [1], "content": {"a": 1}, "messages": [[]]},
+        {"id": 1, "content": [{"type": ["image"], "path": "x"}]},
+        {"id": 1, "content": [{"type": "image", "path": "/etc/passwd"}]},
+        [1], 3, None, "x",
+    ],
+)  # fmt: skip
+def test_a_strangers_list_ends_in_no_traceback(tmp_path: Path, record: Any) -> None:
+    good = {"id": "\ud800\u00b2" + "7" * 40, "content": "half a character: \udfff"}
+    (tmp_path / "a.jsonl").write_text("\n".join(json.dumps(r) for r in (record, good)))
+    found = read_outputs(tmp_path / "a.jsonl")
+    assert len(found.found) + len(found.unreadable) == 2
+    pairing = pair({"7": []}, found.found)
+    for name in (*pairing.unknown, *(o.answer.text for o in found.found)):
+        name.encode()
+
+
+def test_a_strangers_folder_reads_nothing_outside_and_nothing_huge(tmp_path: Path) -> None:
+    (tmp_path / "secret.txt").write_text("secret")
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "link.txt").symlink_to(tmp_path / "secret.txt")
+    (out / "link.json").symlink_to("/etc/hostname")
+    with (out / "huge.txt").open("wb") as file:
+        file.truncate(1 << 30)
+    with (out / "huge.json").open("wb") as file:
+        file.truncate(1 << 30)
+    (out / "²_٣.txt").write_text("odd digits")
+    (out / b"half\xff.txt".decode(errors="surrogateescape")).write_text("a name in no encoding")
+    found = read_outputs(out)
+    assert sorted(o.answer.text for o in found.found) == ["a name in no encoding", "odd digits"]
+    assert sorted(Path(where).name for where in found.unreadable) == ["huge.json", "huge.txt", "link.json", "link.txt"]
+    assert "secret" not in str(found.unreadable.values())
+
+
+@pytest.mark.parametrize("content", [b'id,text\n"', b"id,text\n1,a,b,c\n", b"\xff\xfe\x00", b"id\n" + b"x" * 200_000])
+def test_a_broken_table_is_told(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "a.csv").write_bytes(content)
+    with contextlib.suppress(AnyloomError):  # one line is right too; anything else is a traceback, and fails
+        found = read_outputs(tmp_path / "a.csv")
+        assert found.found or found.unreadable

@@ -166,6 +166,16 @@ def test_a_build_that_was_cut_off_goes_on(config: Path, tmp_path: Path) -> None:
         build(Plan(plan.data, "train", 8, 4), tmp_path / "cut")
 
 
+def test_a_damaged_ledger_is_made_again_and_a_damaged_plan_refused(config: Path, tmp_path: Path) -> None:
+    plan = Plan(data_of(config), "train", 8, 4)
+    whole = build(plan, tmp_path / "b")
+    (tmp_path / "b" / "train-000001.json").write_text("{")
+    assert build(plan, tmp_path / "b") == whole
+    (tmp_path / "b" / "plan.json").write_text("[")
+    with pytest.raises(AnyloomError, match="another config"):
+        build(plan, tmp_path / "b")
+
+
 @pytest.mark.slow
 def test_several_processes_write_what_one_writes(config: Path, tmp_path: Path) -> None:
     plan = Plan(data_of(config), "train", 8, 2)
@@ -194,6 +204,8 @@ def test_build_command(config: Path, tmp_path: Path, capsys: pytest.CaptureFixtu
         {"messages": [{"role": "user", "content": [{"type": "no-such-kind", "path": "0.000.png"}]}]},
         {"messages": [{"role": "bogus", "content": [{"type": "text", "text": "x"}]}]},
         {"messages": [{"role": "user", "content": [{"type": "text", "text": 3}]}]},
+        {"messages": [{"role": "user", "content": "text in place of parts"}]},
+        {"messages": [{"role": "user", "content": [{"type": [], "path": "0.x.png"}]}]},
         {"messages": 3}, [], "x",
     ],
 )  # fmt: skip
@@ -205,6 +217,18 @@ def test_a_strangers_archive_gives_bad_records(tmp_path: Path, record: Any) -> N
     samples = AnyToAnyData({"datasets": {"b": {"name": "archives", "root": str(tmp_path)}}}).samples("train")
     with pytest.raises(AnyloomError):
         [m.tensor() for m in samples[0].conversation.media]
+
+
+def test_provenance_of_a_stranger_says_nothing_of_where_it_comes_from(tmp_path: Path) -> None:
+    messages = [{"role": "user", "content": [{"type": "text", "text": "a"}]}]
+    messages.append({"role": "assistant", "content": [{"type": "text", "text": "b"}]})
+    facts = {"conversation": 1, "self": 2, "source": "/etc/passwd", "family": "kept"}
+    (tmp_path / "0.json").write_text(json.dumps({"messages": messages, "provenance": facts}))
+    with tarfile.open(tmp_path / "train-000000.tar", "w") as archive:
+        archive.add(tmp_path / "0.json", "0.json")
+    sample = AnyToAnyData({"datasets": {"b": {"name": "archives", "root": str(tmp_path)}}}).samples("train")[0]
+    assert sample.provenance["family"] == "kept"
+    assert sample.provenance["source"].startswith(str(tmp_path))
 
 
 def test_media_of_no_file_are_written(tmp_path: Path) -> None:

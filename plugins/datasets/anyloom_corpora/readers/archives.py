@@ -76,8 +76,10 @@ class BuiltRecords(RecordSource):
 
 def as_built(view: View) -> Sample:
     """The sample as it was when it was built."""
-    sample = view.conversation(view.record["conversation"], **view.record["facts"])
-    return Sample(sample.conversation, view.record["task"], sample.provenance, view.key)
+    sample = view.conversation(view.record["conversation"])
+    # names in a stranger's record are no arguments, and do not take the place of where it comes from
+    provenance = {**view.record["facts"], **sample.provenance}
+    return Sample(sample.conversation, view.record["task"], provenance, view.key)
 
 
 _BUILT: Final = RecordTask("built", as_built, ("conversation",))
