@@ -14,11 +14,14 @@ ROOT = Path(__file__).resolve().parents[2]
 
 @pytest.mark.slow
 def test_every_benchmark_runs_and_says_whether_its_goal_is_met(tmp_path: Path) -> None:
-    command = [sys.executable, str(ROOT / "benchmarks" / "run.py"), "--quick", "--json", str(tmp_path / "rows.json")]
+    # but for starting up, which tests of the command line measure in their own way
+    only = [w for name in ("tokens", "loop", "generation", "caching", "saving") for w in ("--only", name)]
+    command = [sys.executable, str(ROOT / "benchmarks" / "run.py"), "--quick", *only]
+    command += ["--json", str(tmp_path / "rows.json")]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=550, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
     rows = json.loads((tmp_path / "rows.json").read_text())["rows"]
-    assert len(rows) >= 15
+    assert len(rows) >= 12
     for row in rows:
         assert row["ratio"] > 0
         assert row["met"] == (row["ratio"] >= row["goal"] if row["better"] == "higher" else row["ratio"] <= row["goal"])

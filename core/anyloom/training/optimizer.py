@@ -17,6 +17,7 @@ from torch.optim import AdamW, Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
 from anyloom.config.schema import OptimizerConfig
+from anyloom.errors import ConfigError
 from anyloom.training.muon import MuonWithAdamW
 
 __all__ = ["clip_gradients", "gradient_norm", "make_optimizer", "progress", "schedule"]
@@ -62,6 +63,12 @@ def make_optimizer(
     named = [(name, p) for name, p in parameters if p.requires_grad]
     trainable = [p for _, p in named]
     if config.hidden_matrices == "muon":
+        if any(isinstance(p, DTensor) for p in trainable):
+            raise ConfigError(
+                "muon steps whole matrices, and this strategy splits them",
+                where="module.optimizer.hidden_matrices",
+                fix="use adamw, or trainer.strategy: ddp",
+            )
         muon = MuonWithAdamW(named, lr=config.lr, betas=config.betas, weight_decay=config.weight_decay)
         return _scheduled(muon, config, trainer)
     groups = [

@@ -21,15 +21,15 @@ from projects import sections
 ROOT = Path(__file__).resolve().parents[3]
 
 
-def fit(folder: Path, *words: str, command: str = "fit") -> str:
-    """Run a command in processes of its own; returns what it printed."""
+def fit(folder: Path, *words: str, command: str = "fit", status: int = 0) -> str:
+    """Run a command in processes of its own; returns what it printed, errors last."""
     environment = {**os.environ, "PYTHONPATH": str(ROOT / "tests"), "OMP_NUM_THREADS": "1"}
     done = subprocess.run(
         [sys.executable, "-m", "anyloom.cli.main", command, "config.yaml", *words],
         cwd=folder, env=environment, capture_output=True, text=True, timeout=240, check=False,
     )  # fmt: skip
-    assert done.returncode == 0, done.stdout[-1500:] + done.stderr[-3000:]
-    return done.stdout
+    assert done.returncode == status, done.stdout[-1500:] + done.stderr[-3000:]
+    return done.stdout + done.stderr
 
 
 @pytest.fixture
@@ -66,6 +66,13 @@ def test_two_halves_learn_what_two_wholes_do(project: Path) -> None:
     fit(project, *TWO, "result=halves", command="test")
     said = fit(project, *TWO, "result=halves", "--output", "answers", command="predict")
     assert "3 answers" in said
+
+
+@pytest.mark.slow
+def test_what_steps_whole_matrices_is_refused(project: Path) -> None:
+    said = fit(project, *TWO, "module.optimizer.hidden_matrices=muon", status=2)
+    assert "muon steps whole matrices" in said
+    assert "Traceback" not in said
 
 
 @pytest.mark.slow
