@@ -34,7 +34,7 @@ class DatasetChecks(ComponentChecks):
         """Build every split and load the media of its first samples."""
         for split in case.splits:
             for sample in self.samples(case, split):
-                for media in sample.conversation.media:
+                for media in _media(sample, split):
                     media.tensor()
 
     @check("return Sample records; end each conversation with the assistant's message, which is the target")
@@ -56,7 +56,7 @@ class DatasetChecks(ComponentChecks):
         """All media of the samples load as finite tensors."""
         for split in case.splits:
             for number, sample in enumerate(self.samples(case, split)):
-                for media in sample.conversation.media:
+                for media in _media(sample, split):
                     data = media.tensor()
                     fine = data.numel() > 0 and bool(data.float().isfinite().all())
                     require(fine, f"{media.modality} of sample {number} of {split} is empty or not finite")
@@ -77,7 +77,7 @@ class DatasetChecks(ComponentChecks):
         seen: dict[tuple[str, str], Media] = {}
         for split in case.splits:
             for sample in self.samples(case, split):
-                for media in sample.conversation.media:
+                for media in _media(sample, split):
                     if not media.key:
                         continue
                     other = seen.setdefault((media.modality, media.key), media)
@@ -107,6 +107,16 @@ class DatasetChecks(ComponentChecks):
         require(False, "the split 'no-such-split' is built in silence")
 
 
+def _media(sample: Sample, split: str) -> list[Media]:
+    """What must load: all media; in the split ``test`` a target may say what is asked for and hold nothing."""
+    asked = [m for m in sample.conversation.messages[-1].media if _is_blank(m)] if split == "test" else []
+    return [m for m in sample.conversation.media if not any(m is blank for blank in asked)]
+
+
+def _is_blank(media: Media) -> bool:
+    return media.data is None and media.loader is None
+
+
 def _content(sample: Sample) -> list[Any]:
     """All of a sample that can be compared: roles, texts, media as numbers, task."""
     found: list[Any] = [sample.task]
@@ -116,5 +126,6 @@ def _content(sample: Sample) -> list[Any]:
             if isinstance(segment, Text):
                 found.append(segment.text)
             else:
-                found += [segment.modality, segment.key, dict(segment.meta), segment.tensor().tolist()]
+                values = None if _is_blank(segment) else segment.tensor().tolist()
+                found += [segment.modality, segment.key, dict(segment.meta), values]
     return found
