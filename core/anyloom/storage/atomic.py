@@ -23,11 +23,13 @@ _FULL: Final = (errno.ENOSPC, errno.EDQUOT)
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[Path]:
+def replacing(path: Path, *, durable: bool = True) -> Iterator[Path]:
     """Give a file beside ``path`` to write; when the block ends without an error it takes the place of ``path``.
 
     Args:
         path: The file to make or replace. Its folder is made.
+        durable: Wait until it is on the disk. Without that a power cut may leave a broken file: only for what is
+            checked when it is read, and can be made again.
 
     Yields:
         An empty file in the same folder, with the permissions that a new file gets here (the umask's).
@@ -50,9 +52,11 @@ def replacing(path: Path) -> Iterator[Path]:
         draft = Path(name)
         yield draft
         draft.chmod(0o666 & ~_umask())  # mkstemp and safetensors make files for their owner alone
-        flush(draft)
+        if durable:
+            flush(draft)
         draft.replace(path)
-        flush(path.parent)
+        if durable:
+            flush(path.parent)
     except OSError as error:
         raise file_error(error, path) from error
     finally:

@@ -8,6 +8,7 @@ the folder (logs, checkpoints, notes) stays.
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -63,7 +64,7 @@ def finish(folder: Path, *, last: str = "config.json") -> None:
         anyloom.errors.CheckpointError: There is such a save, and nothing may be written here.
     """
     saved = folder / _SAVED
-    if not saved.is_dir():
+    if not os.path.isdir(saved):  # false also for what cannot be a path
         return
     try:
         for path in sorted(saved.iterdir(), key=lambda p: (p.name == last, p.name)):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar
@@ -27,7 +28,7 @@ def split_part(path: Path) -> tuple[Path, str]:
     ''
     """
     name, mark, part = path.name.rpartition(_MARK)
-    if not mark or not name or not part or path.exists():
+    if not mark or not name or not part or os.path.exists(path):
         return path, ""
     return path.with_name(name), part
 

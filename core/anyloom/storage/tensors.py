@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -104,9 +104,9 @@ def load_into(module: nn.Module, tensors: Mapping[str, Tensor], *, where: str) -
     )
     if problems:
         raise CheckpointError(
-            f"the weights do not belong to this {type(module).__name__} ({problems})",
+            f"the weights do not belong to this {getattr(type(module), 'called', type(module).__name__)} ({problems})",
             where=where,
-            fix="use the config the weights were trained with",
+            fix=_part_with(missing, extra, where) or "use the config the weights were trained with",
         )
     if bad := non_finite(tensors):
         raise CheckpointError(
@@ -116,6 +116,19 @@ def load_into(module: nn.Module, tensors: Mapping[str, Tensor], *, where: str) -
         )
     if not headers_only():
         module.load_state_dict(dict(tensors))
+
+
+def _part_with(missing: Sequence[str], extra: Sequence[str], where: str) -> str:
+    """What to write where the tensors are those of a whole model, and one part of it has all that are missing."""
+    if not missing or "#" in where:
+        return ""
+    found = set(extra)
+    for name in extra:
+        if name.endswith(f".{missing[0]}"):
+            prefix = name.removesuffix(f".{missing[0]}")
+            if all(f"{prefix}.{key}" in found for key in missing):
+                return f"this is a whole model; name the part: {where}#{prefix}"
+    return ""
 
 
 def check_report(report: Mapping[str, Iterable[Any]], *, where: str) -> None:
