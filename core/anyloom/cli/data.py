@@ -1,8 +1,8 @@
 """``anyloom data``: looks at the data of a config, without training on it.
 
 ``preview`` writes a page of samples as the model reads them, ``stats`` counts (tasks, media, lengths, what cannot be
-used, duplicates, what training shares with the other splits), ``build`` writes the mixture out as tar archives, and
-``index`` makes the indexes of large files ahead of a run.
+used, duplicates, what training shares with the other splits), ``build`` writes the mixture out as tar archives or
+parquet, and ``index`` makes the indexes of large files ahead of a run.
 """
 
 from __future__ import annotations
@@ -133,10 +133,17 @@ def _build(options: argparse.Namespace) -> int:
 
     chosen = _chosen(options)
     _, epoch = samples_in_order(chosen.data, options.split)
-    plan = Plan(chosen.sections.get("data", {}), options.split, options.samples or epoch, options.shard)
+    section = chosen.sections.get("data", {})
+    plan = Plan(section, options.split, options.samples or epoch, options.shard, options.form)
     progress = Progress()
     folder = ready_folder(options.output)
-    ledger = build(plan, folder, workers=options.workers, advance=lambda share: progress("writing", share))
+    ledger = build(
+        plan,
+        folder,
+        workers=options.workers,
+        pool=options.pool,
+        advance=lambda share: progress("writing", share),
+    )
     skipped = ", ".join(f"{n} {reason}" for reason, n in ledger["skipped"].items())
     print(
         f"read {ledger['read']} = used {ledger['used']} + skipped {sum(ledger['skipped'].values())}"
@@ -192,7 +199,11 @@ def _build_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--split", choices=_SPLITS, default="train")
     parser.add_argument("--samples", type=_count, default=0, metavar="N", help="default: an epoch")
     parser.add_argument("--shard", type=_positive, default=1000, metavar="N", help="samples of a shard; default: 1000")
-    parser.add_argument("--workers", type=_positive, default=1, metavar="N", help="processes; default: 1")
+    parser.add_argument("--workers", type=_positive, default=1, metavar="N", help="shards made at once; default: 1")
+    parser.add_argument("--form", choices=("tar", "parquet"), default="tar", help="kind of the shards; default: tar")
+    parser.add_argument(
+        "--pool", choices=("processes", "ray"), default="processes", help="where they are made; default: processes"
+    )
 
 
 def _positive(text: str) -> int:
@@ -212,7 +223,7 @@ def _count(text: str) -> int:
 _COMMANDS: Final[dict[str, tuple[Callable[[argparse.Namespace], int], str]]] = {
     "preview": (_preview, "write a page of samples as the model will read them"),
     "stats": (_stats, "count tasks, media, lengths, bad records, duplicates and leaks"),
-    "build": (_build, "write the mixture out as tar archives"),
+    "build": (_build, "write the mixture out as tar archives or parquet"),
     "index": (_index, "make the indexes of large files"),
 }
 _OPTIONS: Final[dict[str, Callable[[argparse.ArgumentParser], None]]] = {
