@@ -71,9 +71,14 @@ def trained(network: torch.nn.Module) -> Iterator[tuple[str, torch.nn.Parameter]
 
 
 def compare(rank: int, tokenizer: Path, how: str, every: int, report: Any) -> None:
-    """On each of two processes: gradients of every pair of batches, against one process."""
-    single = model(tokenizer)
-    network = model(tokenizer)
+    """On each of two processes: gradients of every pair of batches, against one process.
+
+    In float64 (but for norms and losses, which take their own float32): how sums in another order are rounded depends
+    on the machine's kernels.
+    """
+    torch.set_default_dtype(torch.float64)
+    single = model(tokenizer).double()
+    network = model(tokenizer).double()
     network.idle = True
     if how == "ddp":
         wrapped: Any = torch.nn.parallel.DistributedDataParallel(network)
@@ -139,4 +144,16 @@ def shards_and_answers(rank: int, tokenizer: Path, report: Any) -> None:
     )
     state = whole_state(network)
     equal = state.keys() == whole.keys() and all(torch.equal(state[n], whole[n]) for n in whole)
-    report[rank] = {"share": local / total, "same": same, "equal": equal}
+    report[rank] = {"share": local / total, "same": same, "equal": equal, "training": _share_in_training(network)}
+
+
+def _share_in_training(network: AnyToAnyModel) -> float:
+    """Of weights, gradients and AdamW's moments, what this process holds after a step."""
+    optimizer = torch.optim.AdamW([p for p in network.parameters() if p.requires_grad])
+    network(network.collator()([sample(KINDS, 7)])).total().backward()
+    optimizer.step()
+    moments = [v for state in optimizer.state.values() for v in state.values() if v.ndim]
+    tensors = [*network.parameters(), *(p.grad for p in network.parameters() if p.grad is not None), *moments]
+    return sum(t.to_local().numel() if hasattr(t, "to_local") else t.numel() for t in tensors) / sum(
+        t.numel() for t in tensors
+    )

@@ -1,13 +1,15 @@
 """Checkpoints as files: written whole or not at all, with their SHA-256, and verified before they are read.
 
 ``last.ckpt`` has ``last.ckpt.sha256`` beside it. A checkpoint without one (of another program) is verified by the sums
-that its zip archive holds. Only tensors and plain containers are read, never a pickled object.
+that its zip archive holds; one that is a folder of shards, by its own list. Only tensors and plain containers are
+read, never a pickled object.
 """
 
 from __future__ import annotations
 
 import errno
 import pickle
+import shutil
 import time
 import zipfile
 import zlib
@@ -18,14 +20,16 @@ from typing import Any, Final, Literal
 import lightning
 import torch
 from lightning.fabric.plugins import CheckpointIO
+from torch.distributed.tensor import DTensor
 
 from anyloom.errors import CheckpointError
 from anyloom.storage.atomic import file_error, replacing, write_text
 from anyloom.storage.hashes import sha256
 from anyloom.storage.tensors import non_finite
 from anyloom.training.console import tell
+from anyloom.training.shard_files import TRAINER, read_whole, verify_shards
 
-__all__ = ["CheckpointFiles", "newest_good", "verify_checkpoint"]
+__all__ = ["CheckpointFiles", "checked", "newest_good", "read_file", "verify_checkpoint"]
 
 _PAUSE: Final = 5.0  # seconds between two tries to write on a full disk
 
@@ -69,21 +73,35 @@ class CheckpointFiles(CheckpointIO):
         """
         del weights_only  # nothing else is ever read
         path = Path(path)
+        if path.is_dir():
+            folder = verify_shards(path)
+            return checked(read_whole(folder, read_file(folder / TRAINER)), path)
         verify_checkpoint(path)
-        try:
-            content = torch.load(path, map_location=map_location or "cpu", weights_only=True)
-        except (RuntimeError, pickle.UnpicklingError, EOFError, ValueError, KeyError, TypeError, OSError) as error:
-            raise CheckpointError(
-                f"not a checkpoint that can be read safely ({_reason(error)})",
-                where=str(path),
-                fix="resume from another one",
-            ) from error
-        return _checked(content, path)
+        return checked(read_file(path, map_location), path)
 
     def remove_checkpoint(self, path: Any) -> None:
         """Delete a checkpoint and its SHA-256."""
-        Path(path).unlink(missing_ok=True)
+        if Path(path).is_dir() and not Path(path).is_symlink():
+            shutil.rmtree(path)
+        else:
+            Path(path).unlink(missing_ok=True)
         _digests_of(Path(path)).unlink(missing_ok=True)
+
+
+def read_file(path: Path, map_location: Callable[..., Any] | None = None) -> Any:
+    """Read a file of tensors and plain containers.
+
+    Raises:
+        anyloom.errors.CheckpointError: It is damaged or holds anything else.
+    """
+    try:
+        return torch.load(path, map_location=map_location or "cpu", weights_only=True)
+    except (RuntimeError, pickle.UnpicklingError, EOFError, ValueError, KeyError, TypeError, OSError) as error:
+        raise CheckpointError(
+            f"not a checkpoint that can be read safely ({_reason(error)})",
+            where=str(path),
+            fix="resume from another one",
+        ) from error
 
 
 def verify_checkpoint(path: Path) -> None:
@@ -92,9 +110,12 @@ def verify_checkpoint(path: Path) -> None:
     Raises:
         anyloom.errors.CheckpointError: It is not there or damaged.
     """
+    if path.is_dir():
+        verify_shards(path)
+        return
     if not path.is_file():
-        what = "this is a folder" if path.is_dir() else "there is no such checkpoint"
-        raise CheckpointError(what, where=str(path), fix="give a file, or 'last' for the newest one")
+        fix = "give one, or 'last' for the newest one"
+        raise CheckpointError("there is no such checkpoint", where=str(path), fix=fix)
     target = path.resolve()  # "last" may be a link to another checkpoint
     digests = _digests_of(target)
     if digests.is_file():
@@ -160,8 +181,12 @@ def _reason(error: Exception) -> str:
     return next((line for line in lines if "GLOBAL" in line), lines[0])[:200]
 
 
-def _checked(content: Any, path: Path) -> dict[str, Any]:
-    """The content, if it is what a trainer wrote."""
+def checked(content: Any, path: Path) -> dict[str, Any]:
+    """Return the content of a checkpoint, if it is what a trainer wrote.
+
+    Raises:
+        anyloom.errors.CheckpointError: It is not, a newer trainer wrote it, or it holds values that are not finite.
+    """
     state = content.get("state_dict") if isinstance(content, dict) else None
     if not isinstance(state, dict) or not all(isinstance(t, torch.Tensor) for t in state.values()):
         raise CheckpointError(
@@ -176,7 +201,8 @@ def _checked(content: Any, path: Path) -> dict[str, Any]:
             where=str(path),
             fix="install the version that wrote it",
         )
-    if bad := non_finite(state):
+    # of a sharded tensor the part that is here: the whole would be a question to all processes
+    if bad := non_finite({k: t.to_local() if isinstance(t, DTensor) else t for k, t in state.items()}):
         raise CheckpointError(
             f"{len(bad)} tensors have values that are not finite ({', '.join(bad[:3])})",
             where=str(path),

@@ -10,7 +10,7 @@ from pydantic import PositiveInt
 from torch import Tensor
 
 from anyloom.building import build_named
-from anyloom.config.schema import OptimizerConfig
+from anyloom.config.schema import OptimizerConfig, SchedulerConfig
 from anyloom.interfaces.component import ComponentConfig
 from anyloom.interfaces.decoder import Condition, Decoder
 from anyloom.interfaces.encoder import Encoder
@@ -40,6 +40,7 @@ class DecoderTraining(TrainingModule):
             decoder: The decoder component. Its ``weights`` say where it is read in use, and are not read here.
             start_from: Folder with ``model.safetensors`` to start from, in place of random weights.
             optimizer: Learning rate and its schedule.
+            scheduler: A schedule by its class, in place of warm-up and cosine.
             roles: Train on media of ``all`` messages, or of the ``assistant`` only.
             limit: At most so many media per batch.
         """
@@ -48,6 +49,7 @@ class DecoderTraining(TrainingModule):
         decoder: dict[str, Any]
         start_from: Path | None = None
         optimizer: OptimizerConfig = OptimizerConfig()
+        scheduler: SchedulerConfig | None = None
         roles: Literal["all", "assistant"] = "all"
         limit: PositiveInt | None = None
 
@@ -86,7 +88,8 @@ class DecoderTraining(TrainingModule):
 
     def configure_optimizers(self) -> Any:
         """AdamW over the decoder."""
-        return make_optimizer(self.decoder.named_parameters(), self.config.optimizer, self.trainer)
+        config = self.config
+        return make_optimizer(self.decoder.named_parameters(), config.optimizer, self.trainer, config.scheduler)
 
     def configure_gradient_clipping(
         self, optimizer: Any, gradient_clip_val: Any = None, gradient_clip_algorithm: Any = None

@@ -16,7 +16,7 @@ from pydantic import Field, PositiveInt
 from torch import Tensor
 
 from anyloom.building import build_named
-from anyloom.config.schema import OptimizerConfig
+from anyloom.config.schema import OptimizerConfig, SchedulerConfig
 from anyloom.data.loader import ResumableLoader
 from anyloom.diffusion.latent_decoder import LatentDiffusionDecoder, Part
 from anyloom.errors import ConfigError
@@ -40,6 +40,7 @@ class DecoderStage(TrainingModule):
             decoder: The decoder component. Its ``weights`` say where it is read in use, and are not read here.
             start_from: Folder to start from, in place of random weights.
             optimizer: Learning rate and its schedule.
+            scheduler: A schedule by its class, in place of warm-up and cosine.
             average: Decay of an exponential moving average of the trained weights, which is what is validated
                 and saved; 0 turns it off.
             roles: Train on media of ``all`` messages, or of the ``assistant`` only.
@@ -50,6 +51,7 @@ class DecoderStage(TrainingModule):
         decoder: dict[str, Any]
         start_from: str | None = None
         optimizer: OptimizerConfig = OptimizerConfig()
+        scheduler: SchedulerConfig | None = None
         average: float = Field(default=0.0, ge=0, lt=1)
         roles: Literal["all", "assistant"] = "all"
         limit: PositiveInt | None = None
@@ -82,7 +84,8 @@ class DecoderStage(TrainingModule):
 
     def configure_optimizers(self) -> Any:
         """AdamW over the trained part."""
-        return make_optimizer(self.decoder.named_parameters(), self.config.optimizer, self.trainer)
+        config = self.config
+        return make_optimizer(self.decoder.named_parameters(), config.optimizer, self.trainer, config.scheduler)
 
     def configure_gradient_clipping(
         self, optimizer: Any, gradient_clip_val: Any = None, gradient_clip_algorithm: Any = None

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from anyloom.building import build_named
-from anyloom.features.cache import FeatureCache
+from anyloom.config.schema import FeatureStoreConfig
+from anyloom.features.cache import FeatureCache, FeatureStore
+from anyloom.features.store import open_store
 from anyloom.interfaces.encoder import Encoder
 from anyloom.network.spaces import space_error
 from anyloom.sequence.media_targets import MediaTargets, TargetCollator
@@ -30,12 +33,13 @@ class DenoiserStage(DecoderStage):
 
         Args:
             encoder: The encoder component whose features are the conditions; kept frozen.
-            cache: Compute features and latents once per media key and keep them in memory.
+            cache: Compute features and latents once per media key and keep them in memory; or on disk, in a folder, or
+                ``{folder, max_gb}``.
             fit: Let the decoder fit before the first step what it fits in closed form: statistics of features.
         """
 
         encoder: dict[str, Any]
-        cache: bool = True
+        cache: bool | Path | FeatureStoreConfig = True
         fit: bool = True
 
     config: Config
@@ -49,7 +53,7 @@ class DenoiserStage(DecoderStage):
             raise error
         encoder.load_weights()
         self.encoder = encoder.requires_grad_(False)
-        self.cache = FeatureCache() if config.cache else None
+        self.cache: FeatureStore | None = FeatureCache() if config.cache is True else None
 
     def train(self, mode: bool = True) -> DenoiserStage:
         """Switch to training mode; the encoder stays in evaluation mode."""
@@ -60,6 +64,11 @@ class DenoiserStage(DecoderStage):
 
     def collator(self) -> TargetCollator:
         """Takes the decoder's media out of samples, for encoder and decoder, with their references if it uses them."""
+        if self.cache is None and not isinstance(self.config.cache, bool):
+            # not before: a checkpoint may have brought other weights
+            modality, makes = self.decoder.modality, self.decoder.autoencoder
+            tables = {"features": (self.encoder, self.encoder, modality), "targets": (self.decoder, makes, modality)}
+            self.cache = open_store(self.config.cache, tables, str(self.trainer.precision))
         collator = super().collator()
         collator.encode, collator.cache = Preprocess(self.encoder), self.cache
         collator.edits = self.decoder.uses_reference
@@ -85,29 +94,27 @@ class DenoiserStage(DecoderStage):
         if batch.targets is not None and batch.inputs is not None:
             features = self.encoder(batch.inputs, self.decoder.modality).float()
             latents = self.decoder.latents(batch.targets)
-        if self.cache is None:
+            if self.cache is not None:
+                # In the precision and the order in memory in which they are kept: convolutions sum in another order
+                # where channels are last, and a run that goes on would differ from an unbroken one.
+                latents = latents.half().float().contiguous()
+                names = [batch.names[n] for n in batch.fresh.tolist()]
+                self.cache.put("features", names, features)
+                self.cache.put("targets", names, latents.half())
+                self.cache.counts["encoded"] += len(names)
+        if batch.features is None or batch.latents is None:
             assert features is not None
             assert latents is not None
             return features, latents
-        return self._through_cache(self.cache, batch, features, latents)
-
-    def _through_cache(
-        self, cache: FeatureCache, batch: MediaTargets, features: Tensor | None, latents: Tensor | None
-    ) -> tuple[Tensor, Tensor]:
-        fresh = batch.fresh.tolist()
-        known = [n for n, key in enumerate(batch.keys) if n not in set(fresh)]
-        both: list[Tensor] = []
-        for table, new in (("features", features), ("targets", None if latents is None else latents.half())):
-            rows: list[Any] = [None] * len(batch.keys)
-            if known:
-                for n, row in zip(known, cache.get(table, [batch.keys[n] for n in known])):
-                    rows[n] = row.to(self.device)
-            if new is not None:
-                cache.put(table, [batch.keys[n] for n in fresh], new)
-                for n, row in zip(fresh, new):
-                    rows[n] = row
-            both.append(torch.stack(rows).float())
-        return both[0], both[1]
+        if self.cache is not None:
+            self.cache.counts["read"] += len(batch.known)
+        known = batch.features.float(), batch.latents.float()
+        if features is None or latents is None:
+            order = batch.known.argsort()
+            return known[0][order], known[1][order]
+        # every medium is either fresh or known, so sorting by its number puts them in order
+        order = torch.cat([batch.fresh, batch.known]).argsort()
+        return torch.cat([features, known[0]])[order], torch.cat([latents, known[1]])[order]
 
     def on_train_start(self) -> None:
         """Fit what is fitted in closed form, unless training is resumed."""

@@ -6,7 +6,7 @@ from typing import Any
 
 import lightning
 import torch
-from lightning.pytorch.callbacks import Callback, ModelCheckpoint
+from lightning.pytorch.callbacks import Callback, ModelCheckpoint, WeightAveraging
 from torch import Tensor
 
 from anyloom.errors import CheckpointError
@@ -124,15 +124,22 @@ class PendingValidation(Callback):
         self._repeating = False
 
     def on_fit_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
-        """Make a run whose training had ended already, which lightning would leave at once, validate first."""
+        """Make a run whose training had ended already, which lightning would leave at once, end as it did then.
+
+        A validation that was missed is run, and lightning's averages take the place of the weights.
+        """
         loop = trainer.fit_loop
         run = loop.run
 
         def run_with_validation() -> None:
             loop.setup_data()
-            if self._missed is not None and loop.skip:
+            ended = loop.skip
+            if self._missed is not None and ended:
                 self._repeat(trainer)
             run()
+            for callback in trainer.callbacks if ended else []:  # type: ignore[attr-defined]
+                if isinstance(callback, WeightAveraging):
+                    callback.on_train_end(trainer, pl_module)
 
         loop.run = run_with_validation  # type: ignore[method-assign]
 

@@ -13,10 +13,12 @@ from torch import Tensor, nn
 
 from anyloom.building import build_named
 from anyloom.checking.cache_rules import frozen_problems
-from anyloom.config.schema import OptimizerConfig, StartConfig
+from anyloom.config.schema import FeatureStoreConfig, OptimizerConfig, SchedulerConfig, StartConfig
 from anyloom.errors import combine
 from anyloom.evaluation.measure import Means, answer_samples, gathered, update, values
 from anyloom.features.cache import FeatureCache
+from anyloom.features.counts import counts_line
+from anyloom.features.store import open_store
 from anyloom.interfaces.component import ComponentConfig
 from anyloom.interfaces.metric import Metric
 from anyloom.interfaces.module import TrainingModule
@@ -33,6 +35,7 @@ from anyloom.training.frozen_state import refilled_keys
 from anyloom.training.optimizer import clip_gradients, make_optimizer
 from anyloom.training.parallel import gathered_parameters, is_sharded, shard, whole, whole_state
 from anyloom.training.splitting import BatchSplitter
+from anyloom.training.suite_runs import SuiteInFit, SuiteRuns
 
 __all__ = ["AnyToAnyModule"]
 
@@ -49,21 +52,26 @@ class AnyToAnyModule(TrainingModule):
 
         Args:
             optimizer: Learning rate and its schedule.
-            cache_features: Keep features of frozen encoders by content key instead of encoding media again. Needs
-                ``data.workers: 0``.
+            scheduler: A schedule by its class, in place of warm-up and cosine.
+            cache_features: Keep features of frozen encoders instead of encoding media again: ``true`` in memory by
+                content key, which needs ``data.workers: 0``; a folder, or ``{folder, max_gb}``, on disk.
             start_from: Folder of a saved model whose tensors to start from, or ``{folder, parts}`` to take only some of
                 its parts. Parts and modalities that it does not have start new.
             gradient_norms: Log the norm of each term's gradient at the LLM every so many steps; 0 never does.
             metrics: Metric components by a key of the user's choice.
+            suites: Suites that run every so many steps, by a key of the user's choice; see
+                :mod:`anyloom.training.suite_runs`.
             save_frozen: Write frozen parts that came from files of their own into the result too; otherwise it refers
                 to those files and their SHA-256.
         """
 
         optimizer: OptimizerConfig = OptimizerConfig()
-        cache_features: bool = False
+        scheduler: SchedulerConfig | None = None
+        cache_features: bool | Path | FeatureStoreConfig = False
         start_from: Path | StartConfig | None = None
         gradient_norms: NonNegativeInt = 0
         metrics: dict[str, dict[str, Any]] = {}  # noqa: RUF012 - pydantic copies defaults
+        suites: dict[str, SuiteInFit] = {}  # noqa: RUF012 - pydantic copies defaults
         save_frozen: bool = True
 
     def __init__(self, config: Config, model: dict[str, Any]) -> None:
@@ -95,16 +103,25 @@ class AnyToAnyModule(TrainingModule):
         if self.config.cache_features:
             if problems := frozen_problems(self.model.parts):
                 raise combine(problems)
-            self.model.cache = FeatureCache()
+            if self.config.cache_features is True:
+                self.model.cache = FeatureCache()
+
+    def configure_callbacks(self) -> list[Any]:
+        """The suites that run in between."""
+        return [SuiteRuns(key, config) for key, config in self.config.suites.items()]
 
     def collator(self) -> Collator:
         """Makes batches for this model."""
         self.configure_model()
+        option = self.config.cache_features
+        if self.model.cache is None and not isinstance(option, bool):
+            # not before: a checkpoint may have brought other weights
+            self.model.cache = open_store(option, self.model.encoded_tables(), str(self.trainer.precision))
         return self.model.collator()
 
     def configure_optimizers(self) -> Any:
         """AdamW over everything trainable."""
-        return make_optimizer(self.model.named_parameters(), self.config.optimizer, self.trainer)
+        return make_optimizer(self.model.named_parameters(), self.config.optimizer, self.trainer, self.config.scheduler)
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """One step: the weighted sum of all terms."""
@@ -160,6 +177,13 @@ class AnyToAnyModule(TrainingModule):
         """Clip the gradient norm to the trainer's value, or to the optimizer section's."""
         limit = gradient_clip_val or self.config.optimizer.gradient_clip
         clip_gradients(self, optimizer, limit, gradient_clip_algorithm or "norm")
+
+    def on_train_epoch_end(self) -> None:
+        """Say what became of the kept features."""
+        if self.model.cache is not None and not isinstance(self.config.cache_features, bool):
+            line = counts_line(gathered(self.model.cache.counts))
+            if self.trainer.is_global_zero:
+                tell(f"epoch {self.trainer.current_epoch}, features: {line}")
 
     def _typed_metrics(self) -> dict[str, Metric]:
         return {k: m for k, m in self.metrics.items() if isinstance(m, Metric)}
@@ -237,7 +261,7 @@ class AnyToAnyModule(TrainingModule):
         """Write the model as a folder that ``AnyToAnyModel.from_pretrained`` loads."""
         model = self.model
         if self._whole is not None:
-            model = AnyToAnyModel(self.model_config, load=False)
+            model = AnyToAnyModel(self.model_config)  # some parts get modules from their files, such as a vocoder
             model.load_state_dict(self._whole)
             self._whole = None
         model.save_pretrained(folder, include_frozen=self.config.save_frozen)

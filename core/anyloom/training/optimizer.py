@@ -1,4 +1,4 @@
-"""AdamW, or Muon beside it, with warm-up and cosine decay over the run, whether the run ends by steps or by time."""
+"""The optimizer of a run, with warm-up and cosine decay over the run, whether it ends by steps or by time."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ from torch.distributed.tensor import DTensor
 from torch.optim import AdamW, Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
-from anyloom.config.schema import OptimizerConfig
+from anyloom.checking.optimizer_classes import optimizer_by_class, scheduler_by_class
+from anyloom.config.schema import OptimizerConfig, SchedulerConfig
 from anyloom.errors import ConfigError
 from anyloom.training.muon import MuonWithAdamW
 
@@ -51,17 +52,34 @@ def progress(trainer: lightning.Trainer) -> float:
 
 
 def make_optimizer(
-    parameters: Iterable[tuple[str, nn.Parameter]], config: OptimizerConfig, trainer: lightning.Trainer
+    parameters: Iterable[tuple[str, nn.Parameter]],
+    config: OptimizerConfig,
+    trainer: lightning.Trainer,
+    scheduler: SchedulerConfig | None = None,
 ) -> dict[str, Any]:
-    """Return what ``configure_optimizers`` returns: AdamW over the trainable parameters, and the schedule.
+    """Return what ``configure_optimizers`` returns: an optimizer over the trainable parameters, and the schedule.
 
     Args:
         parameters: Named parameters; those without ``requires_grad`` are left out. Matrices decay, vectors do not.
-        config: Numbers.
+        config: Numbers, or a class and its arguments.
         trainer: Tells how much of the run is over.
+        scheduler: A schedule of another class than warm-up and cosine.
+
+    Raises:
+        anyloom.errors.ConfigError: A class cannot be imported or built, or is of another kind.
     """
-    named = [(name, p) for name, p in parameters if p.requires_grad]
+    optimizer = _optimizer([(name, p) for name, p in parameters if p.requires_grad], config, trainer)
+    if scheduler is not None:
+        named = scheduler_by_class(scheduler, optimizer)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": named, "interval": scheduler.interval}}
+    factor = LambdaLR(optimizer, lambda _: schedule(progress(trainer), config.warmup, config.final_lr_share))
+    return {"optimizer": optimizer, "lr_scheduler": {"scheduler": factor, "interval": "step"}}
+
+
+def _optimizer(named: list[tuple[str, nn.Parameter]], config: OptimizerConfig, trainer: lightning.Trainer) -> Optimizer:
     trainable = [p for _, p in named]
+    if config.class_path is not None:
+        return optimizer_by_class(config.class_path, config.init_args, trainable)
     if config.hidden_matrices == "muon":
         if any(isinstance(p, DTensor) for p in trainable):
             raise ConfigError(
@@ -69,21 +87,14 @@ def make_optimizer(
                 where="module.optimizer.hidden_matrices",
                 fix="use adamw, or trainer.strategy: ddp",
             )
-        muon = MuonWithAdamW(named, lr=config.lr, betas=config.betas, weight_decay=config.weight_decay)
-        return _scheduled(muon, config, trainer)
+        return MuonWithAdamW(named, lr=config.lr, betas=config.betas, weight_decay=config.weight_decay)
     groups = [
         {"params": [p for p in trainable if p.ndim > 1], "weight_decay": config.weight_decay},
         {"params": [p for p in trainable if p.ndim <= 1], "weight_decay": 0.0},
     ]
-    optimizer: Optimizer = AdamW(
+    return AdamW(
         [g for g in groups if g["params"]], lr=config.lr, betas=config.betas, fused=_fusable(trainable, trainer)
     )
-    return _scheduled(optimizer, config, trainer)
-
-
-def _scheduled(optimizer: Optimizer, config: OptimizerConfig, trainer: lightning.Trainer) -> dict[str, Any]:
-    factor = LambdaLR(optimizer, lambda _: schedule(progress(trainer), config.warmup, config.final_lr_share))
-    return {"optimizer": optimizer, "lr_scheduler": {"scheduler": factor, "interval": "step"}}
 
 
 def gradient_norm(optimizer: Optimizer) -> Tensor | None:

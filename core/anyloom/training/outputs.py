@@ -20,11 +20,13 @@ __all__ = ["OutputGuard", "ResultWriter", "limited"]
 
 
 def limited(trainer: lightning.Trainer) -> str:
-    """The option that makes a run a trial of a part of the data; empty for a run over all of it."""
+    """The option that makes a run a trial of a part of the data, or of no step; empty for a run over all of it."""
     if trainer.fast_dev_run:  # type: ignore[attr-defined]
         return "fast_dev_run"
     if trainer.overfit_batches:  # type: ignore[attr-defined]
         return "overfit_batches"
+    if 0 in (trainer.max_steps, trainer.max_epochs):
+        return "max_steps" if trainer.max_steps == 0 else "max_epochs"
     return "" if trainer.limit_train_batches in (None, 1.0) else "limit_train_batches"
 
 
@@ -78,7 +80,7 @@ class ResultWriter(Callback):
     """Writes what was trained into a folder when fitting has ended, and says where it is.
 
     A run that was interrupted writes nothing. Nor does a trial (``fast_dev_run``), nor one over a part of the data
-    where a result is already.
+    or of no step where a result is already.
 
     Args:
         folder: Where the module's ``save_result`` writes.

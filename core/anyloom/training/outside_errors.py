@@ -70,6 +70,8 @@ def translated(error: BaseException, checkpoint: str | None = None) -> AnyloomEr
         return file_error(error, Path(str(error.filename or "the disk")))
     if isinstance(error, MisconfigurationException) or (isinstance(error, ValueError) and _of_lightning(error)):
         return ConfigError(text, where="trainer")
+    if isinstance(error, RuntimeError) and _of_lightning(error, "/lightning/pytorch/callbacks/"):
+        return ConfigError(text, where="trainer")
     return None
 
 
@@ -87,7 +89,7 @@ def _from_distributed(error: BaseException, text: str) -> bool:
     return known or (isinstance(error, RuntimeError) and any(word in text.lower() for word in _PEERS))
 
 
-def _of_lightning(error: BaseException) -> bool:
-    """Whether lightning itself raised an exception, not something that it called."""
+def _of_lightning(error: BaseException, folder: str = "/lightning/") -> bool:
+    """Whether lightning itself raised an exception, in files below a folder, not something that it called."""
     frames = traceback.extract_tb(error.__traceback__)
-    return bool(frames) and "/lightning/" in frames[-1].filename.replace("\\", "/")
+    return bool(frames) and folder in frames[-1].filename.replace("\\", "/")

@@ -55,13 +55,27 @@ def _shard_part(part: Part, mesh: Any) -> None:
     # a language model is gathered block by block.
     for unit in part.component.shard_units():
         fully_shard(unit, mesh=mesh)
-    fully_shard(part.component, mesh=mesh)
+    fully_shard(part.component, mesh=mesh, ignored_params=_single_numbers(part, mesh))
     reading = _Reading()
     for method in _READING_METHODS.get(part.kind, ()):
         if hasattr(part.component, method):
             plain = getattr(part.component, method)
             register_fsdp_forward_method(part.component, method)
             setattr(part.component, method, reading.once(plain, getattr(part.component, method)))
+
+
+def _single_numbers(part: Part, mesh: Any) -> set[nn.Parameter]:
+    """Fixed parameters without a dimension, which cannot be split: every process holds them."""
+    found = {p for p in part.component.parameters() if not p.ndim}
+    if any(p.requires_grad for p in found) and not part.fixed:
+        raise ConfigError(
+            "a parameter that is a single number cannot be sharded",
+            where=part.key,
+            fix="use strategy: ddp, or make it a vector of one number",
+        )
+    for parameter in found:
+        parameter.data = parameter.data.to(mesh.device_type)
+    return found
 
 
 class _Reading:

@@ -51,8 +51,7 @@ def resolved(path: str | None, callbacks: Sequence[Callback]) -> str | None:
         raise ConfigError(
             f"there is no checkpoint {path!r}", where=_WHERE, fix="give a file, or 'last' for the newest one"
         )
-    if not Path(path).is_dir():  # sharded strategies write folders, and read them themselves
-        verify_checkpoint(Path(path))
+    verify_checkpoint(Path(path))
     return path
 
 

@@ -35,6 +35,7 @@ from anyloom.training.console import tell, without_noise
 from anyloom.training.data_ledger import DataLedger
 from anyloom.training.exact_resume import KeptLogs, OpenWindow, PendingValidation
 from anyloom.training.finite import FiniteSteps, NonFiniteError
+from anyloom.training.meters import Meters
 from anyloom.training.outputs import OutputGuard, ResultWriter
 from anyloom.training.outside_errors import translated
 from anyloom.training.progress_lines import Explosions, ProgressLines
@@ -42,6 +43,7 @@ from anyloom.training.resuming import resolved
 from anyloom.training.sharded import NAME, FullyShardedStrategy
 from anyloom.training.splitting import BatchSplitter
 from anyloom.training.stopping import SavedStop, interrupts_restored
+from anyloom.training.watching.watch import Watch
 
 __all__ = ["run", "training_module"]
 
@@ -218,7 +220,10 @@ def _callbacks(
         PendingValidation(),
         Explosions(),
         DataLedger(),
+        Meters(),
     ]
+    if faults.watch:
+        callbacks.append(Watch(faults.watch))
     if project.trainer.get("enable_progress_bar") is not False:
         callbacks.append(ProgressLines())
     if result is not None:

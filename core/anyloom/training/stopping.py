@@ -19,7 +19,7 @@ from types import FrameType
 from typing import Any, Final
 
 import lightning
-from lightning.pytorch.callbacks import Callback, ModelCheckpoint
+from lightning.pytorch.callbacks import Callback, ModelCheckpoint, WeightAveraging
 
 from anyloom.training.console import tell
 
@@ -113,13 +113,19 @@ class SavedStop(Callback):
         Several processes may have different numbers of batches here, so they stop together at its end.
         """
         if trainer.world_size == 1 and trainer.state.fn == "fit" and not trainer.sanity_checking:
-            self._stop_if_asked(trainer)
+            self._stop_if_asked(trainer, before=lambda: _weights_back(trainer, pl_module))
 
-    def _stop_if_asked(self, trainer: lightning.Trainer, log: Callable[[], None] | None = None) -> None:
+    def _stop_if_asked(
+        self,
+        trainer: lightning.Trainer,
+        log: Callable[[], None] | None = None,
+        before: Callable[[], None] | None = None,
+    ) -> None:
         """Save and leave, all processes together although the signal may have reached one alone.
 
         Args:
             trainer: The trainer.
+            before: Called before anything is saved.
             log: Writes what the batch logged, which lightning would do after this hook.
         """
         asked = self._received != 0
@@ -129,6 +135,8 @@ class SavedStop(Callback):
             return
         signal.setitimer(signal.ITIMER_REAL, 0)  # what is being written is written
         path = _place(trainer)
+        if before is not None:
+            before()
         trainer.save_checkpoint(path)
         trainer.strategy.checkpoint_io.teardown()  # waits for a writer in the background
         if log is not None:
@@ -137,6 +145,13 @@ class SavedStop(Callback):
         if trainer.is_global_zero:
             _report(path, self._received)
         raise SystemExit(128 + (self._received or signal.SIGTERM))
+
+
+def _weights_back(trainer: lightning.Trainer, module: lightning.LightningModule) -> None:
+    """Let averages and weights change places again: meanwhile, a checkpoint would take one for the other."""
+    for callback in trainer.callbacks:  # type: ignore[attr-defined]
+        if isinstance(callback, WeightAveraging):
+            callback.on_validation_epoch_end(trainer, module)
 
 
 def _place(trainer: lightning.Trainer) -> Path:

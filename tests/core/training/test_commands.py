@@ -202,6 +202,24 @@ def test_kept_features_need_frozen_encoders_and_no_workers(tmp_path: Path) -> No
     assert "data.workers is 1" in problem.what
 
 
+def test_features_on_disk_are_read_by_workers_and_by_the_next_run(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = sections(tmp_path)
+    config["module"]["cache_features"] = str(tmp_path / "kept")
+    config["data"]["workers"] = 1
+    findings = look_over([config])
+    assert not findings.problems
+    assert [n for n in findings.notes if "features are kept in" in n and "at most 50 GB" in n]
+    told = []
+    for name in ("one", "two"):
+        run("fit", {**config, "result": str(tmp_path / name)})
+        told.append([line for line in capsys.readouterr().err.splitlines() if "features: " in line])
+    assert "0 encoded" not in told[0][0]
+    assert told[1]
+    assert all(line.endswith(", 0 encoded") for line in told[1])
+
+
 def _raised(config: dict[str, Any]) -> list[AnyloomError]:
     with pytest.raises(ConfigError) as caught:
         run("fit", config)

@@ -250,11 +250,23 @@ def test_the_collator_takes_each_media_once_and_keeps_to_its_modality_roles_and_
 def test_the_collator_leaves_cached_media_alone() -> None:
     cache = FeatureCache()
     cache.put("targets", ["p1"], torch.ones(1, 2))
+    cache.put("features", ["p1"], torch.ones(1, 2))
     batch = TargetCollator("image", Media.tensor, cache=cache)(samples(3))
     assert batch.keys == ["p0", "p1", "p2"]
     assert batch.fresh.tolist() == [0, 2]
     assert batch.targets is not None
     assert len(batch.targets) == 2
+
+
+def test_features_and_latents_on_disk_are_those_that_were_computed(tmp_path: Path) -> None:
+    found: list[list[torch.Tensor]] = []
+    for encoded, read in ((4, 0), (0, 4)):
+        torch.manual_seed(0)
+        module = stage("feature-decoder", encoder=ENCODER, cache=str(tmp_path))
+        module.trainer = SimpleNamespace(precision="32-true", world_size=1)  # type: ignore[assignment]
+        found.append([t for t in module.prepare(module.collator()(samples(4))) if t is not None])
+        assert (module.cache.counts["encoded"], module.cache.counts["read"]) == (encoded, read)
+    assert all(torch.equal(a, b) for a, b in zip(*found, strict=True))
 
 
 def test_averages_follow_the_closed_form() -> None:

@@ -192,6 +192,75 @@ def test_kills_at_random_change_nothing(tmp_path: Path, number: int) -> None:
         assert logged == {step: value for step, value in expected.items() if step in logged}
 
 
+AVERAGING = {"class_path": "lightning.pytorch.callbacks.EMAWeightAveraging", "init_args": {"decay": 0.9}}
+WAYS: list[dict[str, Any]] = [
+    {"trainer": trainer, "data": data, "average": average}
+    for data in ({"pack": 64, "batch_size": 1}, {"batch_tokens": 90}, {"batch_size": 2, "bucket": 2}, {"bucket": 1})
+    for trainer, average in (
+        ({}, True),
+        ({"accumulate_grad_batches": 2, "limit_val_batches": 1}, False),
+        ({"limit_train_batches": 3, "check_val_every_n_epoch": 2, "val_check_interval": 1.0}, False),
+        ({"accumulate_grad_batches": 3, "gradient_clip_val": None}, True),
+    )
+]
+"""Sixteen more: packed rows, batches by tokens, buckets and plain ones, with averages of weights and other limits."""
+
+
+@pytest.mark.filterwarnings("ignore:You.re using the WeightAveraging callback:UserWarning")
+@pytest.mark.parametrize("batch", [0, 1])
+def test_averages_and_weights_are_not_mixed_up_by_a_stop_in_a_validation(tmp_path: Path, batch: int) -> None:
+    """Lightning's callback lets them change places while it validates."""
+    made = [project(tmp_path / name, max_steps=4, val_check_interval=2) for name in ("whole", "cut")]
+    for config in made:
+        config["trainer"]["callbacks"] = [AVERAGING]
+    whole, config = run("fit", made[0]), made[1]
+    config["trainer"]["callbacks"].append(saving(tmp_path / "cut", every_n_train_steps=1))
+    stopped(config, batch=batch, how="SIGTERM", hook="validation")
+    assert equal(whole.model, run("fit", {**config, "ckpt_path": "last"}).model)
+
+
+@pytest.mark.filterwarnings("ignore:You.re using the WeightAveraging callback:UserWarning")
+def test_a_run_that_had_ended_ends_with_its_averages_again(tmp_path: Path) -> None:
+    """A job that is started again after its end writes the result that it wrote, not the last weights over it."""
+    config = project(tmp_path / "whole", max_steps=3)
+    config["trainer"]["callbacks"] = [AVERAGING, saving(tmp_path / "whole", every_n_train_steps=1)]
+    first = run("fit", copy.deepcopy(config))
+    kept = {name: tensor.clone() for name, tensor in first.model.state_dict().items()}
+    again = run("fit", {**config, "ckpt_path": "last"}).model.state_dict()
+    assert all(torch.equal(again[name], tensor) for name, tensor in kept.items())
+
+
+@pytest.mark.parametrize(
+    "number",
+    [n if n == 3 else pytest.param(n, marks=SLOW) for n in range(len(WAYS))],
+)
+@pytest.mark.filterwarnings("ignore:You.re using the WeightAveraging callback:UserWarning")
+def test_kills_at_random_of_other_plans_change_nothing(tmp_path: Path, number: int) -> None:
+    """Two kills of each, one of them in a step and one at any moment; workers, too, alternate between runs."""
+    way, draw = WAYS[number], random.Random(1000 + number)
+    made = [project(tmp_path / name, max_steps=5, **way["trainer"]) for name in ("whole", "cut")]
+    for config in made:
+        config["data"] |= way["data"]
+        config["trainer"]["callbacks"] = [AVERAGING] if way["average"] else []
+        config["data"]["workers"] = number % 2 * 2
+    begun = time.monotonic()
+    whole, config = run("fit", made[0]), made[1]
+    longest = time.monotonic() - begun
+    config["trainer"]["callbacks"].append(saving(tmp_path / "cut", every_n_train_steps=draw.choice([1, 2])))
+    cut = copy.deepcopy(config)
+    cut["trainer"]["callbacks"] = [
+        Stop(draw.randrange(2, 5), draw.choice(["SIGKILL", "SIGTERM"])),
+        *config["trainer"]["callbacks"],
+    ]
+    assert was_killed(cut, after=None)
+    config["ckpt_path"] = "last"
+    was_killed(config, after=draw.uniform(0, longest))
+    config["data"]["workers"] = draw.choice([0, 2])
+    resumed = run("fit", config)
+    assert resumed.trainer.global_step == whole.trainer.global_step == 5
+    assert equal(whole.model, resumed.model)
+
+
 def was_killed(config: dict[str, Any], *, after: float | None) -> bool:
     """Run in a process of its own, killed after some seconds; whether it ended by a signal."""
     child = os.fork()

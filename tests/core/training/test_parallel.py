@@ -28,5 +28,6 @@ def test_sharded_processes_hold_half_answer_alone_and_save_the_whole(tokenizer_f
     found = run(shards_and_answers, tokenizer_folder)
     for report in found.values():
         assert report["share"] <= 0.55
+        assert report["training"] <= 0.55
         assert report["same"]
         assert report["equal"]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -11,10 +13,15 @@ from typing import Any
 import pytest
 import torch
 import yaml
+from safetensors.torch import save_file
 
 from anyloom import AnyToAnyModel
 from anyloom.checking.trainer_options import trainer_problems
+from anyloom.errors import CheckpointError
+from anyloom.storage.hashes import sha256
 from anyloom.storage.tensors import read_tensors
+from anyloom.training.checkpoint_files import CheckpointFiles
+from anyloom.training.shard_files import save_shards
 from anyloom.training.sharded import NAME
 from projects import sections
 
@@ -85,7 +92,128 @@ def test_a_run_in_halves_goes_on_in_any_number_of_processes(project: Path) -> No
     assert largest_difference(learned(project / "alone"), learned(project / "resumed")) < 0.1
 
 
+@pytest.mark.slow
+def test_a_checkpoint_in_shards_is_what_one_in_a_file_is(project: Path) -> None:
+    """Two processes of DDP and of FSDP2 after the same steps: every weight and moment, by name."""
+    fit(project, *TWO, "trainer.max_steps=2")
+    shards = project / "ck" / "step=2.ckpt"
+    files = json.loads((shards / "files.json").read_text())
+    tensors = [f for f in files["files"] if f.endswith(".safetensors")]
+    sizes = [(shards / files["folder"] / f).stat().st_size for f in tensors]
+    assert len(sizes) == 2
+    assert min(sizes) > 0.4 * sum(sizes)  # each process wrote about a half
+    shutil.move(shards, project / "shards.ckpt")
+    fit(project, "trainer.devices=2", "trainer.strategy=ddp", "trainer.max_steps=2", "result=wholes")
+    in_shards = CheckpointFiles().load_checkpoint(project / "shards.ckpt")
+    in_file = CheckpointFiles().load_checkpoint(project / "ck" / "step=2.ckpt")
+    assert in_shards.keys() == in_file.keys()
+    assert largest_difference(in_shards["state_dict"], in_file["state_dict"]) < 1e-5
+    ours, theirs = in_shards["optimizer_states"][0], in_file["optimizer_states"][0]
+    names = [n for group in ours["param_groups"] for n in group["params"]]
+    numbers = [n for group in theirs["param_groups"] for n in group["params"]]
+    assert len(names) == len(numbers)
+    for name, number in zip(names, numbers):
+        one, other = ours["state"][name], theirs["state"][number]
+        assert one.keys() == other.keys()
+        assert all(torch.allclose(one[k], other[k], atol=1e-5) for k in one)
+
+
+@pytest.mark.slow
+def test_a_file_is_gone_on_from_in_halves_and_a_damaged_shard_is_passed_over(project: Path) -> None:
+    saving = "trainer.callbacks.0.init_args.every_n_train_steps=2"
+    fit(project, "trainer.devices=2", "trainer.strategy=ddp", saving, "trainer.max_steps=2", "result=wholes")
+    whole = project / "ck" / "step=2.ckpt"
+    assert whole.is_file()
+    fit(project, *TWO, saving, f"ckpt_path={whole}", "result=halves")
+    newest = project / "ck" / "step=4.ckpt"
+    assert newest.is_dir()
+    (shard, *_) = sorted(newest.rglob("*.safetensors"))
+    data = bytearray(shard.read_bytes())
+    data[-1] ^= 1
+    shard.write_bytes(bytes(data))
+    with pytest.raises(CheckpointError, match="the checkpoint is damaged"):
+        CheckpointFiles().load_checkpoint(newest)
+    said = fit(project, *TWO, saving, "ckpt_path=last", "result=again")
+    assert f"{newest.relative_to(project)} is damaged; going on from" in said
+    assert largest_difference(learned(project / "again"), learned(project / "halves")) < 1e-6
+
+
+def test_shards_of_one_process_come_back_and_are_the_old_ones_until_the_new_are_whole(tmp_path: Path) -> None:
+    """Moments and weights of an optimizer of torch, read by the same optimizer: no process group is needed."""
+    layer = torch.nn.Linear(3, 2)
+    optimizer = torch.optim.AdamW(layer.parameters(), lr=0.1)
+    path = tmp_path / "last.ckpt"
+    for step in range(2):
+        layer(torch.ones(1, 3)).sum().backward()
+        optimizer.step()
+        names = dict(enumerate(n for n, _ in layer.named_parameters()))
+        state = optimizer.state_dict()
+        state["state"] = {names[n]: v for n, v in state["state"].items()}
+        state["param_groups"][0]["params"] = list(names.values())
+        content = {"state_dict": layer.state_dict(), "optimizer_states": [state], "step": step}
+        save_shards({**content, "pytorch-lightning_version": "2.0"}, path)
+        found = CheckpointFiles().load_checkpoint(path)
+        assert found["step"] == step
+        assert all(torch.equal(found["state_dict"][k], v) for k, v in layer.state_dict().items())
+        other = torch.optim.AdamW(torch.nn.Linear(3, 2).parameters(), lr=0.1)
+        other.load_state_dict(found["optimizer_states"][0])
+        for mine, theirs in zip(optimizer.state.values(), other.state.values()):
+            assert all(torch.equal(mine[k], theirs[k]) for k in mine)
+        assert len(list(path.iterdir())) == 2
+    (path / "0123456789abcdef").mkdir()  # of a process that was killed while it wrote
+    assert CheckpointFiles().load_checkpoint(path)["step"] == 1
+    CheckpointFiles().remove_checkpoint(path)
+    assert not path.exists()
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("[]", "names no folder"),
+        ('{"folder": "../secret"}', "names no folder"),
+        ('{"folder": "0123456789abcdef", "files": {"../x": "a"}}', "not in its folder"),
+        ("{", "cannot be read"),
+    ],
+)
+def test_a_list_of_shards_that_was_written_by_somebody_else_is_one_error(tmp_path: Path, text: str, said: str) -> None:
+    (tmp_path / "files.json").write_text(text)
+    with pytest.raises(CheckpointError, match=said):
+        CheckpointFiles().load_checkpoint(tmp_path)
+
+
 def test_the_first_fsdp_is_refused_and_the_second_is_known() -> None:
     (problem,) = trainer_problems({"strategy": "fsdp"})
     assert NAME in problem.fix
     assert trainer_problems({"strategy": NAME}) == []
+
+
+def test_averages_of_shards_are_refused() -> None:
+    averaging = [{"class_path": f"lightning.pytorch.callbacks.{n}"} for n in ("Timer", "EMAWeightAveraging")]
+    (problem,) = trainer_problems({"strategy": NAME, "callbacks": averaging})
+    assert "callbacks" in problem.where
+    assert "averages need them whole" in problem.what
+    assert trainer_problems({"strategy": "ddp", "callbacks": averaging}) == []
+
+
+@pytest.mark.parametrize(
+    ("offsets", "said"),
+    [
+        ({"saved_offsets": [10**9, 0]}, r"weights/a is said to be \(1000000002, 3\)"),
+        ({"saved_offsets": [1, 0]}, r"said to be \(3, 3\)"),
+        ({"saved_offsets": "far"}, "cannot be read"),
+        ({}, "cannot be read"),
+    ],
+)
+def test_shards_that_claim_more_than_they_hold_take_no_memory(
+    tmp_path: Path, offsets: dict[str, Any], said: str
+) -> None:
+    """The list of files is right, as one who made the shards would write it."""
+    folder = tmp_path / "0123456789abcdef"
+    folder.mkdir()
+    header = {"DCP_SHARDING_INFO": json.dumps({"weights/a": offsets}), "DCP_VERSION": "1.0", "format": "pt"}
+    save_file({"weights/a": torch.ones(2, 3)}, folder / "shard-00001-model-00001-of-00001.safetensors", header)
+    torch.save({"pytorch-lightning_version": "2.0"}, folder / "trainer.ckpt")
+    files = {f.name: sha256(f) for f in folder.iterdir()}
+    (tmp_path / "files.json").write_text(json.dumps({"folder": folder.name, "files": files}))
+    with pytest.raises(CheckpointError, match=said):
+        CheckpointFiles().load_checkpoint(tmp_path)
