@@ -20,7 +20,7 @@ from anyloom.interfaces.dataset import Sample
 from anyloom.interfaces.metric import Evaluated
 from anyloom.sequence.seeds import sample_name
 
-__all__ = ["score"]
+__all__ = ["named_samples", "score"]
 
 _NO_ANSWER: Final = Message("assistant", [])
 
@@ -50,7 +50,7 @@ def score(
     if not metrics:
         raise ConfigError("all metrics of this suite look at the model", where="suite.metrics", fix="use 'evaluate'")
     outputs = read_outputs(place)
-    samples = _by_name(suite)
+    samples = named_samples(suite)
     pairing = pair({name: _others(sample) for name, sample in samples.items()}, outputs.found, names)
     if not pairing.answers:
         raise ConfigError(_none_pairs(pairing, list(samples)), where=str(place), fix="rename them, or give --names")
@@ -78,7 +78,7 @@ def score(
     return results, [one for one in evaluated if one.answer.segments][: max(suite.shown, 0) * 4]
 
 
-def _by_name(suite: Suite) -> dict[str, Sample]:
+def named_samples(suite: Suite) -> dict[str, Sample]:
     """The suite's samples by their names; where these are not unique, with the task before them."""
     everything = AnyToAnyData(suite.data).samples(suite.split)
     samples = [everything[number] for number in range(len(everything))]

@@ -23,6 +23,7 @@ _PROVIDED: Final = {
     "representation": ("representation",),
     "coupler": ("coupler",),
     "loss": ("loss",),
+    "baseline": ("baseline",),
 }
 KINDS: Final = tuple(_PROVIDED)
 """What a new plugin can be begun as."""
@@ -61,6 +62,11 @@ class PluginNames:
     def provides(self) -> tuple[str, ...]:
         """Kinds of the components it registers under its name."""
         return _PROVIDED[self.kind]
+
+    @property
+    def trains(self) -> bool:
+        """Whether its example is a config that trains; a baseline has a suite that it answers instead."""
+        return self.kind != "baseline"
 
 
 def plugin_names(kind: str, name: str) -> PluginNames:

@@ -24,8 +24,10 @@ _PLACES: Final = {
     "py.typed": "src/{package}/py.typed",
     "init.py": "src/{package}/__init__.py",
     "train.yaml": "train.yaml",
+    "suite.yaml": "suite.yaml",
     "check_component.py": "tests/test_{stem}.py",
     "check_training.py": "tests/test_{stem}_training.py",
+    "check_suite.py": "tests/test_{stem}_suite.py",
 }
 """Where a template goes; others that end in ``.py`` go into the package, and the rest into ``data/``."""
 
@@ -44,8 +46,9 @@ def render(names: PluginNames) -> dict[str, str]:
     files: dict[str, str] = {}
     for folder in ("shared", names.kind):
         for source in (templates / folder).iterdir():
-            if source.name.endswith(_SUFFIX):
-                place = _place(source.name.removesuffix(_SUFFIX), names)
+            name = source.name.removesuffix(_SUFFIX)
+            if name != source.name and (names.trains or name != "check_training.py"):
+                place = _place(name, names)
                 files[place] = Template(source.read_text(encoding="utf-8")).substitute(values)
     return dict(sorted(files.items()))
 

@@ -25,7 +25,9 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from anyloom.testing.baseline import BaselineChecks
     from anyloom.testing.case import (
+        BaselineCase,
         Case,
         CouplerCase,
         DatasetCase,
@@ -57,9 +59,10 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "case": (
-        "Case CouplerCase DatasetCase DecoderCase EncoderCase LLMCase LossCase MetricCase ModalityCase ModuleCase "
-        "ProjectorCase RepresentationCase"
+        "BaselineCase Case CouplerCase DatasetCase DecoderCase EncoderCase LLMCase LossCase MetricCase ModalityCase "
+        "ModuleCase ProjectorCase RepresentationCase"
     ),
+    "baseline": "BaselineChecks",
     "checking": "ConformanceError Result check",
     "component": "ComponentChecks RecordChecks",
     "coupler": "CouplerChecks",
@@ -78,6 +81,8 @@ _HOMES = {
 }
 
 __all__ = [
+    "BaselineCase",
+    "BaselineChecks",
     "Case",
     "ComponentChecks",
     "ConformanceError",

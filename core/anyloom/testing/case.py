@@ -17,6 +17,7 @@ from anyloom.interfaces.metric import Evaluated
 from anyloom.options import validate
 
 __all__ = [
+    "BaselineCase",
     "Case",
     "CouplerCase",
     "DatasetCase",
@@ -126,6 +127,20 @@ class CouplerCase(Case):
     def arguments(self) -> dict[str, Any]:
         """The two decoders, built."""
         return {"decoders": [case.build() for case in self.decoders]}
+
+
+@dataclass(frozen=True)
+class BaselineCase(Case):
+    """A baseline.
+
+    Args:
+        questions: At least one sample that it answers, with the target that it must not see.
+        training: What :meth:`anyloom.interfaces.Baseline.prepare` gets.
+    """
+
+    kind: str = field(default="baseline", init=False)
+    questions: Sequence[Sample]
+    training: Sequence[Sample] = ()
 
 
 @dataclass(frozen=True)

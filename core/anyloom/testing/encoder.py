@@ -85,6 +85,22 @@ class EncoderChecks(NeuralChecks):
         for name, features in self.run(case, self.shaken(case)).items():
             require(not close(features[0], features[1]), f"two different media of {name} have the same features")
 
+    @check("give example() the shape and type that preprocess gives, with a first dimension of 1")
+    def test_example_stands_for_absent_media(self, case: EncoderCase) -> None:
+        """`example()` is a medium like any other, and its features are finite."""
+        part = self.shaken(case)
+        for name, stack in prepared(part, case.media).items():
+            try:
+                example = part.example(name)
+            except NotImplementedError as error:
+                raise unittest.SkipTest("no example(): it cannot be trained or sharded over processes") from error
+            wanted = (1, *stack.shape[1:])
+            require(tuple(example.shape) == wanted, f"example({name!r}) is {tuple(example.shape)}, media are {wanted}")
+            require(example.dtype == stack.dtype, f"example({name!r}) is {example.dtype}, media are {stack.dtype}")
+            with torch.no_grad():
+                features = part(example.to(stack.device), name)
+            require(bool(features.isfinite().all()), f"the features of example({name!r}) are no finite numbers")
+
     @check("raise anyloom.errors.ConfigError in feature_space for a modality that is not encoded")
     def test_foreign_modality_is_refused(self, case: EncoderCase) -> None:
         """Asked for a modality that its record does not name, the encoder raises one clear error."""

@@ -25,6 +25,7 @@ _BY_KIND: Final = {
     "coupler": "coupler:CouplerChecks",
     "loss": "loss:LossChecks",
     "dataset": "dataset:DatasetChecks",
+    "baseline": "baseline:BaselineChecks",
     "metric": "metric:MetricChecks",
     "modality": "modality:ModalityChecks",
     "module": "module:ModuleChecks",

@@ -10,7 +10,7 @@ from anyloom import AnyToAnyModel
 from anyloom.conversation import Conversation, Message
 from anyloom.evaluation import measure as module
 from anyloom.interfaces import Sample
-from parts import model_options, picture, sound
+from parts import image_decoder_options, model_options, picture, sound
 
 
 class Metric:
@@ -58,17 +58,23 @@ def test_batches_are_answered_in_order_with_one_seed_and_progress(monkeypatch: p
 
 
 def test_a_sample_is_answered_alike_wherever_it_stands_and_whoever_asks(tokenizer_folder: Path) -> None:
-    model = AnyToAnyModel.from_config({"model": model_options(tokenizer_folder)}).eval()
+    options = model_options(tokenizer_folder)
+    options["decoders"] = {"brush": image_decoder_options()}
+    options["modalities"]["image"]["decoder"] = "brush"
+    model = AnyToAnyModel.from_config({"model": options}).eval()
     target = Message("assistant", ["here: ", picture(1), sound(2), picture(3)])
     samples = [
         Sample(Conversation([Message("user", text), target]), "t", key=text) for text in ("hello", "and", "a bell")
     ]
-    together = module.answer_samples(model, samples, seed=3)
-    backwards = module.answer_samples(model, samples[::-1], seed=3)[::-1]
-    alone = [module.answer_samples(model, [s], seed=3)[0] for s in samples]
+    together = module.answer_samples(model, samples, seed=3, decode=True)
+    backwards = module.answer_samples(model, samples[::-1], seed=3, decode=True)[::-1]
+    alone = [module.answer_samples(model, [s], seed=3, decode=True)[0] for s in samples]
     for one, two, three in zip(together, backwards, alone):
         assert [m.modality for m in one.answer.media] == ["image", "audio", "image"]
         for a, b, c in zip(one.answer.media, two.answer.media, three.answer.media):
             torch.testing.assert_close(a.features, b.features, atol=1e-5, rtol=1e-4)
             torch.testing.assert_close(a.features, c.features, atol=1e-5, rtol=1e-4)
+        for a, b, c in zip(*([m for m in e.answer.media if m.modality == "image"] for e in (one, two, three))):
+            torch.testing.assert_close(a.tensor(), b.tensor(), atol=1e-4, rtol=1e-3)  # the noise is the sample's own
+            torch.testing.assert_close(a.tensor(), c.tensor(), atol=1e-4, rtol=1e-3)
         assert one.answer.text == two.answer.text == three.answer.text

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
-from pydantic import PositiveInt
+from pydantic import Field, PositiveInt
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -35,7 +35,7 @@ class TextMediaRetrieval(RowMetric):
             top: The k of R@k.
         """
 
-        top: tuple[PositiveInt, ...] = (1, 5, 10)
+        top: tuple[PositiveInt, ...] = Field((1, 5, 10), min_length=1)
 
     config: Config
     needs_media = True
