@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from anyloom.checking.weights import weight_problems
 from anyloom.discovery import get_registry
 from anyloom.errors import AnyloomError
 from anyloom.interfaces.component import NeuralComponent
+from anyloom.interfaces.decoder import Decoder
 from anyloom.interfaces.feature_space import FeatureSpace
 from anyloom.model.model import AnyToAnyModel
 from anyloom.network.assembly import assemble_partly, keyed
@@ -22,7 +23,18 @@ from anyloom.network.spaces import feature_spaces
 from anyloom.options import split_name
 from anyloom.storage.saved_part import split_part
 
-__all__ = ["MemoryEstimate", "ModelInspection", "NeededFile", "PartRecord", "files_of", "inspect_model", "stage_memory"]
+__all__ = [
+    "MemoryEstimate",
+    "ModelInspection",
+    "NeededFile",
+    "PartRecord",
+    "files_of",
+    "inspect_model",
+    "memory_choices",
+    "neural_parts",
+    "stage_memory",
+    "trained_parts",
+]
 
 _ADAM_STATES = 2
 
@@ -41,6 +53,10 @@ class PartRecord:
         size: Bytes of all parameters and buffers.
         trainable_size: Bytes of the trainable parameters.
         networks: Parameters of each of its modules that has some, by name.
+        kind: Its kind.
+        half_size: Bytes with all numbers of four bytes held in two.
+        choices: Bytes under options that were not chosen; see ``NeuralComponent.memory_choices``.
+        working: Bytes beside the weights that making one medium takes; see ``Decoder.working_bytes``.
     """
 
     key: str
@@ -52,6 +68,10 @@ class PartRecord:
     size: int
     trainable_size: int
     networks: Mapping[str, int] = field(default_factory=dict)
+    kind: str = ""
+    half_size: int = 0
+    choices: Mapping[str, int] = field(default_factory=dict)
+    working: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -101,17 +121,46 @@ class MemoryEstimate:
         return self.weights + self.gradients + self.optimizer
 
 
+def memory_choices(parts: Sequence[PartRecord]) -> dict[str, int]:
+    """Bytes of all weights in use, by ways to take fewer: what commands offer, then options of the parts."""
+
+    def used(*, half: bool, offload: bool) -> int:
+        sizes = [(p.kind, p.half_size if half else p.size) for p in parts]
+        decoders = [size for kind, size in sizes if kind == "decoder"]
+        largest = max(decoders, default=0)  # with --offload one at a time is where the rest is
+        return sum(size for kind, size in sizes if kind != "decoder") + (largest if offload else sum(decoders))
+
+    plain = used(half=False, offload=False)
+    found = {
+        "--dtype bfloat16": used(half=True, offload=False),
+        "--offload": used(half=False, offload=True),
+        "both": used(half=True, offload=True),
+    }
+    for part in parts:
+        found |= {f"{part.key}.{how}": plain - part.size + size for how, size in part.choices.items()}
+    return {how: size for how, size in found.items() if size < plain}
+
+
 def stage_memory(built: Mapping[str, object]) -> MemoryEstimate:
     """Memory of a stage that trains components of its own: all but the encoder that gives a decoder its conditions.
 
     Args:
         built: The components on the meta device, by YAML key.
     """
-    neural = {key: part for key, part in built.items() if isinstance(part, NeuralComponent)}
-    beside = any(key.endswith(".decoder") for key in neural)
-    trained = [part for key, part in neural.items() if not (beside and key.endswith(".encoder"))]
-    size = sum(p.numel() * p.element_size() for part in trained for p in part.parameters())
-    return MemoryEstimate(sum(part.stored_bytes() for part in neural.values()), size, _ADAM_STATES * size)
+    size = sum(p.numel() * p.element_size() for part in trained_parts(built) for p in part.parameters())
+    return MemoryEstimate(sum(part.stored_bytes() for part in neural_parts(built)), size, _ADAM_STATES * size)
+
+
+def neural_parts(built: Mapping[str, object]) -> list[NeuralComponent]:
+    """Those of a stage's components that have parameters."""
+    return [part for part in built.values() if isinstance(part, NeuralComponent)]
+
+
+def trained_parts(built: Mapping[str, object]) -> list[NeuralComponent]:
+    """Those of a stage's components that it trains: all but the encoder that gives a decoder its conditions."""
+    beside = any(key.endswith(".decoder") for key, part in built.items() if isinstance(part, NeuralComponent))
+    kept = {key: part for key, part in built.items() if not (beside and key.endswith(".encoder"))}
+    return neural_parts(kept)
 
 
 @dataclass
@@ -189,4 +238,29 @@ def _record(part: Part, options: Mapping[str, Any]) -> PartRecord:
         part.component.stored_bytes(),
         sum(p.numel() * p.element_size() for p in trainable),
         {n: c for n, m in part.component.named_children() if (c := sum(p.numel() for p in m.parameters()))},
+        part.kind,
+        _half_size(part.component),
+        part.component.memory_choices(),
+        _working(part.component),
     )
+
+
+def _half_size(component: NeuralComponent) -> int:
+    """What is held in few bits already stays so."""
+    saved = sum(t.numel() * (t.element_size() - 2) for t in _tensors(component) if t.dtype == torch.float32)
+    plain = sum(t.numel() * t.element_size() for t in _tensors(component))
+    return component.stored_bytes() - (saved if component.stored_bytes() == plain else 0)
+
+
+def _tensors(component: NeuralComponent) -> list[torch.Tensor]:
+    return [*component.parameters(), *component.buffers()]
+
+
+def _working(component: NeuralComponent) -> Mapping[str, int]:
+    if not isinstance(component, Decoder):
+        return {}
+    try:
+        with torch.device("meta"):
+            return component.working_bytes()
+    except Exception:  # what cannot be run without numbers is not told; a fault of it shows itself where it runs
+        return {}

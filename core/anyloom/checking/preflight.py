@@ -13,29 +13,36 @@ import torch
 from pydantic import BaseModel
 
 from anyloom.building import build_named, building_once, component_class, registered_names_only
-from anyloom.checking.cache_rules import frozen_problems, worker_problems
+from anyloom.checking.cache_rules import frozen_problems, store_notes, worker_problems
 from anyloom.checking.inspection import (
     MemoryEstimate,
     ModelInspection,
     NeededFile,
     files_of,
     inspect_model,
+    neural_parts,
     stage_memory,
+    trained_parts,
 )
+from anyloom.checking.optimizer_classes import try_classes
+from anyloom.checking.per_rank import Held
 from anyloom.checking.plugin_checks import plugin_problems
 from anyloom.checking.trainer_options import trainer_problems
+from anyloom.checking.trial import trial_problems
 from anyloom.checking.weights import begin_problems, weight_problems
 from anyloom.config.compose import compose
 from anyloom.config.files import used_files
 from anyloom.config.packages import model_folder
-from anyloom.config.schema import FileSource, ProjectConfig
+from anyloom.config.schema import FeatureStoreConfig, FileSource, OptimizerConfig, ProjectConfig
 from anyloom.data.mixing import without_mixing
+from anyloom.discovery import get_registry
 from anyloom.errors import AnyloomError, ConfigError
 from anyloom.interfaces.component import NeuralComponent
 from anyloom.interfaces.decoder import Decoder
 from anyloom.interfaces.encoder import Encoder
 from anyloom.network.assembly import keyed
 from anyloom.network.config import ModelConfig
+from anyloom.network.network import Network
 from anyloom.network.spaces import space_error
 from anyloom.options import split_name, validate
 
@@ -65,6 +72,8 @@ class Findings:
         models: The models, by stage; ``""`` without one. Equal ``model:`` sections are listed once.
         sources: The used entries of ``files:``, by their keys.
         stages: Memory of each stage that trains components of its own, before activations.
+        held: Components of these stages.
+        notes: What else will happen, a line each.
     """
 
     problems: list[AnyloomError] = field(default_factory=list)
@@ -73,6 +82,8 @@ class Findings:
     models: dict[str, ModelInspection] = field(default_factory=dict)
     sources: dict[str, FileSource] = field(default_factory=dict)
     stages: dict[str, MemoryEstimate] = field(default_factory=dict)
+    held: dict[str, list[Held]] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
 
     @property
     def ok(self) -> bool:
@@ -150,6 +161,7 @@ class _Check:
         if inspection.model is not None and name == _DEFAULT_MODULE:
             if options.get("cache_features"):
                 self.findings.problems += frozen_problems(inspection.model.parts)
+            self.findings.problems += _attempt(partial(self._kept_features, options, inspection.model), "module")
             begin = options.get("start_from")
             folder, only = (begin.get("folder"), begin.get("parts")) if isinstance(begin, Mapping) else (begin, None)
             if isinstance(folder, str):
@@ -158,14 +170,26 @@ class _Check:
                     inspection.model.parts, model_folder(folder), "module.start_from", given
                 )
 
+    def _kept_features(self, options: Mapping[str, Any], model: Network) -> None:
+        option = options.get("cache_features")
+        if isinstance(option, Mapping):
+            option = validate(FeatureStoreConfig, option, where="module.cache_features")
+        if isinstance(option, str | Path | FeatureStoreConfig):
+            notes = store_notes(Path(option) if isinstance(option, str) else option, model)
+            self.findings.notes += [note for note in notes if note not in self.findings.notes]
+
     def _inspected(self, config: ModelConfig) -> ModelInspection:
         """Build a model section that no stage before had, and ask the plugins about it."""
         inspection = inspect_model(config)
         self.findings.models[self.stage] = inspection
         self.findings.problems += inspection.problems
         self._files(inspection.files)
+        for name in config.modalities:
+            found = partial(get_registry().find, "modality", name)
+            self.findings.problems += _attempt(found, f"model.modalities.{name}")
         if inspection.model is not None:
             self.findings.problems += plugin_problems(inspection.model, self.sections)
+            self.findings.problems += trial_problems(inspection.model)
         return inspection
 
     def _module(self) -> None:
@@ -180,10 +204,15 @@ class _Check:
             self.findings.problems += begin_problems(decoder, Path(begin), "module.start_from")
         if any(isinstance(component, NeuralComponent) for component in built.values()):
             self.findings.stages[self.stage] = stage_memory(built)
+            self.findings.held[self.stage] = _held(built)
 
     def _module_options(self, name: str, options: Mapping[str, Any]) -> None:
         cls = component_class("module", name, where="module")
-        self._files(files_of(_Configured(validate(cls.Config, options, where="module")), "module"))
+        config = validate(cls.Config, options, where="module")
+        self._files(files_of(_Configured(config), "module"))
+        optimizer = getattr(config, "optimizer", None)
+        if isinstance(optimizer, OptimizerConfig):
+            try_classes(optimizer, getattr(config, "scheduler", None))
 
     def _components(self, options: Mapping[str, Any], where: str) -> dict[str, object]:
         """Build the components among options: those whose key is a kind, or a kind's plural."""
@@ -236,6 +265,12 @@ class _Configured:
 def _build_into(built: dict[str, object], kind: str, options: Mapping[str, Any], where: str) -> None:
     with torch.device("meta") if kind in _NEURAL else nullcontext():
         built[where] = build_named(kind, options, where=where)
+
+
+def _held(built: Mapping[str, object]) -> list[Held]:
+    """What a stage holds, and which of it may be trained."""
+    trained = {id(part) for part in trained_parts(built)}
+    return [Held(part, id(part) in trained, every=id(part) in trained) for part in neural_parts(built)]
 
 
 def _attempt(action: Callable[[], object], key: str = "") -> list[AnyloomError]:

@@ -14,6 +14,7 @@ from jsonargparse import ArgumentError
 from lightning.pytorch import callbacks, loggers, profilers, strategies
 from lightning.pytorch.cli import LightningArgumentParser
 
+from anyloom.checking.trainer_values import value_problems
 from anyloom.errors import ConfigError, nearest
 
 __all__ = ["trainer_problems"]
@@ -43,10 +44,25 @@ def trainer_problems(options: Mapping[str, Any]) -> list[ConfigError]:
                 )
             )
             continue
-        for where, part in _items(key, value):
-            problem = _problem(key, part, where)
-            problems += [problem] if problem else []
-    return problems
+        found = [problem for where, part in _items(key, value) if (problem := _problem(key, part, where))]
+        problems += found or value_problems(key, value)
+    return problems + _averages_of_shards(options)
+
+
+def _averages_of_shards(options: Mapping[str, Any]) -> list[ConfigError]:
+    """Lightning's averages keep the weights whole, and put them into checkpoints that have no place for shards."""
+    if options.get("strategy") != _SHARDED:
+        return []
+    given = options.get("callbacks")
+    return [
+        ConfigError(
+            f"{_SHARDED} shares the weights out, and averages need them whole",
+            where=f"trainer.callbacks.{index}",
+            fix="use ddp, or leave it out",
+        )
+        for index, item in enumerate(given if isinstance(given, list) else [])
+        if isinstance(item, Mapping) and str(item.get("class_path", "")).endswith("WeightAveraging")
+    ]
 
 
 def _is_first_fsdp(strategy: Any) -> bool:

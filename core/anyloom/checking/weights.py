@@ -16,11 +16,14 @@ from anyloom.model.saving import start_from
 from anyloom.network.assembly import keyed
 from anyloom.network.parts import Parts
 from anyloom.storage.headers import reading_headers
+from anyloom.storage.pickles import refuse_pickled
 from anyloom.storage.saved_part import split_part
 from anyloom.storage.tensors import load_into, read_tensors
 
 __all__ = ["begin_problems", "weight_problems"]
 
+_NETWORKS: Final = ("unet", "vae")
+"""Folders of a published pipeline that every decoder reads; of others it may have its own."""
 _PUBLISHED: Final = {"model_type", "architectures", "_class_name", "_diffusers_version"}
 
 
@@ -28,7 +31,7 @@ def weight_problems(component: object, key: str) -> list[AnyloomError]:
     """Compare a component on the meta device with the weight files that it names.
 
     The component's own ``load_weights`` is asked, with tensors that have shapes and no values. Published folders are
-    left to the libraries that read them.
+    left to the libraries that read them, but for pickled weights, which nothing reads.
 
     Args:
         component: Any component.
@@ -37,6 +40,12 @@ def weight_problems(component: object, key: str) -> list[AnyloomError]:
     if not isinstance(component, NeuralComponent):
         return []
     files = component.weight_files()
+    try:
+        for folder in files:
+            for part in (folder, *(folder / name for name in _NETWORKS)):
+                refuse_pickled(part)
+    except AnyloomError as error:
+        return keyed(error, key)
     if not files or not all(split_part(path)[1] or _is_own(path) for path in files):
         return []
     try:

@@ -6,27 +6,35 @@
      "problems": [{"key", "what", "fix"}, ...],
      "missing_files": [{"key", "path"}, ...],
      "made_files": [{"key", "path", "stage"}, ...],
+     "notes": [text, ...],
      "stages": [{"stage", "memory": as below}, ...],
      "models": [{"stage",
                  "parts": [{"key", "component", "package", "licence", "parameters", "trainable", "bytes",
-                            "networks": {name: parameters}}, ...],
+                            "networks": {name: parameters}, "working": {what: bytes}}, ...],
                  "feature_spaces": {modality: {"name", "dim", "tokens", "scale"}},
-                 "memory": {"inference", "training", "weights", "gradients", "optimizer"}}, ...],
+                 "memory": {"inference", "training", "weights", "gradients", "optimizer"},
+                 "choices": {how: bytes}}, ...],
      "files": [{"key", "path", "licence", "get", "present"}, ...]}
 
+With ``--strategy`` or ``--devices``, ``ranks`` has for every stage the bytes of one process: ``{"stage", "weights",
+"gathered", "gradients", "buckets", "optimizer", "total"}``, see :mod:`anyloom.checking.per_rank`.
+
 ``stages`` are those that train components of their own. ``models`` has one entry, with an empty ``stage``, unless
-stages change the ``model:`` section. Sizes are in bytes, without activations. ``made_files`` are not there yet, but a
-stage of the config writes them. ``files`` are those the config's own ``files:`` section says how to get.
+stages change the ``model:`` section. Sizes are in bytes, without activations; ``working`` is what a decoder takes
+beside its weights to make one item, and ``choices`` what the model in use takes otherwise than it is configured.
+``made_files`` are not there yet, but a stage of the config writes them. ``files`` are those the config's own ``files:``
+section says how to get.
 """
 
 from __future__ import annotations
 
 import argparse
 import contextlib
+import dataclasses
 import json
 import os
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from anyloom.cli.arguments import Sources, add_config_arguments, split_sources
@@ -34,6 +42,7 @@ from anyloom.errors import AnyloomError
 
 if TYPE_CHECKING:
     from anyloom.checking.inspection import MemoryEstimate, ModelInspection, PartRecord
+    from anyloom.checking.per_rank import RankMemory, Strategy
     from anyloom.checking.preflight import Findings
 
 __all__ = ["main"]
@@ -48,6 +57,8 @@ def main(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="anyloom check", description="Check a config before any weight loads.")
     add_config_arguments(parser)
     parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.add_argument("--strategy", choices=("ddp", "fsdp2"), help="tell the memory of each process under it")
+    parser.add_argument("--devices", type=_positive, help="processes, each with a device (default 8)")
     options = parser.parse_intermixed_args(list(arguments))
     sources = split_sources(options)
 
@@ -58,8 +69,43 @@ def main(arguments: Sequence[str]) -> int:
 
     findings = look_over(sources.configs, sources.overrides, safe=sources.safe, trust=sources.trust)
     command = shlex.join(["anyloom", "fit", *options.sources])
-    print(json.dumps(_as_json(findings), indent=2) if options.json else "\n".join(_as_text(findings, command)))
+    ranks = _ranks(findings, options.strategy or "ddp", options.devices or 8)
+    ranks = ranks if options.strategy or options.devices else {}
+    if options.json:
+        whole = _as_json(findings)
+        print(json.dumps(whole | ({"ranks": [_rank_json(*row) for row in ranks.items()]} if ranks else {}), indent=2))
+    else:
+        title = f"Memory of each of {options.devices or 8} processes under {options.strategy or 'ddp'}, at most:"
+        print("\n".join([*(_rank_lines(title, ranks) if ranks else []), *_as_text(findings, command)]))
     return 0 if findings.ok else _USER_ERROR
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError("must be at least 1")
+    return number
+
+
+def _ranks(findings: Findings, strategy: Strategy, devices: int) -> dict[str, RankMemory]:
+    """Memory of a process in every stage; the model's own has no name where the config has one model alone."""
+    from anyloom.checking.per_rank import held_by, rank_memory
+
+    held = {stage or "model": held_by(model) for stage, model in findings.models.items() if model.model is not None}
+    held |= findings.held
+    return {stage: rank_memory(parts, strategy, devices) for stage, parts in held.items()}
+
+
+def _rank_json(stage: str, memory: RankMemory) -> dict[str, Any]:
+    return {"stage": stage, **dataclasses.asdict(memory), "total": memory.total}
+
+
+def _rank_lines(title: str, ranks: Mapping[str, RankMemory]) -> list[str]:
+    rows = [("STAGE", "WEIGHTS", "GATHERED", "GRADIENTS", "BUCKETS", "ADAMW", "TOTAL")]
+    for stage, m in ranks.items():
+        sizes = (m.weights, m.gathered, m.gradients, m.buckets, m.optimizer, m.total)
+        rows.append((stage, *map(_size, sizes)))  # type: ignore[arg-type]
+    return [title, *_aligned(rows), f"  {_NOTE}", ""]
 
 
 def _check_suite(sources: Sources, as_json: bool) -> int:
@@ -87,6 +133,7 @@ def _as_json(findings: Findings) -> dict[str, Any]:
         "problems": [{"key": p.where, "what": p.what, "fix": p.fix} for p in findings.problems],
         "missing_files": [{"key": f.key, "path": str(f.path)} for f in findings.missing],
         "made_files": [{"key": f.key, "path": str(f.path), "stage": stage} for f, stage in findings.made],
+        "notes": findings.notes,
         "stages": [{"stage": stage, "memory": _memory_json(memory)} for stage, memory in findings.stages.items()],
         "models": [_model_json(stage, model) for stage, model in findings.models.items()],
         "files": [
@@ -102,10 +149,17 @@ def _model_json(stage: str, model: ModelInspection) -> dict[str, Any]:
     return {
         "stage": stage,
         "parts": [
-            {**{k: getattr(p, k) for k in keys}, "bytes": p.size, "networks": dict(p.networks)} for p in model.parts
+            {
+                **{k: getattr(p, k) for k in keys},
+                "bytes": p.size,
+                "networks": dict(p.networks),
+                "working": dict(p.working),
+            }
+            for p in model.parts
         ],
         "feature_spaces": {name: space.model_dump(mode="json") for name, space in model.spaces.items()},
         "memory": _memory_json(memory),
+        "choices": _choices(model),
     }
 
 
@@ -117,6 +171,12 @@ def _memory_json(memory: MemoryEstimate) -> dict[str, int]:
         "gradients": memory.gradients,
         "optimizer": memory.optimizer,
     }
+
+
+def _choices(model: ModelInspection) -> dict[str, int]:
+    from anyloom.checking.inspection import memory_choices
+
+    return memory_choices(model.parts)
 
 
 def _memory(model: ModelInspection) -> MemoryEstimate:
@@ -137,6 +197,7 @@ def _as_text(findings: Findings, command: str) -> list[str]:
         f"Memory of the stage {stage!r} in training: at most {_size(memory.training)} before activations"
         for stage, memory in findings.stages.items()
     ]
+    lines += findings.notes
     lines += _sources(findings)
     made: dict[str, list[str]] = {}
     for file, stage in findings.made:
@@ -194,6 +255,13 @@ def _memory_lines(model: ModelInspection) -> list[str]:
     memory = _memory(model)
     return [
         f"Memory in use: {_size(memory.weights)}",
+        *(f"  {_size(size)} with {how}" for how, size in _choices(model).items()),
+        *(
+            f"  {part.key} takes beside it for one item: "
+            + ", ".join(f"{what} {_size(size)}" for what, size in part.working.items())
+            for part in model.parts
+            if part.working
+        ),
         f"Memory in training: {_size(memory.training)} (weights {_size(memory.weights)}, gradients "
         f"{_size(memory.gradients)}, AdamW {_size(memory.optimizer)})",
         f"  {_NOTE}",

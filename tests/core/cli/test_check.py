@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import copy
 import json
 from pathlib import Path
 from typing import Any
@@ -55,12 +56,12 @@ def test_counts_and_memory_are_those_of_the_real_model(config: dict[str, Any]) -
 def test_the_json_form_is_stable(tmp_path: Path, config: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> None:
     assert check(tmp_path, config, "--json") == 0
     value = json.loads(capsys.readouterr().out)
-    assert list(value) == ["ok", "problems", "missing_files", "made_files", "stages", "models", "files"]
+    assert list(value) == ["ok", "problems", "missing_files", "made_files", "notes", "stages", "models", "files"]
     assert value["ok"] is True
     (model,) = value["models"]
-    assert list(model) == ["stage", "parts", "feature_spaces", "memory"]
+    assert list(model) == ["stage", "parts", "feature_spaces", "memory", "choices"]
     parts = {p["key"]: p for p in model["parts"]}
-    keys = ["key", "component", "package", "licence", "parameters", "trainable", "bytes", "networks"]
+    keys = ["key", "component", "package", "licence", "parameters", "trainable", "bytes", "networks", "working"]
     assert all(list(p) == keys for p in parts.values())
     assert parts["model.encoders.eye"]["package"] == "parts"
     assert parts["model.decoders.brush"]["trainable"] == 0
@@ -73,6 +74,25 @@ def test_the_json_form_is_stable(tmp_path: Path, config: dict[str, Any], capsys:
     assert memory["inference"] == memory["weights"]
     assert memory["training"] == memory["weights"] + memory["gradients"] + memory["optimizer"]
     assert memory["optimizer"] == 2 * memory["gradients"]
+    assert list(parts["model.decoders.brush"]["working"]) == ["denoising", "autoencoder"]
+
+
+def test_memory_of_each_choice_is_told(
+    tmp_path: Path, config: dict[str, Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    config["model"]["decoders"]["other"] = copy.deepcopy(config["model"]["decoders"]["brush"])
+    config["model"]["modalities"]["audio"] = {"encoder": "eye", "decoder": None}
+    assert check(tmp_path, config, "--json") == 0
+    (model,) = json.loads(capsys.readouterr().out)["models"]
+    sizes, choices = {p["key"]: p["bytes"] for p in model["parts"]}, model["choices"]
+    total = model["memory"]["inference"]
+    assert choices["--offload"] == total - sizes["model.decoders.other"]
+    assert total / 2 <= choices["--dtype bfloat16"] < 0.51 * total  # whole numbers keep their size
+    assert choices["both"] == pytest.approx(choices["--offload"] / 2, rel=0.02)
+    assert check(tmp_path, config) == 0
+    out = capsys.readouterr().out
+    assert " with --offload\n" in out
+    assert "model.decoders.brush takes beside it for one item: denoising " in out
 
 
 def test_a_decoder_of_another_feature_space_is_refused_with_both_names_and_the_key(
@@ -214,3 +234,18 @@ def test_a_config_that_cannot_be_composed_is_one_problem(tmp_path: Path, capsys:
     assert main(["check", str(tmp_path / "no.yaml"), "--json"]) == 2
     value = json.loads(capsys.readouterr().out)
     assert [p["key"] for p in value["problems"]] == [str(tmp_path / "no.yaml")]
+
+
+@pytest.mark.slow
+def test_memory_of_each_process_is_told_on_request(capsys: pytest.CaptureFixture[str]) -> None:
+    main(["check", "mini", "--strategy", "fsdp2", "--devices", "4", "--json"])
+    ranks = {row["stage"]: row for row in json.loads(capsys.readouterr().out)["ranks"]}
+    main(["check", "mini", "--strategy", "ddp", "--devices", "4", "--json"])
+    whole = {row["stage"]: row for row in json.loads(capsys.readouterr().out)["ranks"]}
+    assert ranks.keys() == whole.keys()
+    assert len(ranks) > 1, "stages that train a decoder too"
+    for stage, row in ranks.items():
+        assert whole[stage]["optimizer"] / 4 <= row["optimizer"] < whole[stage]["optimizer"] / 3
+        assert row["total"] == sum(row[k] for k in ("weights", "gathered", "gradients", "buckets", "optimizer"))
+    main(["check", "mini", "--devices", "2"])
+    assert capsys.readouterr().out.startswith("Memory of each of 2 processes under ddp, at most:")
