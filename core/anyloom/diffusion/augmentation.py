@@ -13,12 +13,17 @@ from anyloom.diffusion.objective import add_noise, coefficients
 __all__ = ["NoiseAugmentation", "cosine_alphas_cumprod", "sinusoids"]
 
 
-@functools.lru_cache(maxsize=8)
+@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
 def cosine_alphas_cumprod(num_steps: int) -> Tensor:
     """Cumulative alphas ``(T,)`` of the squared-cosine schedule, betas capped at 0.999.
 
     Nichol and Dhariwal, arXiv 2102.09672, eq. 17; diffusers calls it ``squaredcos_cap_v2``.
     """
+    return _cosine_alphas_cumprod(num_steps)
+
+
+@functools.lru_cache(maxsize=8)
+def _cosine_alphas_cumprod(num_steps: int) -> Tensor:
     with torch.device("cpu"):
         at = (torch.arange(num_steps + 1, dtype=torch.float64) / num_steps + 0.008) / 1.008 * math.pi / 2
         level = at.cos().square()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from pydantic import PositiveFloat, PositiveInt
+from pydantic import Field, PositiveFloat, PositiveInt
 from torch import Tensor, nn
 
 from anyloom.interfaces.component import ComponentConfig
@@ -25,7 +25,7 @@ class AutoencoderSizes(ComponentConfig):
         kl_weight: Weight of the KL term, taken per latent number, when the autoencoder is trained.
     """
 
-    block_out_channels: tuple[PositiveInt, ...] = (128, 256, 512, 512)
+    block_out_channels: tuple[PositiveInt, ...] = Field((128, 256, 512, 512), min_length=1)
     layers_per_block: PositiveInt = 2
     latent_channels: PositiveInt = 4
     norm_num_groups: PositiveInt = 32
@@ -67,6 +67,7 @@ class LatentAutoencoder(nn.Module):
             sample_size=sample_size,
             scaling_factor=sizes.scaling_factor,
         )
+        self.levels, self.slicing, self.tile = levels, False, 0
         self.register_buffer("latent_mean", torch.zeros(sizes.latent_channels))
         self.register_buffer("latent_std", torch.full((sizes.latent_channels,), 1 / sizes.scaling_factor))
 
@@ -102,10 +103,23 @@ class LatentAutoencoder(nn.Module):
 
     def moments(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and log variance ``(B, Z, h, w)`` of raw latents, float32."""
+        self._economise()
         posterior = self.vae.encode(x.to(self.vae.dtype)).latent_dist
         return posterior.mean.float(), posterior.logvar.float()
 
     def decode_raw(self, raw: Tensor) -> Tensor:
         """Return ``(B, C, H, W)``, float32, for raw latents ``(B, Z, h, w)``."""
+        self._economise()
         decoded: Tensor = self.vae.decode(raw.to(self.vae.dtype)).sample.float()
         return decoded
+
+    def _economise(self) -> None:
+        """Apply ``slicing`` and ``tile`` (in latents, 0 for none) to the network, which may have been replaced.
+
+        Neighbouring squares are blended in place, which a backward pass does not survive.
+        """
+        self.vae.use_slicing = self.slicing
+        self.vae.use_tiling = self.tile > 0 and not torch.is_grad_enabled()
+        if self.vae.use_tiling:
+            self.vae.tile_latent_min_size = self.tile
+            self.vae.tile_sample_min_size = self.tile << (self.levels - 1)

@@ -33,6 +33,8 @@ class ConditionedDenoiser(Decoder):
     def __init__(self, config: LatentDiffusionConfig) -> None:
         super().__init__(config)
         self.uses_reference = config.reference
+        # Made here: what is compiled cannot validate.
+        self.space = FeatureSpace(name=config.space, dim=config.dim, tokens=config.tokens, scale=config.scale)
         self.take_schedule(config.schedule)
         self.null = nn.Parameter(torch.zeros(config.tokens, config.dim))
 
@@ -79,12 +81,11 @@ class ConditionedDenoiser(Decoder):
 
     def feature_space(self) -> FeatureSpace:
         """Return the space its conditions must live in."""
-        c = self.config
-        return FeatureSpace(name=c.space, dim=c.dim, tokens=c.tokens, scale=c.scale)
+        return self.space
 
     def checked(self, features: Tensor) -> Tensor:
         """Return the features if they are ``(B, L, D)`` of this decoder's space, else raise one clear error."""
-        own = self.feature_space()
+        own = self.space
         if features.ndim != 3 or features.shape[1:] != (own.tokens, own.dim):
             raise FeatureSpaceError(
                 f"features of shape {tuple(features.shape)} are not (B, {own.tokens}, {own.dim}) of {own}",

@@ -8,16 +8,17 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Final, Literal
 
 import torch
 from torch import Tensor, nn
 
 from anyloom.conversation.segments import Media
 from anyloom.diffusion.draws import RowDraws
-from anyloom.diffusion.guidance import guided
+from anyloom.diffusion.guidance import Shown, guided
 from anyloom.diffusion.objective import Noised
 from anyloom.diffusion.options import DiffusionSampling, LatentDiffusionConfig
+from anyloom.diffusion.rehearsal import peak_bytes
 from anyloom.diffusion.sampling import Trajectory
 from anyloom.diffusion.stored import StoredDenoiser
 from anyloom.diffusion.widening import widen_input
@@ -27,6 +28,8 @@ from anyloom.interfaces.decoder import Condition
 __all__ = ["LatentDiffusionDecoder", "Part"]
 
 Part = Literal["denoiser", "autoencoder"]
+_TILE: Final = 256
+"""Side of the squares whose memory is told where none are chosen."""
 
 
 class LatentDiffusionDecoder(StoredDenoiser):
@@ -44,7 +47,7 @@ class LatentDiffusionDecoder(StoredDenoiser):
     """Name prefixes of parameters that are not trained with the denoiser."""
 
     def finish_parts(self) -> None:
-        """Apply precision, attention, checkpointing and freezing; subclasses call it when their networks exist."""
+        """Apply the options to the networks; subclasses call it when these exist."""
         widen_input(self.unet, self.denoiser_channels + self.reference_channels)
         dtype = getattr(torch, self.config.dtype)
         nn.Module.to(self.unet, dtype)  # diffusers' own warns of parts to be kept in float32, of which there are none
@@ -54,8 +57,12 @@ class LatentDiffusionDecoder(StoredDenoiser):
 
             self.unet.set_attn_processor(AttnProcessor())
             self.autoencoder.vae.set_attn_processor(AttnProcessor())
+        self.autoencoder.slicing = self.config.slicing
+        self.autoencoder.tile = (self.config.tile or 0) // self.config.autoencoder.reduction
         if self.config.gradient_checkpointing:
             self.enable_checkpointing()
+        if self.config.compile:
+            self.unet.compile()  # in place: names of parameters stay
         self.train_only(None if self.config.freeze else "denoiser")
 
     def enable_checkpointing(self) -> None:
@@ -205,6 +212,28 @@ class LatentDiffusionDecoder(StoredDenoiser):
         reference = None if condition.reference is None else self.reference_latents(condition)
         trajectory = self.start(draws, options.denoising_steps)
         return trajectory.run(self.guided_prediction(features, reference, draws, options))
+
+    def working_bytes(self) -> dict[str, int]:
+        """Bytes of one denoising step with its guidance, and of the autoencoder, also in squares where they help."""
+        scales = [self.config.guidance, *([self.config.reference_guidance] if self.uses_reference else [])]
+        rows = 1 + sum(scale != 1 for scale in scales)
+        noisy = torch.empty(rows, *self.latent_shape, device="meta")
+        nulls = tuple(null[None].expand(rows, *null.shape) for null in self.null_condition())
+        shown = Shown(nulls, self.no_reference(noisy))
+        taken = {"denoising": peak_bytes(self.predict, noisy, noisy[:, 0].flatten(1)[:, 0], shown)}
+        taken["autoencoder"] = self._autoencoder_bytes(self.config.tile)
+        if self.config.tile is None and max(self.latent_shape[-2:]) * self.config.autoencoder.reduction > _TILE:
+            taken[f"autoencoder with tile: {_TILE}"] = self._autoencoder_bytes(_TILE)
+        return taken
+
+    def _autoencoder_bytes(self, tile: int | None) -> int:
+        """Decoding one medium: whole, or one square and twice the result, of which the squares are put together."""
+        latents = torch.empty(1, *self.latent_shape, device="meta")
+        if tile is None:
+            return peak_bytes(self.autoencoder.decode, latents)
+        side = max(tile // self.config.autoencoder.reduction, 1)
+        whole = self.example()
+        return peak_bytes(self.autoencoder.decode, latents[..., :side, :side]) + 2 * 4 * whole.numel()
 
     def start(self, draws: RowDraws, denoising_steps: int) -> Trajectory:
         """Noise of each row, and the way from there.

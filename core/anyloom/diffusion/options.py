@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import ConfigDict, Field, PositiveInt
+from pydantic import ConfigDict, Field, PositiveInt, model_validator
 from pydantic.json_schema import SkipJsonSchema
 from torch import Tensor
 
@@ -13,6 +13,7 @@ from anyloom.diffusion.objective import Prediction, Weighting
 from anyloom.diffusion.schedule import Schedule
 from anyloom.interfaces.component import ComponentConfig
 from anyloom.interfaces.decoder import Decoder
+from anyloom.options import WrongOptionsError
 
 __all__ = ["DiffusionSampling", "LatentDiffusionConfig"]
 
@@ -39,6 +40,12 @@ class LatentDiffusionConfig(Decoder.Config):
         reference_guidance: Guidance scale of the reference, unless a call says otherwise; 1 turns it off.
         dtype: Precision of the networks; with ``float16`` the autoencoder stays float32, whose values grow too large.
         attention: ``eager`` computes attention without fused kernels: faster for short sequences on CPUs.
+        slicing: Let the autoencoder take one row of a batch at a time: less memory, the same results.
+        tile: Side of overlapping squares, in rows of what the autoencoder reads, that it takes one at a time where no
+            gradient is needed: memory no longer grows with the size. Each square is normalised by itself, so results
+            are close to those without and not the same. A multiple of four times the autoencoder's reduction.
+        compile: Let ``torch.compile`` translate the denoiser when it first runs, which takes a minute or so and a C++
+            compiler; later steps are faster.
         gradient_checkpointing: Compute activations again in the backward pass, for less memory.
         weights: Folder that a training stage or ``save`` wrote, or one in the published diffusers layout.
         download: Allow ``weights`` to name a repository on the Hugging Face hub, and fetch it.
@@ -61,9 +68,19 @@ class LatentDiffusionConfig(Decoder.Config):
     reference_guidance: float = 1.0
     dtype: Literal["float32", "bfloat16", "float16"] = "float32"
     attention: Literal["default", "eager"] = "default"
+    slicing: bool = False
+    tile: PositiveInt | None = None
+    compile: bool = False
     gradient_checkpointing: bool = False
     weights: str | None = None
     download: bool = False
+
+    @model_validator(mode="after")
+    def _tiles_meet(self) -> LatentDiffusionConfig:
+        step = 4 * self.autoencoder.reduction  # a quarter of a square overlaps the next, in whole latents
+        if self.tile is not None and self.tile % step:
+            raise WrongOptionsError({"tile": f"must be a multiple of {step}, four times the autoencoder's reduction"})
+        return self
 
 
 class DiffusionSampling(ComponentConfig):

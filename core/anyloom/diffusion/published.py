@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from anyloom.diffusion.widening import widen_input
 from anyloom.errors import CheckpointError
+from anyloom.storage.pickles import refuse_pickled
 from anyloom.storage.tensors import check_report
 
 __all__ = ["Networks", "is_published", "read_network", "read_networks", "variant_of"]
@@ -104,12 +105,7 @@ def variant_of(folder: Path, stem: str) -> str | None:
     variants = sorted(found - {"safetensors"})  # the index of a variant's shards is stem.safetensors.index.fp16.json
     if variants:
         return "fp16" if "fp16" in variants else variants[0]
-    if pickled := sorted(file.name for suffix in ("bin", "ckpt", "pth") for file in folder.glob(f"*.{suffix}")):
-        raise CheckpointError(
-            f"the weights are pickled ({pickled[0]}), which may run code when opened",
-            where=str(folder),
-            fix=f"write them as safetensors first: anyloom to-safetensors {folder}",
-        )
+    refuse_pickled(folder)
     return None
 
 

@@ -8,6 +8,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from anyloom.conversation.segments import Media
+from anyloom.conversation.waves import warn_of_rest
 from anyloom.errors import MediaError
 from anyloom.interfaces.component import ComponentConfig
 from anyloom.signal.mel import MelScale, griffin_lim, mel_filters, mel_to_magnitude, spectrogram
@@ -74,7 +75,9 @@ def sound_to_log_mel(media: Media, mel: MelOptions) -> Tensor:
     """
     if "sample_rate" not in media.meta:
         raise MediaError("this sound has no sample rate", where=media.path, fix='set meta["sample_rate"]')
-    return log_mel(media.tensor(), media.meta["sample_rate"], mel)
+    wave, rate = media.tensor(), media.meta["sample_rate"]
+    warn_of_rest(wave, rate, mel.frames * mel.hop / mel.sample_rate, "made")
+    return log_mel(wave, rate, mel)
 
 
 def to_wave(values: Tensor, mel: MelOptions, *, seed: int, steps: int = 32) -> Tensor:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from pydantic import PositiveInt, model_validator
+from pydantic import Field, PositiveInt, model_validator
 
 from anyloom.interfaces.component import ComponentConfig
 from anyloom.options import WrongOptionsError
@@ -24,7 +24,7 @@ class UNetSizes(ComponentConfig):
         use_linear_projection: Linear instead of 1x1 convolutions around attention.
     """
 
-    block_out_channels: tuple[PositiveInt, ...] = (320, 640, 1280, 1280)
+    block_out_channels: tuple[PositiveInt, ...] = Field((320, 640, 1280, 1280), min_length=1)
     layers_per_block: PositiveInt = 2
     attention_head_dim: PositiveInt | tuple[PositiveInt, ...] = 8
     attention_levels: tuple[bool, ...] | None = None

@@ -18,8 +18,10 @@ from torch import Tensor
 
 from anyloom.conversation.segments import Media
 from anyloom.generation.answer import Answer, MadeMedium
+from anyloom.generation.offloading import beside
 from anyloom.generation.options import sampling_of
 from anyloom.interfaces.decoder import Condition, Decoder
+from anyloom.interfaces.promises import made_media
 from anyloom.network.network import Network
 from anyloom.options import validate
 
@@ -99,7 +101,9 @@ def _make(network: Network, name: str, sampling: Mapping[str, Any], items: Seque
     assert decoder is not None
     options = validate(decoder.Sampling, sampling, where=f"generate.sampling.{name}")
     condition = _condition(decoder, items, made)
-    media = decoder.generate(condition, seeds=[i.seed for i in items], sampling=options)
+    with beside(condition.features, decoder):
+        answered = decoder.generate(condition, seeds=[i.seed for i in items], sampling=options)
+    media = made_media(answered, len(items), decoder)
     for item, medium in zip(items, media, strict=True):
         made[item.answer][item.segment] = _finished(network, item, medium)
 
@@ -158,21 +162,24 @@ def _make_together(
         groups.setdefault(json.dumps(options, sort_keys=True, default=str), []).append(pair)
     for group in groups.values():
         sides = [[pair[side] for pair in group] for side in (0, 1)]
-        media = network.parts.coupler(key).generate(
-            decoders,
-            [_condition(decoder, side, made) for decoder, side in zip(decoders, sides)],
-            seeds=[[i.seed for i in side] for side in sides],
-            sampling=[
-                validate(
-                    decoder.Sampling,
-                    sampling_of(answers[group[0][0].answer].options.sampling, name),
-                    where=f"generate.sampling.{name}",
-                )
-                for name, decoder in zip(names, decoders)
-            ],
-        )
+        conditions = [_condition(decoder, side, made) for decoder, side in zip(decoders, sides)]
+        coupler = network.parts.coupler(key)
+        with beside(conditions[0].features, *decoders):
+            media = coupler.generate(
+                decoders,
+                conditions,
+                seeds=[[i.seed for i in side] for side in sides],
+                sampling=[
+                    validate(
+                        decoder.Sampling,
+                        sampling_of(answers[group[0][0].answer].options.sampling, name),
+                        where=f"generate.sampling.{name}",
+                    )
+                    for name, decoder in zip(names, decoders)
+                ],
+            )
         for side, own in zip(sides, media):
-            for item, medium in zip(side, own, strict=True):
+            for item, medium in zip(side, made_media(own, len(side), coupler)):
                 made[item.answer][item.segment] = _finished(network, item, medium)
 
 

@@ -13,6 +13,8 @@ from torch import Tensor
 __all__ = ["next_tokens"]
 
 _SHORTLIST = 2048
+_COLDEST = 1e-30
+"""Divided by less than this, scores are infinite."""
 
 
 def next_tokens(
@@ -34,7 +36,7 @@ def next_tokens(
     if not drawn:
         return tokens
     device = scores.device
-    heat = torch.tensor([temperature[r] for r in drawn], device=device, dtype=torch.float32)
+    heat = torch.tensor([max(temperature[r], _COLDEST) for r in drawn], device=device, dtype=torch.float32)
     nucleus = torch.tensor([top_p[r] for r in drawn], device=device, dtype=torch.float32)
     # One uniform number per answer, from its own generator: batch-mates cannot change it.
     uniform = torch.cat([torch.rand(1, generator=generators[r]) for r in drawn]).to(device)

@@ -8,7 +8,7 @@ cache.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -86,8 +86,8 @@ class Session:
                 return event.message
         raise AssertionError("an answer always ends")
 
-    def stream(self, *segments: Segment | str, seed: int | None = None, **options: Any) -> Iterator[Event]:
-        """Say something and watch the answer come. A watcher that leaves takes the turn back."""
+    def stream(self, *segments: Segment | str, seed: int | None = None, **options: Any) -> Generator[Event, None, None]:
+        """Say something and watch the answer come. Closing the stream takes the turn back."""
         if not segments:
             raise ConversationError("nothing was said", where="session", fix="give text or media")
         chosen = validate(GenerationOptions, {**self.options, **options}, where="session")
@@ -125,7 +125,9 @@ class Session:
         spoken = [n for n, m in enumerate(self.messages) if m.role == "user"]
         if not isinstance(turn, int) or not 0 <= turn < len(spoken):
             raise ConversationError(
-                f"there is no turn {turn!r:.40}", where="session", fix=f"turns are 0..{len(spoken) - 1}"
+                f"there is no turn {turn!r:.40}",
+                where="session",
+                fix=f"turns are 0..{len(spoken) - 1}" if spoken else "say something first",
             )
         return self._instead(spoken[turn], segments, options)
 

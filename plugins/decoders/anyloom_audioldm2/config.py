@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final
 
-from pydantic import PositiveFloat, PositiveInt, model_validator
+from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
 from anyloom.diffusion.autoencoder import AutoencoderSizes
 from anyloom.diffusion.latent_decoder import LatentDiffusionDecoder
@@ -29,7 +29,7 @@ class AudioLDM2Sizes(UNetSizes):
         attention_levels: Which levels have attention; by default all but the first.
     """
 
-    block_out_channels: tuple[PositiveInt, ...] = (128, 256, 384, 640)
+    block_out_channels: tuple[PositiveInt, ...] = Field((128, 256, 384, 640), min_length=1)
     attention_head_dim: PositiveInt = 32
 
     @property
@@ -48,7 +48,7 @@ class AudioLDM2Schedule(Schedule):
 class AudioLDM2Autoencoder(AutoencoderSizes):
     """The autoencoder of AudioLDM2."""
 
-    block_out_channels: tuple[PositiveInt, ...] = (128, 256, 512)
+    block_out_channels: tuple[PositiveInt, ...] = Field((128, 256, 512), min_length=1)
     latent_channels: PositiveInt = 8
     scaling_factor: PositiveFloat = 0.4110932946205139
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pydantic import PositiveFloat, PositiveInt, model_validator
+from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
 from anyloom.diffusion.latent_decoder import LatentDiffusionDecoder
 from anyloom.diffusion.objective import Prediction
@@ -45,7 +45,7 @@ class UNetSizes(ComponentConfig):
         norm_num_groups: Groups of the group norms.
     """
 
-    block_out_channels: tuple[PositiveInt, ...] = (320, 640, 1280, 1280)
+    block_out_channels: tuple[PositiveInt, ...] = Field((320, 640, 1280, 1280), min_length=1)
     layers_per_block: PositiveInt = 2
     attention_head_dim: PositiveInt = 64
     attention_levels: tuple[bool, ...] | None = None

@@ -14,7 +14,7 @@ from transformers import CONFIG_MAPPING, PretrainedConfig
 from anyloom.errors import AnyloomError, CheckpointError, ConfigError, combine, nearest
 from anyloom_llama.reason import reason
 
-__all__ = ["from_options", "from_published"]
+__all__ = ["as_options", "from_options", "from_published"]
 
 _LIMITS: Final = {
     "num_hidden_layers": 1_000,
@@ -86,7 +86,7 @@ def from_published(values: Mapping[str, Any], *, where: str) -> PretrainedConfig
         raise CheckpointError(
             f"its weights are stored quantised ({method})",
             where=where,
-            fix="use the checkpoint in its full precision, with 'load_in_4bit: true' if memory is short",
+            fix="use the checkpoint in its full precision, with 'load_in_8bit: true' or 4bit if memory is short",
         )
     cls = CONFIG_MAPPING[kind]
     known = _known(cls) - _WRITTEN
@@ -96,9 +96,27 @@ def from_published(values: Mapping[str, Any], *, where: str) -> PretrainedConfig
         raise CheckpointError(error.what, where=f"{where}/config.json", fix="fetch the folder again") from error
 
 
+def as_options(architecture: PretrainedConfig) -> dict[str, Any]:
+    """The options that :func:`from_options` makes the same configuration of; what follows from others is left out.
+
+    Args:
+        architecture: Of a model that is saved.
+    """
+    known, aliases = _known(type(architecture)), type(architecture).attribute_map
+    values = architecture.to_diff_dict()
+    return {
+        name: value
+        for name, value in values.items()
+        if name in known and not (name in aliases and aliases[name] in values)
+    }
+
+
 def _known(cls: type[PretrainedConfig]) -> set[str]:
     """Names of options that a family reads."""
-    fields = {name for name in cls.__dataclass_fields__ if not name.startswith(("_", "base_", "extra_", "sub_config"))}
+    # what every configuration has behind a "_" is about kernels and places of files; what a family adds is its own
+    common = {name for name in PretrainedConfig.__dataclass_fields__ if name.startswith("_")}
+    machinery = ("base_", "extra_", "sub_config")
+    fields = {name for name in cls.__dataclass_fields__ if name not in common and not name.startswith(machinery)}
     aliases = set(cls.attribute_map)
     rotary = _ROTARY if "rope_parameters" in fields else set()
     return (fields | aliases | rotary | _WRITTEN) - {"attribute_map"}

@@ -45,8 +45,9 @@ class CausalLMConfig(LLM.Config):
         lora: Train low-rank adapters; the pretrained parameters stay fixed.
         load_in_4bit: Hold the pretrained linear layers in 4 bits (NF4, QLoRA, arXiv 2305.14314) through
             bitsandbytes. Needs a GPU, and ``lora`` or ``freeze``.
+        load_in_8bit: Likewise in 8 bits (LLM.int8(), arXiv 2208.07339), which lose less.
         attention: Attention implementation; ``eager`` is the fastest to train on CPU at tiny sizes.
-        dtype: Precision of the parameters; with 4 bits, that of the arithmetic.
+        dtype: Precision of the parameters; with 4 or 8 bits, that of the arithmetic.
         gradient_checkpointing: Recompute activations in the backward pass.
         download: Allow the hub to be asked for ``weights``; otherwise only local files are read.
     """
@@ -57,6 +58,7 @@ class CausalLMConfig(LLM.Config):
     chat_template: str | None = None
     lora: LoraOptions | None = None
     load_in_4bit: bool = False
+    load_in_8bit: bool = False
     attention: Literal["eager", "sdpa", "flash_attention_2"] = "sdpa"
     dtype: Literal["float32", "bfloat16", "float16"] = "float32"
     gradient_checkpointing: bool = False
@@ -66,6 +68,11 @@ class CausalLMConfig(LLM.Config):
     def fixed(self) -> bool:
         """Whether the pretrained parameters stay as they are."""
         return self.freeze or self.lora is not None
+
+    @property
+    def bits(self) -> int | None:
+        """Bits of the pretrained linear layers' weights, where they are fewer than those of ``dtype``."""
+        return 4 if self.load_in_4bit else 8 if self.load_in_8bit else None
 
     @field_validator("architecture", mode="before")
     @classmethod
@@ -86,10 +93,13 @@ class CausalLMConfig(LLM.Config):
     @model_validator(mode="after")
     def _possible(self) -> Any:
         problems = {}
-        if self.load_in_4bit and self.weights is None:
-            problems["load_in_4bit"] = "only pretrained 'weights' can be held in 4 bits"
-        elif self.load_in_4bit and not self.fixed:
-            problems["load_in_4bit"] = "weights in 4 bits cannot be trained; add 'lora', or set 'freeze: true'"
+        option = f"load_in_{self.bits}bit"
+        if self.load_in_4bit and self.load_in_8bit:
+            problems[option] = "weights are held in 4 bits or in 8; set one of them to false"
+        elif self.bits and self.weights is None:
+            problems[option] = f"only pretrained 'weights' can be held in {self.bits} bits"
+        elif self.bits and not self.fixed:
+            problems[option] = f"weights in {self.bits} bits cannot be trained; add 'lora', or set 'freeze: true'"
         if self.attention == "flash_attention_2" and self.dtype == "float32":
             problems["attention"] = "flash attention computes in half precision; set 'dtype: bfloat16'"
         if problems:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from anyloom.model.model import AnyToAnyModel
     from anyloom_llama.llm import CausalLM
 
-__all__ = ["main"]
+__all__ = ["main", "push_to_hub"]
 
 _FORMS: Final = {
     "peft": "the low-rank adapters of the language model, for peft",
@@ -32,10 +32,14 @@ def main(arguments: Sequence[str]) -> int:
     folder: Path = options.output
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise ConfigError(f"{folder} is there already", where="--output", fix="give a new folder")
+    if options.push and options.to != "hub":
+        raise ConfigError("only a whole model is pushed", where="--push", fix="use --to hub")
     model = load_named_model(split_sources(options)).model
     with replacing_folder(folder, last="adapter_config.json" if options.to == "peft" else "config.json") as draft:
         _WRITERS[options.to](model, draft)
     sys.stdout.write(f"{folder}: {_FORMS[options.to]}\n")
+    if options.push:
+        sys.stdout.write(f"{push_to_hub(folder, options.push, private=not options.public)}\n")
     return 0
 
 
@@ -49,8 +53,41 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("sources", nargs="*", metavar="MODEL|KEY=VALUE", help=f"{HELP}; overrides for a config")
     parser.add_argument("--to", choices=list(_FORMS), required=True, help="what is written; see below")
     parser.add_argument("--output", type=Path, required=True, metavar="FOLDER", help="a new folder")
+    text = "with --to hub: put it into this repository of the Hugging Face hub, made private if it is new"
+    parser.add_argument("--push", metavar="OWNER/NAME", help=text)
+    parser.add_argument("--public", action="store_true", help="make the repository public if it is new")
     add_trust_arguments(parser)
     return parser
+
+
+def push_to_hub(folder: Path, repository: str, *, private: bool = True) -> str:
+    """Put a folder of a model into a repository of the Hugging Face hub, as one commit.
+
+    Token and address are those of huggingface_hub (``hf auth login``, ``HF_TOKEN``, ``HF_ENDPOINT``).
+
+    Args:
+        folder: As ``--to hub`` writes it, with its card.
+        repository: ``owner/name``.
+        private: Make it private if it is new.
+
+    Returns:
+        The address of the commit.
+
+    Raises:
+        anyloom.errors.ConfigError: The hub cannot be reached or refuses.
+    """
+    from huggingface_hub import HfApi
+
+    api = HfApi(library_name="anyloom")
+    try:
+        api.create_repo(repository, private=private, exist_ok=True)
+        return str(
+            api.upload_folder(repo_id=repository, folder_path=folder, commit_message="Model of anyloom").commit_url
+        )
+    except (OSError, ValueError) as error:  # what huggingface_hub raises is one of them
+        reason = str(error).strip().splitlines()[0]
+        fix = "look at the name, 'hf auth whoami' and the network; the folder stays for another try"
+        raise ConfigError(f"the hub did not take it: {reason}", where=f"--push {repository}", fix=fix) from error
 
 
 def _adapter(model: AnyToAnyModel, folder: Path) -> None:
@@ -69,7 +106,7 @@ def _hub(model: AnyToAnyModel, folder: Path) -> None:
     left_out = [p.key for p in model.parts.components() if not p.component.portable]
     if left_out:
         raise CheckpointError(
-            f"the weights of {', '.join(left_out)} are in 4 bits, which a saved model cannot hold",
+            f"the weights of {', '.join(left_out)} are in few bits, which a saved model cannot hold",
             where="--to hub",
             fix="use --to peft",
         )

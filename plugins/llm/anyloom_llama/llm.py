@@ -14,9 +14,10 @@ from torch.nn import functional as F
 from anyloom.errors import ConfigError
 from anyloom.interfaces import LLM, LLMInputs, LLMOutput
 from anyloom_llama.adapters import inject
+from anyloom_llama.architecture import as_options
 from anyloom_llama.cache import LayerCache, join
 from anyloom_llama.config import CausalLMConfig
-from anyloom_llama.four_bit import leave_base_out, refuse_cpu, stored_bytes
+from anyloom_llama.few_bits import leave_base_out, refuse_cpu, stored_bytes
 from anyloom_llama.loading import build, may_be_missing, read_config, read_tokenizer, read_weights
 from anyloom_llama.packing import packed_positions, readable
 from anyloom_llama.probe import behaviour
@@ -41,7 +42,7 @@ class CausalLM(LLM):
         found = behaviour(self.architecture, config.attention)
         with torch.device("meta") if config.weights is not None else contextlib.nullcontext():
             self.lm = build(config, self.architecture)
-        self._scores, self._packs, self._needs_gpu = found.scores, found.packs, config.load_in_4bit
+        self._scores, self._packs, self._bits = found.scores, found.packs, config.bits
         # Not those of the config: OPT may have narrower embeddings than layers, and tables are padded.
         self.vocab_size, self.hidden_size = self.lm.get_input_embeddings().weight.shape
         limits = (getattr(self.architecture, name, None) for name in ("max_position_embeddings", "max_seq_len"))
@@ -75,15 +76,29 @@ class CausalLM(LLM):
 
     @property
     def portable(self) -> bool:
-        """Whether a saved model can hold the pretrained parameters: not in 4 bits."""
-        return not self.config.load_in_4bit
+        """Whether a saved model can hold the pretrained parameters: not in few bits."""
+        return self.config.bits is None
+
+    def shard_units(self) -> list[nn.Module]:
+        """The blocks: the first list of modules that is as long as the architecture says."""
+        count = getattr(self.architecture, "num_hidden_layers", None)
+        lists = (m for m in self.lm.modules() if isinstance(m, nn.ModuleList))
+        return next((list(blocks) for blocks in lists if len(blocks) == count), [])
 
     def stored_bytes(self) -> int:
         """Bytes of all tensors once they are loaded."""
-        if not self.config.load_in_4bit:
-            return super().stored_bytes()
+        return super().stored_bytes() if self.config.bits is None else self._bytes_in(self.config.bits)
+
+    def memory_choices(self) -> dict[str, int]:
+        """Bytes in 8 bits and in 4, where weights that stay as they are could be held so."""
+        if self.config.weights is None or not self.config.fixed:
+            return {}
+        return {f"load_in_{bits}bit: true": self._bytes_in(bits) for bits in (8, 4) if bits != self.config.bits}
+
+    def _bytes_in(self, bits: int) -> int:
         rows = (self.new_input_rows, self.new_output_rows)
-        return stored_bytes(self.lm, self.lm.get_output_embeddings()) + sum(r.numel() * r.element_size() for r in rows)
+        packed = stored_bytes(self.lm, self.lm.get_output_embeddings(), bits)
+        return packed + sum(row.numel() * row.element_size() for row in rows)
 
     def _set_trainable(self) -> None:
         config = self.config
@@ -100,19 +115,23 @@ class CausalLM(LLM):
                 )
             new_name = getattr(self.lm, "activation_checkpointing_enable", None)
             (new_name or self.lm.gradient_checkpointing_enable)()
+            # Transformers makes the embeddings ask for gradients, which only reentrant recomputing needs. This is not
+            # reentrant, and the question would part a compiled graph in two.
+            if getattr(self.lm, "_require_grads_hooks", None):
+                self.lm.disable_input_require_grads()
 
     def load_weights(self) -> None:
         """Read the published checkpoint, if the config names one.
 
         Raises:
             anyloom.errors.CheckpointError: It is missing, truncated, or has other tensors than the model.
-            anyloom.errors.ConfigError: 4 bits are asked for and there is no GPU, or no bitsandbytes.
+            anyloom.errors.ConfigError: Few bits are asked for and there is no GPU, or no bitsandbytes.
         """
         if self.config.weights is None:
             return
         self.lm = read_weights(self.config, self.architecture)
         self._set_trainable()
-        if self.config.load_in_4bit:
+        if self.config.bits:
             leave_base_out(self.lm)
         self._draw_rows()
 
@@ -123,8 +142,7 @@ class CausalLM(LLM):
     def portable_options(self, folder: Path, name: str) -> dict[str, Any]:
         """Save the tokenizer beside the model and describe the architecture in full."""
         self.tokenizer.backend.save_pretrained(folder / name)
-        architecture = {k: v for k, v in self.lm.config.to_diff_dict().items() if k != "quantization_config"}
-        return {"weights": None, "architecture": architecture, "tokenizer": f"@/{name}"}
+        return {"weights": None, "architecture": as_options(self.lm.config), "tokenizer": f"@/{name}"}
 
     def add_tokens(self, tokens: Sequence[str]) -> list[int]:
         """Give each token a row of its own, drawn around the mean of the old ones."""
@@ -148,12 +166,12 @@ class CausalLM(LLM):
         """One causal pass.
 
         Raises:
-            anyloom.errors.ConfigError: 4-bit weights are used on a CPU, or samples are packed into one row where the
-                architecture cannot keep them apart.
+            anyloom.errors.ConfigError: Weights of few bits are used on a CPU, or samples are packed into one row where
+                the architecture cannot keep them apart.
             ValueError: A cache of packed samples is asked for.
         """
-        if self._needs_gpu:
-            refuse_cpu(x.ids.device.type)
+        if self._bits is not None:
+            refuse_cpu(self._bits, x.ids.device.type)
         given = cast(LayerCache | None, x.cache)  # a cache goes back to the component that made it
         cache = given if given is not None else LayerCache() if x.keep_cache else None
         output = self.lm.base_model(

@@ -16,10 +16,11 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, PretrainedConfig
 
 from anyloom.errors import AnyloomError, CheckpointError, ConfigError
 from anyloom.storage.headers import tensor_files
+from anyloom.storage.pickles import refuse_pickled
 from anyloom.storage.tensors import check_report, non_finite
 from anyloom_llama.architecture import from_options, from_published
 from anyloom_llama.config import CausalLMConfig
-from anyloom_llama.four_bit import loading_options
+from anyloom_llama.few_bits import loading_options
 from anyloom_llama.reason import reason
 from anyloom_llama.tokenizer import ChatTokenizer
 
@@ -57,6 +58,12 @@ def read_config(config: CausalLMConfig, vocab_size: int | None) -> PretrainedCon
     if config.weights is not None:
         try:
             values, _ = _local(config, PretrainedConfig.get_config_dict, config.weights)
+            if isinstance(values.get("model"), dict) and "format" in values:
+                raise CheckpointError(
+                    "this is a model that anyloom saved, not a language model alone",
+                    where=config.weights,
+                    fix="take its parts over by module.start_from, or 'anyloom export' its language model",
+                )
             return from_published(values, where=config.weights)
         except CheckpointError:
             if not may_be_missing(config):
@@ -87,7 +94,7 @@ def read_weights(config: CausalLMConfig, architecture: PretrainedConfig) -> Any:
 
     Raises:
         anyloom.errors.CheckpointError: The files are missing, truncated or of another model.
-        anyloom.errors.ConfigError: 4 bits or the attention implementation are not possible here.
+        anyloom.errors.ConfigError: Few bits or the attention implementation are not possible here.
     """
     folder = Path(str(config.weights))
     if (folder / "adapter_config.json").exists():
@@ -95,8 +102,9 @@ def read_weights(config: CausalLMConfig, architecture: PretrainedConfig) -> Any:
             "this is an adapter, not a model", where=str(folder), fix="give the folder of the model it was merged into"
         )
     if folder.is_dir():
+        refuse_pickled(folder)
         tensor_files(folder)  # refuses an index that names files elsewhere
-    options = _options(config) | (loading_options() if config.load_in_4bit else {})
+    options = _options(config) | (loading_options(config.bits) if config.bits else {})
     model, report = _local(
         config,
         AutoModelForCausalLM.from_pretrained,
@@ -109,7 +117,7 @@ def read_weights(config: CausalLMConfig, architecture: PretrainedConfig) -> Any:
         **options,
     )
     check_report(report, where=str(config.weights))
-    if not config.load_in_4bit and (broken := non_finite(dict(model.named_parameters()))):
+    if not config.bits and (broken := non_finite(dict(model.named_parameters()))):
         raise CheckpointError(
             f"{len(broken)} of its tensors hold NaN or infinite values: {', '.join(broken[:3])}",
             where=str(config.weights),

@@ -61,15 +61,15 @@ def write_merged(llm: CausalLM, folder: Path) -> None:
     The model is changed: it is what was written afterwards.
 
     Args:
-        llm: Any but one in 4 bits.
+        llm: Any but one in few bits.
         folder: An empty folder.
 
     Raises:
-        anyloom.errors.CheckpointError: The weights are in 4 bits, or the tokenizer already has one of the added tokens.
+        anyloom.errors.CheckpointError: The weights are in few bits, or the tokenizer has one of the added tokens.
     """
-    if llm.config.load_in_4bit:
+    if llm.config.bits:
         raise CheckpointError(
-            "adapters cannot be merged into weights in 4 bits without loss",
+            f"adapters cannot be merged into weights in {llm.config.bits} bits without loss",
             where="--to merged",
             fix="use --to peft, and merge it into the model in full precision",
         )

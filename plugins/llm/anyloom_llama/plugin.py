@@ -46,9 +46,13 @@ def anyloom_commands() -> list[CommandSpec]:
 
 @hookimpl
 def anyloom_checks(config: Mapping[str, Any]) -> list[str]:
-    """4-bit weights and training on a CPU do not go together."""
+    """Weights of few bits and a CPU do not go together."""
     llm = (config.get("model") or {}).get("llm") or {}
     on_cpu = (config.get("trainer") or {}).get("accelerator") == "cpu"
-    if llm.get("name") not in ("causal-lm", "llama") or not llm.get("load_in_4bit") or not on_cpu:
+    if llm.get("name") not in ("causal-lm", "llama") or not on_cpu:
         return []
-    return ["llm.load_in_4bit needs a GPU: on a CPU its gradients can be silently wrong; set it to false"]
+    reasons = {
+        "load_in_4bit": "on a CPU its gradients can be silently wrong",
+        "load_in_8bit": "its kernels are made for one",
+    }
+    return [f"llm.{name} needs a GPU: {why}; set it to false" for name, why in reasons.items() if llm.get(name)]

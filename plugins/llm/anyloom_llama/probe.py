@@ -47,6 +47,10 @@ class _Found:
     packs: bool
 
 
+class _Unbuilt(str):
+    """Why its options cannot be: the family may be right."""
+
+
 def behaviour(architecture: PretrainedConfig, attention: str) -> Behaviour:
     """What a model of this architecture does.
 
@@ -73,6 +77,12 @@ def behaviour(architecture: PretrainedConfig, attention: str) -> Behaviour:
             where="attention",
             fix="set 'attention: eager'",
         )
+    if isinstance(found, _Unbuilt):
+        raise ConfigError(
+            f"{architecture.model_type!r} cannot be built with these options ({found})",
+            where="architecture",
+            fix="compare them with a published config.json of this family",
+        )
     if isinstance(found, str):
         raise ConfigError(
             f"{architecture.model_type!r} cannot be used here: {found}",
@@ -92,7 +102,7 @@ def _found(model_type: str, options: str, attention: str) -> _Found | str:
         try:
             model = small_model(CONFIG_MAPPING[model_type].from_dict(json.loads(options)), attention)
         except Exception as error:  # families check their sizes in ways of their own
-            return f"it cannot be built with these options ({type(error).__name__}: {reason(error)})"
+            return _Unbuilt(f"{type(error).__name__}: {reason(error)}")
         try:
             return _look(model)
         except Exception as error:

@@ -207,6 +207,14 @@ def test_a_nucleus_larger_than_the_shortlist_is_sampled_whole() -> None:
     assert max(found) > 4000
 
 
+@pytest.mark.parametrize("temperature", [1e-6, 1e-30, 1e-39, 1e-45, 5e-324])
+def test_the_coldest_temperatures_take_the_likeliest(temperature: float) -> None:
+    scores = torch.randn(3, 50) * 20
+    generators = [torch.Generator().manual_seed(n) for n in range(3)]
+    found = next_tokens(scores, temperature=[temperature] * 3, top_p=[1.0] * 3, generators=generators)
+    assert found == scores.argmax(-1).tolist()
+
+
 def test_temperature_zero_takes_the_likeliest_beside_others_that_draw() -> None:
     scores = torch.tensor([[0.0, 3.0, 1.0], [0.0, 3.0, 1.0]])
     for n in range(20):

@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 from tests.plugins.llm.families import FAMILIES, sentencepiece
 
-from anyloom import Message
+from anyloom import Conversation, Message
 from anyloom.errors import CheckpointError, ConversationError
 from anyloom.interfaces import Piece
+from anyloom.sequence.interleave import IGNORE, Interleaver
 from anyloom_llama.chat import PLAIN_TEMPLATE, ChatTemplate
 from anyloom_llama.tokenizer import ChatTokenizer
 from parts import picture
@@ -118,6 +119,21 @@ def test_a_prompt_is_what_stands_before_the_answer(family: tuple[ChatTokenizer, 
     assert before[: len(opening)] == opening
     if "add_generation_prompt" in (tokenizer.backend.chat_template or ""):
         assert opening == theirs(tokenizer, turns[:-1], add_generation_prompt=True)
+
+
+def test_a_cut_conversation_is_one_that_never_had_the_lost_turns(family: tuple[ChatTokenizer, str]) -> None:
+    """Cut to every length that it can be cut to, the ids are transformers' own for the turns that are left."""
+    tokenizer, _ = family
+    turns = ([("system", "be brief")] if knows_system(tokenizer) else []) + TURNS["several turns"]
+    start, cuts = len(turns) - 6, set()
+    for limit in range(len(theirs(tokenizer, turns[:start] + turns[-2:])), len(theirs(tokenizer, turns)) + 1):
+        found = Interleaver(tokenizer, {}, limit)(Conversation(messages(turns)))
+        cuts.add(found.cut)
+        left = turns[:start] + turns[start + 2 * found.cut :]
+        assert found.ids.tolist() == theirs(tokenizer, left)
+        learned = [i for piece in tokenizer.render(messages(left)) if piece.learned for i in piece.ids]
+        assert found.labels[found.labels != IGNORE].tolist() == learned
+    assert cuts == {0, 1, 2}
 
 
 def test_media_stand_between_words_as_if_they_were_one(family: tuple[ChatTokenizer, str]) -> None:

@@ -91,6 +91,22 @@ def test_four_bits_take_the_memory_that_the_paper_gives(tmp_path: Path) -> None:
     assert (packed.stored_bytes() - others) * 8 / linear == pytest.approx(4.127, abs=0.001)
 
 
+def test_eight_bits_take_a_byte_a_weight_and_a_scale_a_row(tmp_path: Path) -> None:
+    common: dict[str, Any] = {"architecture": LLAMA_2_7B, "weights": str(tmp_path / "nowhere"), "dtype": "bfloat16"}
+    with torch.device("meta"):
+        packed = CausalLM.from_options(common, freeze=True, load_in_8bit=True)
+        plain, trained = (CausalLM.from_options(common, freeze=freeze) for freeze in (True, False))
+    linear = 32 * (4 * 4096 * 4096 + 3 * 4096 * 11008)
+    rows = 32 * (4 * 4096 + 2 * 11008 + 4096)
+    others = 2 * (6_738_415_616 - linear)
+    assert packed.stored_bytes() - others == pytest.approx(linear + 4 * rows, abs=1000)  # frequencies of positions
+    assert plain.memory_choices() == {
+        "load_in_8bit: true": packed.stored_bytes(),
+        "load_in_4bit: true": packed.memory_choices()["load_in_4bit: true"],
+    }
+    assert trained.memory_choices() == {}
+
+
 def test_files_that_are_there_count_more_than_the_architecture(checkpoint: Path) -> None:
     model = model_from(checkpoint, architecture=LLAMA_2_7B)
     assert model.llm.hidden_size == 32
@@ -143,6 +159,8 @@ def test_broken_folders_are_refused(checkpoint: Path, tmp_path: Path) -> None:
     ("llm", "says"),
     [
         ({"load_in_4bit": True}, "weights in 4 bits cannot be trained; add 'lora'"),
+        ({"load_in_8bit": True}, "weights in 8 bits cannot be trained; add 'lora'"),
+        ({"load_in_4bit": True, "load_in_8bit": True}, "weights are held in 4 bits or in 8"),
         ({"attention": "flash_attention_2"}, "flash attention computes in half precision"),
     ],
 )
@@ -155,6 +173,9 @@ def test_options_that_contradict_each_other_are_named(checkpoint: Path, llm: dic
 def test_four_bits_without_a_gpu_are_refused_with_the_reason(checkpoint: Path) -> None:
     with pytest.raises(ConfigError, match=r"4-bit weights need a GPU: on a CPU, gradients .* silently wrong"):
         model_from(checkpoint, load_in_4bit=True, lora={"rank": 2})
+    with pytest.raises(ConfigError, match=r"load_in_8bit: 8-bit weights need a GPU.* 'load_in_8bit: false'") as caught:
+        model_from(checkpoint, load_in_8bit=True, freeze=True)
+    assert "\n" not in str(caught.value)
 
 
 def test_flash_attention_that_is_not_installed_is_named(checkpoint: Path) -> None:
@@ -214,3 +235,6 @@ def test_check_refuses_four_bits_on_a_cpu(tmp_path: Path) -> None:
         "llm.load_in_4bit needs a GPU: on a CPU its gradients can be silently wrong; set it to false"
     ]
     assert not any("4bit" in p.what for p in look_over([section]).problems)
+    llm = {"architecture": LLAMA_2_7B, "lora": {}, "load_in_8bit": True}
+    section = {"model": options(tmp_path / "nowhere", **llm), "trainer": {"accelerator": "cpu"}}
+    assert any("llm.load_in_8bit needs a GPU" in p.what for p in look_over([section]).problems)

@@ -79,11 +79,12 @@ def test_bfloat16_agrees_with_float32_trains_and_generates(checkpoint: Path) -> 
 
 
 @needs_bitsandbytes
-def test_four_bits_stay_near_the_weights_they_came_from(checkpoint: Path) -> None:
+@pytest.mark.parametrize(("option", "kind"), [("load_in_4bit", "Params4bit"), ("load_in_8bit", "Int8Params")])
+def test_few_bits_stay_near_the_weights_they_came_from(checkpoint: Path, option: str, kind: str) -> None:
     full = model_from(checkpoint)
-    packed = model_from(checkpoint, freeze=True, load_in_4bit=True)
+    packed = model_from(checkpoint, freeze=True, **{option: True})
     kinds = {type(p).__name__ for n, p in packed.llm.lm.named_parameters() if "q_proj" in n}
-    assert kinds == {"Params4bit"}
+    assert kinds == {kind}
     close = torch.nn.functional.cosine_similarity(logits_of(full), logits_of(packed), dim=-1)
     assert 0.9 < close.min() < 0.999999
 

@@ -52,7 +52,10 @@ def made(tokenizer: Path, architecture: dict[str, Any], **more: Any) -> CausalLM
         ({**LLAMA, "vocab_size": "many"}, "architecture: llama cannot have these options .*vocab_size"),
         ({**LLAMA, "vocab_size": 2**40}, "vocab_size: 1099511627776 is no possible value"),
         ({**LLAMA, "rope_parameters": {"rope_type": "nosuch"}}, "architecture"),
-        ({**LLAMA, "hidden_act": "nosuch"}, "'llama' cannot be used here: it cannot be built with these options"),
+        (
+            {**LLAMA, "hidden_act": "nosuch"},
+            "architecture: 'llama' cannot be built with these options .KeyError: 'nosuch'.",
+        ),
         ({"model_type": "lama"}, "architecture.model_type: no architecture is called 'lama'.*did you mean 'llama'"),
         ({"hidden_size": 32}, "'architecture' needs a 'model_type'"),
     ],
@@ -96,6 +99,7 @@ def test_what_is_no_causal_model_of_embeddings_is_refused_by_name(tokenizer_fold
         "bert": "it is not causal",
         "xlnet": "it is not causal",
         "gemma3": "use the language model in it: gemma3_text",
+        "gemma3n_text": "cannot be built with these options",
     }
     with pytest.raises(ConfigError, match=says.get(kind, "cannot be used here|more than a language model")) as caught:
         made(tokenizer_folder, {"model_type": kind}, attention="eager")
