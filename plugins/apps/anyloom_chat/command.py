@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import gc
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
-from anyloom.cli.arguments import add_device_arguments, add_trust_arguments, split_sources
+from anyloom.cli.arguments import add_device_arguments, add_isolation_argument, add_trust_arguments, split_sources
 from anyloom.cli.asking import seed_number
 from anyloom.cli.console import note
 from anyloom.cli.model_argument import HELP, NamedModel, load_named_model, placed
@@ -23,8 +24,10 @@ def main(arguments: Sequence[str]) -> int:
     options = _parser().parse_intermixed_args(list(arguments))
     sources = split_sources(options)
     named = load_named_model(sources)
-    named = replace(named, model=placed(named.model, options.device, options.dtype))
+    gc.freeze()  # what is there by now stays
+    named = replace(named, model=placed(named.model, options.device, options.dtype, offload=options.offload))
 
+    from anyloom.media.isolated import Isolation, reading_apart
     from anyloom.replay.folder import FILE
     from anyloom_chat.talk import Talk
     from anyloom_chat.terminal import Terminal, reader_with_history
@@ -37,7 +40,8 @@ def main(arguments: Sequence[str]) -> int:
     talk = Talk(named, folder, seed=options.seed, overrides=sources.overrides, notes=options.metadata)
     state = f"{len(talk.turns)} turns stand" if talk.continued else "new"
     note(f"session: {folder} ({state}); /help lists what can be said, Ctrl-D ends")
-    return Terminal(talk, reader_with_history(Path.home() / ".cache" / "anyloom" / "chat-history")).run()
+    with reading_apart(Isolation() if options.isolate else None):
+        return Terminal(talk, reader_with_history(Path.home() / ".cache" / "anyloom" / "chat-history")).run()
 
 
 def _page(named: NamedModel, options: argparse.Namespace, overrides: list[str]) -> int:
@@ -74,6 +78,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--web", action="store_true", help="show a page on this computer instead")
     parser.add_argument("--port", type=int, default=7860, help="of the page; default: 7860")
     parser.add_argument("--open", action="store_true", help="open the page in the browser")
+    add_isolation_argument(parser)
     add_device_arguments(parser)
     add_trust_arguments(parser)
     return parser

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 
 from anyloom.errors import AnyloomError
@@ -12,7 +13,7 @@ from anyloom.generation.events import Event
 from anyloom.interfaces.progress import watching_progress
 from anyloom_chat.talk import Kept
 
-__all__ = ["Progress", "Stopped", "in_thread"]
+__all__ = ["Answering", "Progress", "Stopped", "in_thread"]
 
 
 @dataclass(frozen=True)
@@ -27,7 +28,10 @@ class Stopped(Exception):  # noqa: N818 - no error
     """The user stopped the answer."""
 
 
-def in_thread(answer: Callable[[], Iterator[Event | Kept]], stop: threading.Event) -> Iterator[Event | Kept | Progress]:
+Answering = Generator[Event | Kept, None, None]
+
+
+def in_thread(answer: Callable[[], Answering], stop: threading.Event) -> Iterator[Event | Kept | Progress]:
     """Yield the events of an answer, and its progress, while another thread makes it.
 
     Args:
@@ -47,8 +51,8 @@ def in_thread(answer: Callable[[], Iterator[Event | Kept]], stop: threading.Even
 
     def work() -> None:
         try:
-            with watching_progress(watch):
-                for event in answer():
+            with watching_progress(watch), closing(answer()) as made:
+                for event in made:
                     events.put(event)
                     if stop.is_set() and not isinstance(event, Kept):
                         raise Stopped

@@ -5,7 +5,7 @@ from __future__ import annotations
 import html
 import os
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -14,9 +14,10 @@ import anyloom
 from anyloom.config.yaml_text import parse_yaml
 from anyloom.conversation import Media, Text
 from anyloom.errors import AnyloomError, ConversationError
-from anyloom.generation.events import Event, MediumBegun, TextMade
-from anyloom.media import read_media
-from anyloom_chat.events import Progress, Stopped, in_thread
+from anyloom.generation.events import MediumBegun, TextMade
+from anyloom.media import Isolation, read_media
+from anyloom_chat.drawings import Drawn, drawn_below
+from anyloom_chat.events import Answering, Progress, Stopped, in_thread
 from anyloom_chat.rooms import Rooms
 from anyloom_chat.talk import Kept, Talk
 
@@ -25,8 +26,12 @@ import gradio as gr
 
 __all__ = ["launch", "make_page"]
 
-_FREE: Final = "as the model decides"
-_CSS: Final = "footer {display: none !important} .anyloom-title {margin: 0}"
+_APART: Final = Isolation()  # what is uploaded may come from anybody
+_FREE: Final = "anything"
+_CSS: Final = """
+footer {display: none !important} .anyloom-title {margin: 0}
+button[aria-label="Share"] {display: none !important} /* it would send a medium to another computer */
+"""
 _PROMPTS: Final = ("Turn it upside down.", "Make it grey.", "Mirror it left to right.", "What is this?")
 
 
@@ -46,6 +51,7 @@ def make_page(rooms: Rooms) -> gr.Blocks:
             height="62vh",
             render_markdown=False,
             editable="user",
+            group_consecutive_messages=False,  # Gradio cannot edit words that share a bubble with a medium
             elem_id="chat",
             buttons=["copy"],
         )
@@ -163,7 +169,7 @@ class Page:
         """Say something."""
         segments: list[Text | Media] = []
         with _told():
-            segments += [read_media(file) for file in said.get("files") or []]
+            segments += [read_media(file, isolation=_APART) for file in said.get("files") or []]
             text = (said.get("text") or "").strip()
             segments += [Text(f" {text}" if segments else text)] if text else []
             if not segments:
@@ -181,13 +187,13 @@ class Page:
     def edit(self, data: gr.EditData, name: str, *how: Any) -> Iterator[list[Any]]:
         """Say something else in an earlier turn: its media stay, its words are replaced."""
         talk = self.rooms.talk(name)
-        turn = [n for n, (role, _) in enumerate(_lines(talk)) if role == "user"].index(int(data.index))
+        turn = _turn_of(talk, int(data.index))
         question, _ = talk.turns[turn]
         words = html.unescape(str(data.value)).strip()
         segments: list[Text | Media] = [s for s in question.segments if isinstance(s, Media)]
         segments.append(Text(f" {words}" if segments else words))
 
-        def answer(options: dict[str, Any]) -> Iterator[Event | Kept]:
+        def answer(options: dict[str, Any]) -> Answering:
             talk.back_to(turn)
             return talk.ask(segments, **options)
 
@@ -206,11 +212,11 @@ class Page:
         with _told():
             if not before or not after:
                 raise ConversationError("an example is a pair of files", where="chat", fix="give both")
-            talk.show_example(read_media(before), read_media(after))
+            talk.show_example(read_media(before, isolation=_APART), read_media(after, isolation=_APART))
         return self._shown(talk)
 
     def _answered(
-        self, name: str, how: tuple[Any, ...], answer: Callable[[dict[str, Any]], Iterator[Event | Kept]], asked: Any
+        self, name: str, how: tuple[Any, ...], answer: Callable[[dict[str, Any]], Answering], asked: Any
     ) -> Iterator[list[Any]]:
         """Yield what the page shows while an answer is made."""
         talk = self.rooms.talk(name)
@@ -269,23 +275,43 @@ def _told() -> Iterator[None]:
         gr.Info("Stopped; this turn was taken back.")
 
 
-def _lines(talk: Talk) -> list[tuple[str, str | Path]]:
-    """What the page shows as lines of their own: who, and a text or a file."""
-    lines: list[tuple[str, str | Path]] = []
+def _lines(talk: Talk) -> list[tuple[str, str | Path | Drawn]]:
+    """What the page shows as lines of their own: who, and a text, a file, or what is drawn below one."""
+    return [(role, line) for role, pieces in talk.shown() for line in _lines_of(pieces)]
+
+
+def _lines_of(pieces: Sequence[str | Path]) -> list[str | Path | Drawn]:
+    """Lines of one message: its media, then its words."""
+    lines: list[str | Path | Drawn] = []
+    for piece in pieces:
+        if isinstance(piece, Path):
+            lines.append(piece)
+            if drawing := drawn_below(piece):
+                lines.append(drawing)
+    texts = [piece.strip() for piece in pieces if isinstance(piece, str)]
+    words = " ".join(text for text in texts if text)
+    return [*lines, words] if words else lines
+
+
+def _turn_of(talk: Talk, line: int) -> int:
+    """Which turn, counted from 0, a line of the page belongs to."""
+    turn = -1
     for role, pieces in talk.shown():
-        texts = [p.strip() for p in pieces if isinstance(p, str)]
-        lines += [(role, piece) for piece in pieces if isinstance(piece, Path)]
-        if words := " ".join(text for text in texts if text):
-            lines.append((role, words))
-    return lines
+        turn += role == "user"
+        line -= len(_lines_of(pieces))
+        if line < 0:
+            break
+    return turn
 
 
 def _messages(talk: Talk) -> list[dict[str, Any]]:
     return [{"role": role, "content": _content(piece)} for role, piece in _lines(talk)]
 
 
-def _content(piece: str | Path) -> Any:
+def _content(piece: str | Path | Drawn) -> Any:
     """Nothing that was typed or answered is read as HTML: Gradio takes it as such, whatever is said about Markdown."""
+    if isinstance(piece, Drawn):
+        return gr.HTML(piece.html)
     return {"path": str(piece)} if isinstance(piece, Path) else html.escape(piece, quote=False)
 
 

@@ -30,7 +30,7 @@ def main(arguments: Sequence[str]) -> int:
         raise ConversationError("nothing was answered in it", where=str(options.file))
     sources = split_sources(options)
     named = _named(sources, record)
-    named = replace(named, model=placed(named.model, options.device, options.dtype))
+    named = replace(named, model=placed(named.model, options.device, options.dtype, offload=options.offload))
     return 1 if _replayed(named, sources.overrides, record, options) else 0
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -86,8 +87,10 @@ class Talk:
         """Modalities that the model can answer with."""
         return [name for name in self.model.tags if self.model.decoder(name) is not None]
 
-    def ask(self, segments: Sequence[Text | Media], **options: Any) -> Iterator[Event | Kept]:
+    def ask(self, segments: Sequence[Text | Media], **options: Any) -> Generator[Event | Kept, None, None]:
         """Say something and watch the answer come; the last that comes is :class:`Kept`.
+
+        Closing it before takes the turn back.
 
         Args:
             segments: Of the question.
@@ -99,15 +102,16 @@ class Talk:
         session = self.session
         at, seed, anew = len(session.messages), session.turn_seed(), session.anew
         chosen = {**self.options, **options}
-        for event in session.stream(*segments, seed=seed, **chosen):
-            if not isinstance(event, Finished):
-                yield event
-                continue
-            how = validate(GenerationOptions, chosen, where="session")
-            question = Message("user", segments)
-            self.folder.record.seed = session.seed
-            files = self.folder.add(question, event.message, at=at, seed=seed, anew=anew, options=how)
-            yield Kept(event.message, files)
+        with closing(session.stream(*segments, seed=seed, **chosen)) as events:
+            for event in events:
+                if not isinstance(event, Finished):
+                    yield event
+                    continue
+                how = validate(GenerationOptions, chosen, where="session")
+                question = Message("user", segments)
+                self.folder.record.seed = session.seed
+                files = self.folder.add(question, event.message, at=at, seed=seed, anew=anew, options=how)
+                yield Kept(event.message, files)
 
     def undo(self) -> None:
         """Take the last turn back."""
@@ -129,7 +133,7 @@ class Talk:
         self.folder.save(standing=len(self.session.messages))
         return turns[turn]
 
-    def retry(self, **options: Any) -> Iterator[Event | Kept]:
+    def retry(self, **options: Any) -> Generator[Event | Kept, None, None]:
         """Ask the last question again, with another seed."""
         question, _ = self.back_to(len(self.turns) - 1)
         self.session.seed += 1

@@ -5,11 +5,12 @@ from __future__ import annotations
 import base64
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
-from fastapi import FastAPI, File, Form, Request, Response, UploadFile
+from fastapi import Depends, FastAPI, File, Form, Request, Response, UploadFile
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse, StreamingResponse
+from fastapi.responses import JSONResponse, PlainTextResponse, StreamingResponse
+from fastapi.security import HTTPBearer
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 
@@ -25,17 +26,22 @@ from anyloom_serve.guard import Guard
 from anyloom_serve.limits import Limits
 from anyloom_serve.metrics import Meters
 from anyloom_serve.requests import ChatRequest, ImageRequest, SpeechRequest
+from anyloom_serve.shapes import Completion, Health, Models, Pictures, Refusal
 from anyloom_serve.wire import Reader, written
 from anyloom_serve.worker import Worker
 
 __all__ = ["make_app"]
 
-_ERRORS: dict[int | str, dict[str, Any]] = {
-    400: {"description": "The request is wrong; the error says what, where and what to do."},
-    401: {"description": "The key is missing or wrong."},
-    413: {"description": "The body is too large."},
-    429: {"description": "Too many requests wait; Retry-After says when to come back."},
+_ERRORS: Final[dict[int | str, dict[str, Any]]] = {
+    400: {"description": "The request is wrong; the error says what, where and what to do.", "model": Refusal},
+    401: {"description": "The key is missing or wrong.", "model": Refusal},
+    413: {"description": "The body is too large.", "model": Refusal},
+    429: {"description": "Too many requests wait; Retry-After says when to come back.", "model": Refusal},
+    "default": {"description": "Whatever else is wrong.", "model": Refusal},
 }
+_EVENTS: Final = {"schema": {"type": "string"}, "example": 'data: {"choices": [{"delta": {"content": "A"}}]}\n\n'}
+_COMPLETION: Final = {"model": Completion, "content": {"text/event-stream": _EVENTS}}
+_WAVE: Final = {"content": {"audio/wav": {"schema": {"type": "string", "format": "binary"}}}}
 
 
 def make_app(
@@ -76,8 +82,11 @@ def make_app(
     app.add_middleware(Guard, key=key, most_bytes=limits.body_bytes, meters=meters)
     _add_errors(app)
 
+    # The guard asks for the key; this says so on the page.
+    asks: dict[str, Any] = {"dependencies": [Depends(HTTPBearer(auto_error=False))]} if key is not None else {}
+
     def reader() -> Reader:
-        return Reader(limits, fetching=fetching, apart=apart)
+        return Reader(limits, takes=list(network.tags), fetching=fetching, apart=apart)
 
     def checked(model: str | None, count: int) -> None:
         if model not in (None, "", name, "anyloom"):
@@ -85,25 +94,25 @@ def make_app(
         if count > limits.choices:
             raise ConversationError(f"{count} answers are more than {limits.choices}", where="n")
 
-    @app.get("/health")
+    @app.get("/health", response_model=Health)
     async def health() -> dict[str, Any]:
         """Whether the server answers, and how much it has to do."""
         running, waiting = worker.load
         return {"status": "ok", "running": running, "waiting": waiting}
 
-    @app.get("/metrics", response_class=Response)
+    @app.get("/metrics", response_class=PlainTextResponse, **asks)
     async def metrics() -> Response:
         """Counters for Prometheus."""
         return Response(meters.text(), media_type="text/plain; version=0.0.4")
 
-    @app.get("/v1/models")
+    @app.get("/v1/models", response_model=Models, **asks)
     async def models() -> dict[str, Any]:
         """The one model there is, with what goes in and comes out."""
         makes = [m for m in network.tags if network.decoder(m) is not None]
         one = {"id": name, "object": "model", "created": 0, "owned_by": "anyloom", "modalities": ["text", *makes]}
         return {"object": "list", "data": [one]}
 
-    @app.post("/v1/chat/completions", responses=_ERRORS, response_model=None)
+    @app.post("/v1/chat/completions", responses={200: _COMPLETION, **_ERRORS}, response_model=None, **asks)
     async def chat(body: ChatRequest, http: Request) -> Response:
         """Answer a conversation of text and media with text and media."""
         checked(body.model, body.n)
@@ -125,7 +134,7 @@ def make_app(
         ]
         return JSONResponse(await run_in_threadpool(shape.whole, messages))
 
-    @app.post("/v1/images/generations", responses=_ERRORS)
+    @app.post("/v1/images/generations", responses=_ERRORS, response_model=Pictures, **asks)
     async def draw(body: ImageRequest, http: Request) -> dict[str, Any]:
         """Draw what is asked for."""
         checked(body.model, body.n)
@@ -133,21 +142,24 @@ def make_app(
         made = await answering.media(http, prompts, "image", drawn_seed(body.seed), body.sampling)
         return await run_in_threadpool(_pictures, made)
 
-    @app.post("/v1/images/edits", responses=_ERRORS)
+    @app.post("/v1/images/edits", responses=_ERRORS, response_model=Pictures, **asks)
     async def edit(
         http: Request,
-        image: Annotated[list[UploadFile], File()],
         prompt: Annotated[str, Form(min_length=1)],
+        image: Annotated[list[UploadFile] | None, File()] = None,
+        images: Annotated[list[UploadFile] | None, File(alias="image[]")] = None,
         model: Annotated[str | None, Form()] = None,
         n: Annotated[int, Form(ge=1)] = 1,
         seed: Annotated[int | None, Form(ge=0, lt=2**63)] = None,
         response_format: Annotated[str | None, Form(pattern="^b64_json$")] = None,
     ) -> dict[str, Any]:
-        """Edit pictures as the words say; several pictures stand in the question in their order."""
+        """Edit pictures as the words say; several (``image`` again, or ``image[]``) stand in the question in order."""
         del response_format
         checked(model, n)
-        read, segments = reader(), []
-        for number, upload in enumerate(image):
+        read, segments, uploads = reader(), [], [*(image or ()), *(images or ())]
+        if not uploads:
+            raise ConversationError("there is no picture to edit", where="image", fix="send one as a file")
+        for number, upload in enumerate(uploads):
             content = await upload.read(limits.medium_bytes + 1)
             kind = (upload.content_type or "").lower()
             segments.append(await run_in_threadpool(read.medium, content, kind, "image", f"image[{number}]"))
@@ -155,7 +167,7 @@ def make_app(
         made = await answering.media(http, prompts, "image", drawn_seed(seed), {})
         return await run_in_threadpool(_pictures, made)
 
-    @app.post("/v1/audio/speech", responses=_ERRORS, response_class=Response)
+    @app.post("/v1/audio/speech", responses={200: _WAVE, **_ERRORS}, response_class=Response, **asks)
     async def play(body: SpeechRequest, http: Request) -> Response:
         """Make the sound that the words ask for, as WAV."""
         checked(body.model, 1)
@@ -188,4 +200,4 @@ def _add_errors(app: FastAPI) -> None:
 
     @app.exception_handler(HTTPException)
     async def plain(request: Request, error: HTTPException) -> JSONResponse:
-        return JSONResponse(error_body(AnyloomError(str(error.detail))), error.status_code)
+        return JSONResponse(error_body(AnyloomError(str(error.detail))), error.status_code, error.headers)

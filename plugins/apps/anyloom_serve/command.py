@@ -39,7 +39,7 @@ def main(arguments: Sequence[str]) -> int:
         fix = "pip install 'anyloom[serve]'"
         raise ConfigError(f"serving needs a package that is not installed ({error.name})", fix=fix) from error
     named = load_named_model(split_sources(options))
-    model = placed(named.model, options.device, options.dtype)
+    model = placed(named.model, options.device, options.dtype, offload=options.offload)
     name = options.name or _name_of(named)
     app = make_app(
         model, name=name, key=key, limits=limits, fetching=options.fetch_urls, drain_seconds=options.drain_seconds

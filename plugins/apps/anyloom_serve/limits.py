@@ -18,6 +18,7 @@ class Limits(BaseModel):
         medium_bytes: Of one medium as it comes, compressed.
         numbers: Of all media of a request once they are opened: pixels times channels times frames, or samples. Each
             takes four bytes, and as many requests as run and wait hold theirs.
+        seconds: Of one sound or clip.
         tokens: Text tokens of an answer.
         made: Media of an answer.
         choices: Answers to one request.
@@ -35,6 +36,7 @@ class Limits(BaseModel):
     media: int = Field(32, ge=0)
     medium_bytes: int = Field(16 * 2**20, ge=1)
     numbers: int = Field(30_000_000, ge=1)
+    seconds: float = Field(300.0, gt=0)
     tokens: int = Field(1024, ge=1)
     made: int = Field(8, ge=0)
     choices: int = Field(8, ge=1)

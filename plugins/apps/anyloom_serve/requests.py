@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
+
+from anyloom_serve.shapes import ShownAs, ShownMessage
 
 __all__ = ["ChatRequest", "ImageRequest", "SpeechRequest"]
 
@@ -51,7 +53,7 @@ class ChatRequest(_Request):
         audio: ``{"format": "wav"}``; voices are not known here.
     """
 
-    messages: list[dict[str, Any]] = Field(min_length=1)
+    messages: list[Annotated[dict[str, Any], ShownAs(ShownMessage)]] = Field(min_length=1)
     modalities: list[str] | None = None
     plan: list[str] | None = None
     sampling: dict[str, dict[str, Any]] = Field(default_factory=dict)

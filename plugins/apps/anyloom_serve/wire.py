@@ -1,8 +1,9 @@
 """What goes over the wire: requests in OpenAI's shape -> conversations, answers -> parts of OpenAI's shape.
 
 A message's ``content`` is text or a list of parts: ``text``, ``image_url``, ``video_url`` (data addresses), and
-``input_audio``. An answer has its text in ``content``, pictures in ``images``, the first sound in ``audio``, and
-everything in order in ``parts``, which a client may send back as ``content``.
+``input_audio``; see :mod:`anyloom_serve.shapes`. An answer has its text in ``content``, pictures in ``images``, clips
+in ``videos``, the first sound in ``audio``, and everything in order in ``parts``, which a client may send back as
+``content``.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import binascii
 import hashlib
 import re
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -42,11 +43,13 @@ class Reader:
 
     Args:
         limits: Of sizes and numbers.
+        takes: Modalities that the model knows; None asks for none in particular.
         fetching: Fetch what is named by an address; otherwise such parts are refused.
         apart: Open media in a process of its own, which may hang or crash.
     """
 
     limits: Limits
+    takes: Collection[str] | None = None
     fetching: bool = False
     apart: bool = True
     media: int = 0
@@ -112,6 +115,8 @@ class Reader:
         Raises:
             anyloom.errors.AnyloomError: It is too large, of an unknown type, or cannot be read.
         """
+        if self.takes is not None and modality not in self.takes:
+            raise _wrong(f"the model takes no {modality}; it takes {', '.join(['text', *self.takes])}", where)
         self.media += 1
         if self.media > self.limits.media:
             raise _wrong(f"more than {self.limits.media} media", where)
@@ -125,9 +130,7 @@ class Reader:
             path = Path(folder, f"medium{suffix}")
             path.write_bytes(content)
             try:
-                # a picture says in its header how large it is: too large a one is refused before it is decoded
-                options = {"max_pixels": max(self.limits.numbers // 3, 1)} if modality == "image" else None
-                opened = read_media(path, modality, options=options, isolation=isolation)
+                opened = read_media(path, modality, options=self._bounds(modality), isolation=isolation)
                 data = opened.tensor()
             except Exception as error:
                 raise _wrong(str(error).replace(str(path), "the medium"), where) from error
@@ -137,6 +140,16 @@ class Reader:
             raise _wrong(f"media of more than {self.limits.numbers:,} numbers, once they are opened", where)
         key = f"sha256:{hashlib.sha256(content).hexdigest()}"
         return Media(modality, data, key=key, meta=meta)
+
+    def _bounds(self, modality: str) -> dict[str, Any] | None:
+        """Options of the modality with which too large a medium is refused before all of it is opened."""
+        pixels, seconds = max(self.limits.numbers // 3, 1), self.limits.seconds
+        bounds: dict[str, dict[str, Any]] = {
+            "image": {"max_pixels": pixels},
+            "audio": {"max_seconds": seconds},
+            "video": {"max_seconds": seconds, "max_pixels": pixels, "max_bytes": self.limits.numbers},
+        }
+        return bounds.get(modality)
 
 
 def _decoded(text: Any, where: str) -> bytes:

@@ -39,11 +39,11 @@ def shipped() -> AnyToAnyModel:
 
 @pytest.fixture(scope="module")
 def serving(shipped: AnyToAnyModel) -> Iterator[Callable[..., Running]]:
-    """Starts servers with options of make_app; all are stopped at the end."""
+    """Starts servers of the shipped model, or another, with options of make_app; all are stopped at the end."""
     running: list[Running] = []
 
-    def start(**options: Any) -> Running:
-        app = make_app(shipped, **{"apart": False, **options})
+    def start(model: AnyToAnyModel = shipped, **options: Any) -> Running:
+        app = make_app(model, **{"apart": False, **options})
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             port = probe.getsockname()[1]
@@ -57,7 +57,7 @@ def serving(shipped: AnyToAnyModel) -> Iterator[Callable[..., Running]]:
             server.should_exit = True
             thread.join(60)
 
-        running.append(Running(f"http://127.0.0.1:{port}", app.state.worker, shipped, stop))
+        running.append(Running(f"http://127.0.0.1:{port}", app.state.worker, model, stop))
         return running[-1]
 
     yield start

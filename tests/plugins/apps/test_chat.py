@@ -13,17 +13,23 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image
 
 import anyloom
+from anyloom import AnyToAnyModel
 from anyloom.cli.main import main
+from anyloom.cli.model_argument import NamedModel
+from anyloom.config.packages import shipped_weights
 from anyloom.media import note_of
 from anyloom_chat.inline import protocol_of, shown
+from anyloom_chat.talk import Talk
 from anyloom_chat.words import segments_of
 
 MODEL = "mini-plain"
@@ -273,3 +279,27 @@ def until(terminal: int, text: str, seconds: float = 90) -> str:
         if select.select([terminal], [], [], 1)[0]:
             shown += os.read(terminal, 65536).decode(errors="replace")
     return shown
+
+
+def test_an_answer_that_is_stopped_between_words_takes_its_turn_back_at_once(tmp_path: Path) -> None:
+    """Also while somebody still holds the stream: nothing is left to the garbage collector."""
+    from anyloom.conversation import Text
+    from anyloom_chat.events import Stopped, in_thread
+
+    named = NamedModel(AnyToAnyModel.from_pretrained(MODEL), MODEL, shipped_weights(MODEL))
+    talk = Talk(named, tmp_path / "talk")
+    held: list[Any] = []
+
+    def answer() -> Any:
+        held.append(talk.ask([Text("Hello!")], plan=("text",), max_new_tokens=16))
+        return held[0]
+
+    stop = threading.Event()
+    events = in_thread(answer, stop)
+    next(events)
+    stop.set()
+    with pytest.raises(Stopped):
+        list(events)
+    assert talk.session.messages == []
+    assert talk.turns == []
+    assert held[0].gi_frame is None

@@ -9,11 +9,13 @@ import subprocess
 import sys
 import time
 import urllib.request
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
 import anyloom
 
@@ -99,6 +101,98 @@ def test_a_conversation_of_pictures_and_a_sound(server: tuple[str, Path], page: 
     (folder,) = [f.parent for f in server[1].glob("*/session.json")]
     command = [sys.executable, "-m", "anyloom.cli.main", "replay", str(folder)]
     assert subprocess.run(command, check=False).returncode == 0
+
+
+def source(page: Any, number: int) -> str:
+    """What the answer's n-th picture shows."""
+    found: str = page.locator("#chat .bot img").nth(number).get_attribute("src")
+    return found
+
+
+def test_an_earlier_turn_is_edited_and_the_last_tried_again(page: Any, tmp_path: Path) -> None:
+    page.set_input_files("#box input[type=file]", anyloom.sample("hat").save(tmp_path / "hat.png"))
+    page.wait_for_selector("#box .thumbnail-item, #box .file, #box img")
+    say(page, "Turn it upside down.")
+    shown(page, "#chat .bot img", 1)
+    say(page, "Make it grey.")
+    shown(page, "#chat .bot img", 2)
+    first = source(page, 0)
+    page.get_by_label("Retry").last.click()
+    page.wait_for_function(
+        "old => document.querySelectorAll('#chat .bot img').length == 2 && !document.body.innerText.includes('...')",
+        arg=first,
+    )
+    assert source(page, 0) == first, "what was answered before stays"
+    page.get_by_label("Edit", exact=True).first.click()  # the first turn: a picture, then words
+    page.locator("#chat textarea").last.fill("Mirror it left to right.")
+    page.get_by_label("Submit").first.click()
+    page.wait_for_function("!document.querySelector('#chat').innerText.includes('Make it grey.')")
+    shown(page, "#chat .bot img", 1)
+    said = page.locator("#chat").inner_text()
+    assert "Mirror it left to right." in said
+    assert "Turn it upside down." not in said
+    assert page.locator("#chat .user img").count() == 1, "the picture of the turn stays"
+    assert source(page, 0) != first
+
+
+def test_examples_gallery_and_download(server: tuple[str, Path], page: Any, tmp_path: Path) -> None:
+    before = anyloom.sample("hat").save(tmp_path / "hat.png")
+    with Image.open(before) as picture:
+        picture.transpose(Image.Transpose.FLIP_TOP_BOTTOM).save(tmp_path / "after.png")
+    page.get_by_text("Show an example: before and after").click()
+    page.set_input_files("#before input[type=file]", before)
+    page.set_input_files("#after input[type=file]", tmp_path / "after.png")
+    page.wait_for_function("document.querySelectorAll('#before .file, #after .file').length >= 2")
+    page.click("#pair")
+    shown(page, "#chat img", 2)
+    page.set_input_files("#box input[type=file]", before)  # a file alone: the same is asked of it
+    page.wait_for_selector("#box .thumbnail-item, #box .file, #box img")
+    page.press("#box textarea", "Enter")
+    shown(page, "#chat .bot img", 2)
+    assert "Apply the same editing to" in page.locator("#chat").inner_text()
+    page.get_by_text("This conversation").click()
+    page.wait_for_function("document.querySelectorAll('#gallery img').length >= 4")
+    with page.expect_download() as waiting:
+        page.click("#download")
+    with zipfile.ZipFile(waiting.value.path()) as packed:
+        packed.extractall(tmp_path / "unpacked")
+    command = [sys.executable, "-m", "anyloom.cli.main", "replay", str(tmp_path / "unpacked")]
+    assert subprocess.run(command, check=False).returncode == 0
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_a_sound_is_drawn_below_its_player_by_keyboard_alone(server: tuple[str, Path], scheme: str) -> None:
+    problems: list[str] = []
+    with sync_api.sync_playwright() as tool:
+        browser = tool.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        page = browser.new_page(viewport={"width": 390, "height": 844}, color_scheme=scheme)
+        page.set_default_timeout(90_000)
+        page.on("console", lambda m: problems.append(m.text) if m.type == "error" else None)
+        page.goto(server[0])
+        page.wait_for_selector("#box textarea")
+        focused = "document.activeElement.closest('#box') != null"
+        page.wait_for_function(focused)  # one can write at once
+        for _ in range(20):
+            page.keyboard.press("Tab")
+            if page.evaluate("document.activeElement.closest('#kind') != null"):
+                break
+        page.keyboard.type("audio")
+        page.keyboard.press("Enter")
+        page.locator("#box textarea").focus()
+        page.keyboard.type("Play this: crow cawing.")
+        page.keyboard.press("Enter")
+        shown(page, "#chat .bot img[alt^=spectrogram]", 1)
+        page.locator("#chat .bot").get_by_label("Play").wait_for()
+        drawn = page.locator("#chat .bot img[alt^=spectrogram]").bounding_box()
+        player = page.locator("#chat .bot").get_by_label("Play").bounding_box()
+        assert drawn["y"] > player["y"]
+        assert drawn["width"] > 100
+        bright = page.evaluate("getComputedStyle(document.body).backgroundColor.match(/\\d+/g).map(Number)[0]")
+        assert (bright > 128) == (scheme == "light")
+        assert page.locator("[aria-label=Share]:visible").count() == 0, "nothing leaves this computer"
+        assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth"), "it fits a phone"
+        browser.close()
+    assert not problems
 
 
 def test_an_answer_is_stopped_and_mistakes_are_shown(page: Any) -> None:

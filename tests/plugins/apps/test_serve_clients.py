@@ -148,6 +148,16 @@ def test_pictures_are_drawn_and_edited(client: openai.OpenAI, server: Any) -> No
     assert numpy.abs(pixels(f"x,{edited.data[0].b64_json}").astype(int) - expected.astype(int)).max() <= 1
 
 
+def test_several_pictures_are_edited_in_their_order(client: openai.OpenAI, server: Any) -> None:
+    with open(sample("hat").path, "rb") as one, open(sample("hat").path, "rb") as two:
+        edited = client.images.edit(model="anyloom", image=[one, two], prompt=EDIT, extra_body={"seed": 5})
+    assert edited.data is not None
+    prompt = Conversation([Message("user", [sample("hat"), sample("hat"), EDIT])])
+    expected = pixels(data_address(server.model.generate(prompt, plan=("image",), seed=5).media[0]))
+    assert numpy.abs(pixels(f"x,{edited.data[0].b64_json}").astype(int) - expected.astype(int)).max() <= 1
+    assert "no picture" in httpx.post(f"{server.url}/v1/images/edits", data={"prompt": EDIT}).text
+
+
 def test_speech_is_the_sound_that_the_words_ask_for(client: openai.OpenAI) -> None:
     made = client.audio.speech.create(
         model="anyloom", voice="none", input="Play this: crow cawing.", response_format="wav", extra_body={"seed": 1}
