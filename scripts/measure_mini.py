@@ -145,6 +145,23 @@ def paired(marks: Mapping[str, list[bool]], better: str, than: str) -> dict[str,
     return {"points": 100 * float(differences.mean()), "interval": 196 * error, "count": len(differences)}
 
 
+def shares(marks: Mapping[str, list[bool]]) -> dict[str, dict[str, float]]:
+    """How many are right of each row, of how many, and the interval of the share (Wilson, 95 %)."""
+    rows = {}
+    for name, values in sorted(marks.items()):
+        low, high = interval_of_share(sum(values) / len(values), len(values))
+        rows[name] = {"right": sum(values), "count": len(values), "low": low, "high": high}
+    return rows
+
+
+def show(model: str, rows: Mapping[str, Mapping[str, float]]) -> None:
+    """Print rows as a table."""
+    print(f"\n| {model} | right, % | 95 % interval | N |\n|---|---:|---:|---:|")
+    for name, row in rows.items():
+        share = row["right"] / row["count"]
+        print(f"| {name} | {100 * share:.1f} | {100 * row['low']:.1f} - {100 * row['high']:.1f} | {row['count']} |")
+
+
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -159,14 +176,8 @@ def main() -> None:
         edits(model, table, seed, options.queries, marks)
         kinds(model, seed, options.queries, marks)
         print(f"draw {seed + 1} of {options.draws}", flush=True)
-    rows = {}
-    print(f"\n| {options.model} | right, % | 95 % interval | N |\n|---|---:|---:|---:|")
-    for name, values in sorted(marks.items()):
-        low, high = interval_of_share(sum(values) / len(values), len(values))
-        rows[name] = {"right": sum(values), "count": len(values), "low": low, "high": high}
-        print(
-            f"| {name} | {100 * sum(values) / len(values):.1f} | {100 * low:.1f} - {100 * high:.1f} | {len(values)} |"
-        )
+    rows = shares(marks)
+    show(str(options.model), rows)
     rising = paired(marks, "exemplar/k4", "exemplar/k1")
     print(
         f"\nk = 4 over k = 1, paired: {rising['points']:+.1f} ± {rising['interval']:.1f} points, N = {rising['count']}"

@@ -35,6 +35,7 @@ The data path has two scripts of its own: `benchmarks/open_source.py` (10 millio
 python benchmarks/run.py --json benchmarks.json          # about twenty minutes of one core
 python benchmarks/run.py --quick --json quick.json       # a minute: that everything runs; its numbers are rough
 python benchmarks/run.py --only generation --json g.json
+python benchmarks/gpu.py --json gpu.json                 # what one GPU shows, in eight minutes; tiny on a CPU
 ```
 """
 

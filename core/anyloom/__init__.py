@@ -68,7 +68,7 @@ def components(kind: str | None = None) -> list[ComponentSpec]:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    return sorted({*__all__, "__all__", "__doc__", "__version__"})
 
 
 def __getattr__(name: str) -> Any:

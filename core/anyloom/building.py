@@ -77,6 +77,9 @@ def component_class(kind: str, name: str, *, where: str = "", registry: Registry
     'MLPProjector'
     """
     registry = registry or get_registry()
+    if not isinstance(name, str):
+        fix = "give a text, such as one of 'anyloom plugins'"
+        raise ConfigError(f"a component is called by its name, got {name!r:.40}", where=where, fix=fix)
     if kind != "modality" and is_class_path(name) and not registry.provides(kind, name):
         if _ONLY_NAMES.get():
             fix = "load it with trust=True, or without --safe, if you trust its code"
@@ -146,6 +149,7 @@ def build(kind: str, name: str, options: Mapping[str, Any] | None = None, /, *, 
     """
     cls = component_class(kind, name, where=where)
     config = validate(cls.Config, options or {}, where=where or f"{kind} {name!r}")
+    _require_arguments(cls, more, where or f"{kind} {name!r}")
     built = _BUILT.get()
     with _few_modules(where or f"{kind} {name!r}"):
         if built is None or kind not in _REUSED or more:
@@ -154,6 +158,16 @@ def build(kind: str, name: str, options: Mapping[str, Any] | None = None, /, *, 
         if key not in built:
             built[key] = cls(config)
         return built[key]
+
+
+def _require_arguments(cls: type[Any], more: Mapping[str, Any], where: str) -> None:
+    """Refuse to build without the arguments that a kind takes beside its options, such as a projector's widths."""
+    taken = list(inspect.signature(cls).parameters.values())[1:]
+    plain = [p for p in taken if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
+    missing = [p.name for p in plain if p.default is p.empty and p.name not in more]
+    if missing:
+        fix = f"give {', '.join(f'{name}=...' for name in missing)}"
+        raise ConfigError(f"it is built with {' and '.join(missing)}", where=where, fix=fix)
 
 
 @contextlib.contextmanager

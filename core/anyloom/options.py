@@ -15,6 +15,8 @@ __all__ = ["WrongOptionsError", "checked_path", "split_name", "validate"]
 
 ConfigT = TypeVar("ConfigT", bound=BaseModel)
 
+_LONGEST_NAME = 255  # bytes, in the file systems there are
+
 
 class WrongOptionsError(ValueError):
     """For a Config's own validators that look at several options at once: each problem with its key.
@@ -60,10 +62,17 @@ def _problems(
             yield ConfigError(what, where=f"{key}.{inner}" if key else inner)
     elif problem["type"] == "extra_forbidden":
         known = _fields(config, location[:-1])
-        hint = nearest(location[-1], known) or f"known options: {', '.join(sorted(known))}"
+        hint = nearest(location[-1], known) or (
+            f"known options: {', '.join(sorted(known))}" if known else "take it out: there are none"
+        )
         yield ConfigError(f"there is no option {location[-1]!r} here", where=key, fix=hint)
     elif problem["type"] == "missing":
         yield ConfigError("this option is required", where=key, fix="give it a value")
+    elif problem["type"] == "dict_type":
+        given = problem["input"]
+        component = isinstance(given, str) and given and key.split(".")[0] in ("model", "module", "data", "baseline")
+        fix = f"write {{name: {given}}} for a component" if component else "give a mapping of names to values"
+        yield ConfigError(f"expected options by name, got {given!r}", where=key, fix=fix)
     else:
         message = str(problem["msg"]).removeprefix("Value error, ")
         got = "" if isinstance(problem["input"], Mapping | BaseModel) else f", got {problem['input']!r}"
@@ -135,7 +144,7 @@ def checked_path(path: Any, *, error: type[AnyloomError] = ConfigError, where: s
     """Return what a caller gave as a path.
 
     Args:
-        path: Text or a path; not empty, without NUL.
+        path: Text or a path; not empty, without NUL, no part longer than a name can be.
         error: What to raise.
         where: Of the error.
         what: What should lie there.
@@ -148,4 +157,7 @@ def checked_path(path: Any, *, error: type[AnyloomError] = ConfigError, where: s
     """
     if not isinstance(path, str | Path) or not str(path) or "\0" in str(path):
         raise error(f"expected the path of a {what}, got {path!r:.100}", where=where, fix="give text or a Path")
+    if any(len(part.encode(errors="surrogatepass")) > _LONGEST_NAME for part in Path(path).parts):
+        what = f"no {what} can have a name of more than {_LONGEST_NAME} bytes"
+        raise error(what, where=where or f"{str(path)[:100]}...", fix="check the path")
     return Path(path)

@@ -105,6 +105,9 @@ def anyloom_commands() -> list[CommandSpec]:
             name="score", target="anyloom.cli.score:main", summary="score the outputs of any program by a suite"
         ),
         CommandSpec(
+            name="baseline", target="anyloom.cli.baseline:main", summary="let a baseline answer a suite, and score it"
+        ),
+        CommandSpec(
             name="compare", target="anyloom.cli.compare:main", summary="compare two evaluations question by question"
         ),
         CommandSpec(name="open", target="anyloom.cli.open_report:main", summary="show a report in a browser"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 import json
+import re
 import tarfile
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ import pytest
 
 from anyloom import AnyToAnyModel, Message
 from anyloom.building import build
+from anyloom.cli.main import main
 from anyloom.data.conversations import ConversationFiles
 from anyloom.data.ledger import Ledger
 from anyloom.data.loader import ResumableLoader
@@ -22,7 +24,7 @@ from anyloom.media import write_media
 from anyloom.training.run import run
 from faults.rows import in_child, read, row
 from parts import model_options, picture
-from projects import sections
+from projects import sections, write_config
 
 
 def member(name: str, content: bytes = b"x", kind: bytes = tarfile.REGTYPE, link: str = "") -> tuple[Any, bytes]:
@@ -239,7 +241,19 @@ def test_nothing_to_train_on(tmp_path: Path, lines: str) -> None:
     20,
     "data",
     done="a training sample that stands in the validation set too",
-    promise="said by the check, with the number",
+    promise="said by `anyloom data stats`, with the number",
 )
-def test_samples_of_training_in_evaluation(tmp_path: Path) -> None:
-    pytest.xfail("anyloom check does not compare the splits")
+@pytest.mark.parametrize("copies", [0, 2, 3])
+def test_samples_of_training_in_evaluation(tmp_path: Path, capsys: pytest.CaptureFixture[str], copies: int) -> None:
+    config = sections(tmp_path)
+    train, held_out = (tmp_path / "data" / name for name in ("train.jsonl", "held-out.jsonl"))
+    for n in range(4):  # pictures and words that training has not
+        write_media(picture(100 + n), tmp_path / "data" / f"other-{n}.png")
+    part = [{"type": "image", "path": "other-{}.png"}, {"type": "text", "text": "what is number {}?"}]
+    own = [json.loads(json.dumps(part).replace("{}", str(n))) for n in range(4)]
+    answer = {"role": "assistant", "content": "hello there"}
+    lines = [json.dumps({"messages": [{"role": "user", "content": p}, answer]}) for p in own]
+    held_out.write_text("\n".join([*lines, *train.read_text().splitlines()[:copies]]) + "\n")
+    assert main(["data", "stats", write_config(tmp_path, config)]) == 0
+    said = re.findall(r"samples that are in train too: (\d+)", capsys.readouterr().out)
+    assert said == [str(copies)] * 2  # of the splits val and test, which are one file

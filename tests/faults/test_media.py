@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import socket
 import threading
@@ -19,8 +20,9 @@ import soundfile
 import torch
 from PIL import Image
 
-from anyloom.errors import MediaError
-from anyloom.media import Isolation, read_media, write_media
+from anyloom.cli.main import main
+from anyloom.errors import ConfigError, MediaError
+from anyloom.media import Isolation, isolated, read_media, write_media
 from faults.rows import in_child, read, row
 from parts import picture
 
@@ -248,3 +250,30 @@ def test_decoder_that_crashes(deed: str, reason: str, tmp_path: Path, monkeypatc
     hostile_decoder(tmp_path, deed, monkeypatch)
     _, counts, _ = read(tmp_path, [image(f) for f in files], isolation=Isolation(60.0, 2011 + len(deed)))
     assert counts == {"used": 2, reason: 1}
+
+
+@pytest.mark.parametrize("way", ["--isolate", "variable"])
+def test_decoder_that_crashes_under_generate(
+    way: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The command lives on and says which file it was; so does a file of conversations."""
+    write_media(picture(1), tmp_path / "1.png")
+    hostile_decoder(tmp_path, "os.abort()", monkeypatch)
+    monkeypatch.setattr(isolated, "_children", {})
+    if way == "variable":
+        monkeypatch.setenv(isolated.VARIABLE, "megabytes=2021")
+    (tmp_path / "asked.jsonl").write_text(json.dumps([{"role": "user", "content": [image(tmp_path / "1.png")]}]) + "\n")
+    for asked in (["--media", str(tmp_path / "1.png")], ["--jsonl", str(tmp_path / "asked.jsonl")]):
+        words = ["generate", "mini", *asked, "--output", str(tmp_path / "out"), "--max-new-tokens", "1"]
+        assert main([*words, "--isolate"] if way == "--isolate" else words) == 2
+        said = capsys.readouterr().err
+        assert "1.png: its reader crashed (SIGABRT)" in said
+        assert "Traceback" not in said
+
+
+@pytest.mark.parametrize("text", ["seconds", "seconds=-1", "hours=1", "seconds=nan", "megabytes=1e99", "seconds=3;x=1"])
+def test_limits_of_the_environment_are_checked(text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_media(picture(1), tmp_path / "1.png")
+    monkeypatch.setenv(isolated.VARIABLE, text)
+    with pytest.raises(ConfigError, match="is no limit"):
+        read_media(tmp_path / "1.png")

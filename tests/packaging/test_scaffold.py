@@ -12,6 +12,7 @@ import pytest
 import yaml
 
 from anyloom.cli.main import main
+from anyloom.discovery import KINDS as COMPONENT_KINDS
 from anyloom.errors import ConfigError
 from anyloom.scaffold import KINDS, plugin_names, render
 from fresh_environment import FreshEnvironment
@@ -46,7 +47,8 @@ def test_project_is_complete_and_clean(projects: dict[str, Path], kind: str) -> 
     assert project["name"] == f"anyloom-own-{kind}"
     assert project["entry-points"]["anyloom"] == {package: f"{package}.plugin"}
     assert yaml.safe_load((folder / ".github/workflows/test.yml").read_text())["jobs"]["test"]["steps"]
-    assert {p.name for p in folder.iterdir()} >= {"README.md", "train.yaml", ".gitignore", "tests", "src"}
+    example = "suite.yaml" if kind == "baseline" else "train.yaml"
+    assert {p.name for p in folder.iterdir()} >= {"README.md", example, ".gitignore", "tests", "src"}
     texts = {p: p.read_text() for p in folder.rglob("*") if p.is_file()}
     assert any("CHANGE" in text for p, text in texts.items() if p.suffix == ".py")
     assert [p for p, text in texts.items() if "$name" in text or "$package" in text or "${Class}" in text] == []
@@ -54,6 +56,19 @@ def test_project_is_complete_and_clean(projects: dict[str, Path], kind: str) -> 
         ruff = [sys.executable, "-m", "ruff", *command.split(), "--no-cache", "--quiet", "."]
         done = subprocess.run(ruff, cwd=folder, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stdout
+
+
+@pytest.mark.slow
+def test_types_are_strict(projects: dict[str, Path]) -> None:
+    sources = [str(folder / "src") for folder in projects.values()]
+    checked = [sys.executable, "-m", "mypy", "--strict", "--follow-imports=silent", "--config-file=", *sources]
+    done = subprocess.run(checked, cwd=projects["encoder"], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_a_template_for_every_kind_that_users_name() -> None:
+    beyond = {"module"}  # a LightningModule: its author starts from Lightning's own pages
+    assert set(KINDS) == set(COMPONENT_KINDS) - beyond
 
 
 @pytest.mark.slow

@@ -15,6 +15,7 @@ __all__ = [
     "Sources",
     "add_config_arguments",
     "add_device_arguments",
+    "add_isolation_argument",
     "add_trust_arguments",
     "require_sections",
     "split_sources",
@@ -78,9 +79,16 @@ def add_trust_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def add_device_arguments(parser: argparse._ActionsContainer) -> None:
-    """Add ``--device`` and ``--dtype``."""
+    """Add ``--device``, ``--dtype`` and ``--offload``."""
     parser.add_argument("--device", default="cpu", help="where the model runs: cpu, cuda, auto; default: cpu")
     parser.add_argument("--dtype", choices=_DTYPES, help="precision of the model; default: as it was saved")
+    parser.add_argument("--offload", action="store_true", help="keep decoders on the CPU while nothing is made by them")
+
+
+def add_isolation_argument(parser: argparse._ActionsContainer) -> None:
+    """Add ``--isolate``."""
+    text = "open media in a process that ends after 30 s or 4 GB: for files that come from anybody"
+    parser.add_argument("--isolate", action="store_true", help=text)
 
 
 def split_sources(options: argparse.Namespace) -> Sources:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from anyloom.config.yaml_text import parse_yaml
+from anyloom.discovery import get_registry
 from anyloom.errors import ConversationError
 
 if TYPE_CHECKING:
@@ -158,4 +159,7 @@ def _media(word: str) -> Media:
     from anyloom.media import read_media, split_modality
 
     kind, path = split_modality(word)
+    name, _, rest = word.partition(":")
+    if kind is None and rest and os.path.isfile(rest) and not path.exists():
+        get_registry().find("modality", name)  # an error that names those that are installed
     return read_media(path, kind)

@@ -48,12 +48,14 @@ def saying(level: str) -> Iterator[None]:
         handler.setFormatter(logging.Formatter("%(levelname)s %(name)s: %(message)s"))
         root.addHandler(handler)
         root.setLevel(logging.INFO)
+    format_before, warnings.formatwarning = warnings.formatwarning, _one_line
     try:
         with warnings.catch_warnings():
             if level == "quiet":
                 warnings.simplefilter("ignore")
             yield
     finally:
+        warnings.formatwarning = format_before
         if level == "verbose":
             print(f"seconds: {time.monotonic() - started:.1f}", file=sys.stderr)
         logging.disable(logging.NOTSET)
@@ -61,6 +63,15 @@ def saying(level: str) -> Iterator[None]:
         if handler is not None:
             root.removeHandler(handler)
         _LEVEL.reset(token)
+
+
+def _one_line(
+    message: Warning | str, category: type[Warning], filename: str, lineno: int, line: str | None = None
+) -> str:
+    """A warning to the user without the place in the code, which says nothing to them; others with it."""
+    if category is UserWarning:
+        return f"warning: {' '.join(str(message).split())}\n"
+    return f"{filename}:{lineno}: {category.__name__}: {message}\n"
 
 
 class Progress:

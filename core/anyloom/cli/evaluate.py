@@ -43,7 +43,7 @@ def main(arguments: Sequence[str]) -> int:
     folder = ready_folder(free_folder(options.output, "results.json"))
     model_sources = Sources(sources.configs, [], sources.safe, sources.trust)
     named = load_named_model(model_sources, untrained=options.untrained)
-    placed(named.model, options.device, options.dtype)
+    placed(named.model, options.device, options.dtype, offload=options.offload)
     kept = KeptAnswers(named.model, folder, {**_hashes(named.folder), "dtype": str(options.dtype)})
     results = _run(named, suite, options.seed, folder, shlex.join(["anyloom", "evaluate", *arguments]))
     kept.remove()

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from anyloom.cli.arguments import add_device_arguments, add_trust_arguments, split_sources
+from anyloom.cli.arguments import add_device_arguments, add_isolation_argument, add_trust_arguments, split_sources
 from anyloom.cli.asking import InOrder, chat_value, choices_of, conversation_of, media_rules, seed_number
 from anyloom.cli.console import note
 from anyloom.cli.model_argument import HELP, UNTRAINED_HELP, load_named_model, placed
@@ -25,6 +25,14 @@ __all__ = ["main"]
 def main(arguments: Sequence[str]) -> int:
     """Run ``anyloom generate`` with the words after it."""
     options = _parser().parse_intermixed_args(list(arguments))
+    from anyloom.media.isolated import Isolation, reading_apart
+
+    with reading_apart(Isolation() if options.isolate else None):
+        return _answered(options)
+
+
+def _answered(options: argparse.Namespace) -> int:
+    """Answer what the words ask."""
     if options.jsonl is not None:
         from anyloom.cli.generate_lines import answer_lines
 
@@ -36,7 +44,7 @@ def main(arguments: Sequence[str]) -> int:
     folder = ready_folder(options.output)
     sources = split_sources(options)
     named = load_named_model(sources, untrained=options.untrained)
-    model = placed(named.model, options.device, options.dtype)
+    model = placed(named.model, options.device, options.dtype, offload=options.offload)
     rules = media_rules(options, model)
     chosen = {"media": rules, **choices_of(options, model)}
     answer = model.generate(conversation, seed=options.seed, **chosen)
@@ -67,6 +75,7 @@ def _parser() -> argparse.ArgumentParser:
     message.add_argument("--anywhere", action="store_true", help=text)
     text = "answer each line's conversation; a run that was cut off goes on"
     message.add_argument("--jsonl", type=Path, metavar="FILE", help=text)
+    add_isolation_argument(message)
     answer = parser.add_argument_group("how it is answered")
     for how, text in (
         ("force", "begin the answer with one of this modality"),

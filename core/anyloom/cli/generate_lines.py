@@ -13,9 +13,10 @@ import json
 import os
 import re
 from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, BinaryIO, Final
 
 from anyloom.cli.arguments import split_sources
 from anyloom.cli.asking import choices_of, media_rules
@@ -47,7 +48,7 @@ def answer_lines(options: argparse.Namespace) -> int:
     folder = ready_folder(options.output)
     sources = split_sources(options)
     named = load_named_model(sources, untrained=options.untrained)
-    model = placed(named.model, options.device, options.dtype)
+    model = placed(named.model, options.device, options.dtype, offload=options.offload)
     rules, choices = media_rules(options, model), choices_of(options, model)
     weights = str((named.folder or Path(named.name)).resolve())
     how = [weights, sources.overrides, rules, choices, options.seed, options.dtype]
@@ -80,9 +81,9 @@ def _lines(file: Path) -> Iterator[tuple[int, int, bytes]]:
     """Index, number and bytes of each line that is not empty. Lines end with a line feed alone, as JSON Lines says.
 
     Raises:
-        anyloom.errors.ConversationError: A line is longer than any conversation.
+        anyloom.errors.ConversationError: A line is longer than any conversation, or the file cannot be read.
     """
-    with file.open("rb") as stream:
+    with _readable(file) as stream:
         index = number = 0
         while line := stream.readline(_MOST_BYTES + 1):
             number += 1
@@ -92,6 +93,16 @@ def _lines(file: Path) -> Iterator[tuple[int, int, bytes]]:
             if line.strip():
                 yield index, number, line.strip()
                 index += 1
+
+
+@contextmanager
+def _readable(file: Path) -> Iterator[BinaryIO]:
+    """A file that is open; what happens while it is read is named."""
+    try:
+        with file.open("rb") as stream:
+            yield stream
+    except OSError as error:
+        raise ConversationError(f"cannot be read ({error.strerror})", where=str(file), fix="check the path") from error
 
 
 def _conversation(raw: bytes, where: str, root: Path, anywhere: bool) -> tuple[Conversation, dict[str, Any]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -16,8 +17,13 @@ It works as it is. Change it into yours:
   pip install -e ".[test]"
   anyloom plugins --kind {kind}      # lists it
   pytest                        # its tests, with all checks that anyloom has for it
+"""
+_TRAIN = """\
   anyloom check train.yaml      # does it fit the other parts?
   anyloom fit train.yaml        # trains a few steps
+"""
+_ANSWER = """\
+  anyloom baseline {name} --suite suite.yaml --output answers   # answers a few questions
 """
 
 
@@ -37,5 +43,6 @@ def main(args: Sequence[str]) -> int:
     files = render(names)
     write_project(files, folder)
     print("\n".join(["wrote", *(f"  {folder / name}" for name in files)]))
-    print(_NEXT.format(folder=folder, kind=names.kind), end="")
+    more = _TRAIN if names.trains else _ANSWER
+    print((_NEXT + more).format(folder=shlex.quote(str(folder)), kind=names.kind, name=names.name), end="")
     return 0

@@ -7,6 +7,7 @@ Dictionaries merge key by key, so a later file can change one option of one comp
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from enum import Enum
@@ -22,8 +23,9 @@ from anyloom.config.trust import require_safe
 from anyloom.config.yaml_text import parse_yaml, read_yaml
 from anyloom.errors import ConfigError, nearest
 from anyloom.limits import limit
+from anyloom.options import checked_path
 
-__all__ = ["compose", "overridden"]
+__all__ = ["compose", "overridden", "require_sections"]
 
 _MOST_BASES: Final = 100
 
@@ -79,10 +81,17 @@ def compose(
         for override in given:
             merged = merge(merged, override)
     merged.pop("stages", None)
+    module = merged.get("module")
+    if isinstance(module, Mapping) and module and not {"name", "class_path"} & module.keys():
+        merged["module"] = {**_DEFAULT_MODULE, **module}
     resolved = resolve(merged, safe=safe)
     if safe:
         require_safe(resolved)
     return {**resolved, "stages": stages} if stages else resolved
+
+
+_DEFAULT_MODULE: Final = {"name": "any-to-any"}
+"""What a module section without a name is of, as one that is left out."""
 
 
 def overridden(section: Mapping[str, Any], overrides: Sequence[str], *, key: str) -> dict[str, Any]:
@@ -115,7 +124,7 @@ class _Reading:
 
     def add(self, merged: dict[str, Any], source: Source, within: tuple[Path, ...] = ()) -> dict[str, Any]:
         """Merge one more source. A saved model is whole: it replaces what was described, and how it was made."""
-        if not isinstance(source, Mapping) and is_saved_model(Path(source)):
+        if isinstance(source, str | Path) and is_saved_model(Path(source)):
             kept = {k: v for k, v in merged.items() if k not in ("model", "module", "stages")}
             return kept | saved_sections(Path(source), trust=self.trust)
         return merge(merged, self.read(source, within))
@@ -124,7 +133,7 @@ class _Reading:
         """The sections of one source, over those of its ``defaults``."""
         if isinstance(source, Mapping):
             return _plain(source, "")  # type: ignore[no-any-return]
-        path = Path(source)
+        path = checked_path(source, where="config", what="config")
         if not os.path.isfile(path):
             if path.suffix in (".yaml", ".yml") or path.parent != Path():
                 raise ConfigError("there is no such config file", where=str(path), fix="check the path")
@@ -158,7 +167,16 @@ def _override(text: str) -> dict[str, Any]:
         raise ConfigError("an override is written key=value", where=text, fix="for example data.batch_size=4")
     if len(names) > limit("config-depth"):
         raise ConfigError(f"the key has more than {limit('config-depth')} parts", where=text[:60], fix="check the key")
-    return nested(names, _plain(parse_yaml(value, where=text), text) if value else None)
+    read = parse_yaml(value, where=text) if value else None
+    if isinstance(read, Mapping) and (joined := next((k for k in read if _is_joined(k, read[k])), None)):
+        fix = f"write a space after the colon: {joined.replace(':', ': ', 1)}"
+        raise ConfigError(f"{joined!r} is a key without a value", where=text, fix=fix)
+    return nested(names, _plain(read, text))
+
+
+def _is_joined(key: Any, value: Any) -> bool:
+    """Whether YAML took ``{a:1}`` for a key, since no space stands after the colon."""
+    return isinstance(key, str) and value is None and re.fullmatch(r"\w+:\S+", key) is not None
 
 
 def _require_known(merged: Mapping[str, Any], override: Mapping[str, Any], text: str) -> None:
@@ -179,6 +197,23 @@ def _require_known(merged: Mapping[str, Any], override: Mapping[str, Any], text:
         if name not in names:
             fix = nearest(name, names) or f"{section}: {', '.join(names) or 'none'}"
             raise ConfigError(f"no {section[:-1]} is called {name!r} in the config", where=text, fix=fix)
+
+
+def require_sections(sections: Mapping[str, Any]) -> None:
+    """Refuse a section that does not exist, before one that is missing is asked for.
+
+    Raises:
+        anyloom.errors.ConfigError: Names the nearest section; options of a model belong below ``model``.
+
+    >>> require_sections({"model": {}})
+    """
+    known = list(ProjectConfig.model_fields)
+    for name in sections:
+        if name not in known:
+            below = name in ("llm", "encoders", "decoders", "modalities", "couple", "losses", "loss", "max_length")
+            fix = f"write {{model: {{{name}: ...}}}}" if below else nearest(str(name), known)
+            fix = fix or f"sections: {', '.join(known)}"
+            raise ConfigError(f"there is no section {name!r}", where=str(name), fix=fix)
 
 
 def _stages(merged: Mapping[str, Any]) -> dict[str, dict[str, Any]]:

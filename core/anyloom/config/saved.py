@@ -138,7 +138,7 @@ class _Paths:
         """The place of a file that a reference names relative to the folder, or by its full path."""
         bases = [self.folder.resolve(), self.saved_at]
         candidates = [Path(os.path.normpath(base / name)) for base in bases]  # what is absolute stays as it is
-        return next((path for path in candidates if split_part(path)[0].exists()), candidates[0])
+        return next((path for path in candidates if os.path.exists(split_part(path)[0])), candidates[0])
 
     def _refuse(self, value: str, key: tuple[str, ...]) -> Any:
         raise CheckpointError(

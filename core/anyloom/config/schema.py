@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
     BaseModel,
@@ -21,12 +21,17 @@ from anyloom.options import WrongOptionsError
 __all__ = [
     "DataConfig",
     "FaultConfig",
+    "FeatureStoreConfig",
     "FileSource",
     "IsolationConfig",
     "OptimizerConfig",
     "ProjectConfig",
+    "SchedulerConfig",
     "StartConfig",
 ]
+
+
+_Decay = Annotated[float, Field(ge=0, lt=1)]
 
 
 class _Section(BaseModel):
@@ -45,15 +50,43 @@ class OptimizerConfig(_Section):
         gradient_clip: Largest gradient norm; 0 leaves gradients alone.
         hidden_matrices: What steps the matrices between hidden states: ``adamw`` as everything else, or ``muon``
             (:mod:`anyloom.training.muon`), which takes about half the steps where much is learned from nothing.
+        class_path: Another optimizer, such as ``torch.optim.SGD``, over all trainable parameters in one group. Then
+            ``lr``, ``betas``, ``weight_decay`` and ``hidden_matrices`` have no place here: they go into ``init_args``.
+        init_args: What its constructor takes beside the parameters.
     """
 
     lr: float = Field(3e-4, gt=0)
-    betas: tuple[float, float] = (0.9, 0.98)
+    betas: tuple[_Decay, _Decay] = (0.9, 0.98)
     weight_decay: float = Field(0.01, ge=0)
     warmup: float = Field(0.05, ge=0, lt=1)
     final_lr_share: float = Field(0.05, ge=0, le=1)
     gradient_clip: float = Field(1.0, ge=0)
     hidden_matrices: Literal["adamw", "muon"] = "adamw"
+    class_path: str | None = None
+    init_args: dict[str, Any] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _one_way_of_saying_it(self) -> Self:
+        of_adamw = {"lr", "betas", "weight_decay", "hidden_matrices"} & self.model_fields_set
+        if self.class_path is not None and of_adamw:
+            raise ValueError(f"{', '.join(sorted(of_adamw))} beside class_path: put it into init_args")
+        if self.class_path is None and self.init_args:
+            raise ValueError("init_args without class_path: say which class takes them")
+        return self
+
+
+class SchedulerConfig(_Section):
+    """A learning rate schedule by its class, in place of the warm-up and cosine.
+
+    Args:
+        class_path: Such as ``torch.optim.lr_scheduler.StepLR``.
+        init_args: What its constructor takes beside the optimizer.
+        interval: Whether it advances every ``step`` of the optimizer, or every ``epoch``.
+    """
+
+    class_path: str
+    init_args: dict[str, Any] = Field(default_factory=dict)
+    interval: Literal["step", "epoch"] = "step"
 
 
 class StartConfig(_Section):
@@ -66,6 +99,18 @@ class StartConfig(_Section):
 
     folder: Path
     parts: tuple[str, ...] = ()
+
+
+class FeatureStoreConfig(_Section):
+    """Where features of frozen encoders, and latents of frozen autoencoders, are kept on disk.
+
+    Args:
+        folder: The folder; runs, their processes and their data workers may share it.
+        max_gb: At most so many gigabytes (10^9 bytes) in it; then no more are kept, and the run goes on.
+    """
+
+    folder: Path
+    max_gb: PositiveFloat = 50.0
 
 
 class IsolationConfig(_Section):
@@ -142,6 +187,8 @@ class FaultConfig(_Section):
         grace: Seconds that a batch has to end after a signal that ends the run. Then the run ends as it is, with the
             checkpoint before: a scheduler's own limit would end it without a word.
         timeout: Seconds after which the other processes give up on one that does not answer.
+        watch: Steps between two looks at the first batch, which name what would make the run end in noise; 0
+            never looks. See :mod:`anyloom.training.watching.watch`.
     """
 
     non_finite: Literal["stop", "skip", "roll-back"] = "stop"
@@ -151,6 +198,7 @@ class FaultConfig(_Section):
     patience: NonNegativeFloat = 600.0
     grace: PositiveFloat = 120.0
     timeout: PositiveFloat = 600.0
+    watch: NonNegativeInt = 0
 
 
 class FileSource(_Section):

@@ -45,7 +45,8 @@ class Media:
         modality: Name of its modality.
         data: The media as a tensor, in the layout its modality declares; None if it is loaded when needed.
         loader: Called without arguments for the tensor when ``data`` is None. Must be picklable. It may have methods
-            ``length()`` and ``sample(steps, side)``, for media too large to be held (see :meth:`sample`).
+            ``length()`` and ``sample(steps, side)``, for media too large to be held (see :meth:`sample`); and
+            ``content()``, equal for equal content only, so that features kept on disk are found without opening it.
         key: Stable name of the content. Media of equal key have equal features, so features can be cached.
         path: File it came from or went to.
         meta: What is needed to read the tensor, such as a sample rate; numbers by name.

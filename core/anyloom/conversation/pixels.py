@@ -32,6 +32,8 @@ def checked_pixels(data: Tensor, where: str, dims: int) -> Tensor:
     if data.ndim != dims or data.shape[-3] != 3 or 0 in data.shape:
         expected = "(3, H, W)" if dims == 3 else "(T, 3, H, W)"
         raise MediaError(f"expected a tensor {expected}, got {tuple(data.shape)}", where=where, fix="convert it to RGB")
+    if data.is_meta:
+        raise MediaError("a tensor on the meta device holds no values", where=where, fix="make it on a real device")
     data = data.detach().cpu()
     if data.dtype == torch.uint8:
         return data

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import warnings
+
 import torch
 from torch import Tensor
 
 from anyloom.errors import MediaError
 
-__all__ = ["checked_wave"]
+__all__ = ["checked_wave", "warn_of_rest"]
 
 
 def checked_wave(data: Tensor, sample_rate: float, where: str) -> Tensor:
@@ -36,3 +38,18 @@ def checked_wave(data: Tensor, sample_rate: float, where: str) -> Tensor:
     if not torch.isfinite(data).all():
         raise MediaError("the tensor holds NaN or infinite values", where=where)
     return data.detach().cpu().float()
+
+
+def warn_of_rest(data: Tensor, sample_rate: float, seconds: float, doing: str = "heard") -> None:
+    """Warn where a sound ``(C, T)`` is longer than what is used of it. A hundredth is not remarked on.
+
+    The same words for every sound, so that a run says it once.
+
+    Args:
+        data: Samples.
+        sample_rate: In Hz.
+        seconds: What is used.
+        doing: What it is used for.
+    """
+    if data.shape[-1] > 1.01 * seconds * sample_rate + 1:
+        warnings.warn(f"sounds are {doing} for {seconds:g} s; a longer one is cut", UserWarning, stacklevel=3)

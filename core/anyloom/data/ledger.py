@@ -1,4 +1,7 @@
-"""The ledger: what became of every record that was read. Read = used + skipped, by reason, + cut."""
+"""The ledger: what became of every record that was read. Read = used + skipped, by reason, + cut.
+
+Turns that were left out of a record because the conversation was too long are counted beside that: it was used.
+"""
 
 from __future__ import annotations
 
@@ -62,7 +65,7 @@ class Ledger:
 
         Args:
             parts: Name of the set of each record.
-            kind: ``read``, ``used`` or ``cut``.
+            kind: ``read``, ``used`` or ``cut``; or ``turns_lost``, once for each turn that used records lost.
         """
         for part, number in Counter(parts).items():
             self._here.setdefault(part, Counter())[kind] += number
@@ -144,7 +147,8 @@ class Ledger:
         whole = self.total()
         reasons = ", ".join(f"{n} {reason}" for reason, n in sorted(whole["skipped"].items(), key=lambda i: -i[1]))
         skipped = f"{sum(whole['skipped'].values())} skipped" + (f" ({reasons})" if reasons else "")
-        return f"{whole['read']} read = {whole['used']} used + {skipped} + {whole['cut']} cut"
+        lost = f"; {whole['turns_lost']} turns were left out of those used" if "turns_lost" in whole else ""
+        return f"{whole['read']} read = {whole['used']} used + {skipped} + {whole['cut']} cut{lost}"
 
 
 def together(states: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
@@ -164,10 +168,14 @@ def together(states: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
 
 def _first(examples: list[tuple[int, str]]) -> list[tuple[int, str]]:
-    """Those of the lowest positions, so that they are the same for any number of processes."""
-    return sorted(set(examples))[:_EXAMPLES]
+    """Those of the lowest positions, so that they are the same for any number of processes; each text once."""
+    lowest: dict[str, int] = {}
+    for position, text in sorted(examples):
+        lowest.setdefault(text, position)
+    return [(position, text) for text, position in lowest.items()][:_EXAMPLES]
 
 
 def _named(counts: Mapping[str, int]) -> dict[str, Any]:
     skipped = {k.removeprefix("skipped/"): n for k, n in sorted(counts.items()) if k.startswith("skipped/")}
-    return {**{k: counts.get(k, 0) for k in ("read", "used", "cut")}, "skipped": skipped}
+    lost = {"turns_lost": counts["turns_lost"]} if counts.get("turns_lost") else {}
+    return {**{k: counts.get(k, 0) for k in ("read", "used", "cut")}, "skipped": skipped, **lost}

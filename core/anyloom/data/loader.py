@@ -334,6 +334,7 @@ class ResumableLoader:
         self._handed.add([*plan.positions, *(b.position for b in plan.bad)])
         self.ledger.count([*names, *(b.part for b in plan.bad)], "read")
         self.ledger.count(made.used, "used")
+        self.ledger.count(made.lost, "turns_lost")
         self.ledger.skip(bad)
 
     def _all_have(self, more: bool) -> bool:

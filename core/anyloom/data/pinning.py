@@ -14,7 +14,7 @@ __all__ = ["pinned"]
 def pinned(value: Any) -> Any:
     """Return a batch with its tensors in page-locked memory: tensors in dataclasses, mappings, lists and tuples."""
     if isinstance(value, torch.Tensor):
-        return value.pin_memory()
+        return value.pin_memory() if value.device.type == "cpu" else value
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         fields = (f.name for f in dataclasses.fields(value) if f.init)
         return dataclasses.replace(value, **{name: pinned(getattr(value, name)) for name in fields})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from anyloom.data.ledger import Bad, reason_of
@@ -25,6 +25,7 @@ class Prepared:
         key: Which record it is.
         item: What the collator takes: the sample, or what the collator's ``prepare`` made of it.
         length: Positions it takes in a sequence; 0 if the collator does not say.
+        lost: Turns that were left out of it because it was too long.
     """
 
     position: int
@@ -32,6 +33,7 @@ class Prepared:
     key: str
     item: Any
     length: int
+    lost: int = 0
 
 
 @dataclass(frozen=True)
@@ -42,11 +44,13 @@ class Made:
         batch: What the collator made; None if no sample could be used.
         used: Name of the set of each sample in it.
         bad: Samples that could not be used.
+        lost: Name of the set of each turn that was left out of them.
     """
 
     batch: Any
     used: list[str]
     bad: list[Bad]
+    lost: list[str] = field(default_factory=list)
 
 
 class SampleSet:
@@ -108,7 +112,8 @@ class Reader:
     Args:
         sets: The sets of the mixture.
         collate: Makes a batch of a list of items. It may have ``prepare(sample)``, which gives an item with a
-            ``length``, or ``length(sample)``; and ``pack(rows)``, which makes a batch of lists of items.
+            ``length`` and perhaps ``cut``, the turns left out of it, or ``length(sample)``; and ``pack(rows)``, which
+            makes a batch of lists of items.
         longest: Samples that are longer are left out; None for any length.
         isolation: Limits of the process that decodes media; None to decode them here.
     """
@@ -166,14 +171,15 @@ class Reader:
         """Read samples and make a batch of them, in one."""
         found = self.prepare(draws)
         made = self.make([[sample] for sample in found if isinstance(sample, Prepared)], packed=False)
-        return Made(made.batch, made.used, [b for b in found if isinstance(b, Bad)] + made.bad)
+        return Made(made.batch, made.used, [b for b in found if isinstance(b, Bad)] + made.bad, made.lost)
 
     def _made(self, rows: Sequence[Sequence[Prepared]], packed: bool, bad: list[Bad]) -> Made:
         if not rows:
             return Made(None, [], bad)
         items = [[sample.item for sample in row] for row in rows]
         batch = self.collate.pack(items) if packed else self.collate([item for row in items for item in row])  # type: ignore[attr-defined]
-        return Made(batch, [sample.part for row in rows for sample in row], bad)
+        samples = [sample for row in rows for sample in row]
+        return Made(batch, [s.part for s in samples], bad, [s.part for s in samples for _ in range(s.lost)])
 
     def _fault(self, sample: Prepared) -> Bad | None:
         try:
@@ -195,7 +201,7 @@ class Reader:
             if reason_of(error) is None:
                 raise
             return Bad(draw.position, part.name, key, error)
-        return Prepared(draw.position, part.name, key, item, length)
+        return Prepared(draw.position, part.name, key, item, length, getattr(item, "cut", 0))
 
     def _measured(self, sample: Sample) -> tuple[Any, int]:
         prepare = getattr(self.collate, "prepare", None)

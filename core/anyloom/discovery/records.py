@@ -24,6 +24,7 @@ KINDS: Final = (
     "loss",
     "dataset",
     "metric",
+    "baseline",
     "module",
 )
 """What a component can be; each kind has an interface class of that name in :mod:`anyloom.interfaces`."""

@@ -122,6 +122,9 @@ class Registry:
         )
 
     def _unknown(self, kind: str, name: str, where: str) -> UnknownNameError:
+        if kind not in KINDS:
+            fix = nearest(str(kind), KINDS) or f"the kinds are {', '.join(KINDS)}"
+            raise UnknownNameError(f"no kind of component is called {kind!r}", where=where, fix=fix)
         known = [s.name for s in self.components(kind)]
         unused = [p for p in self.plugins if p.status != "ok"]
         hints = [nearest(name, known), f"installed: {', '.join(known) or 'none'}"]

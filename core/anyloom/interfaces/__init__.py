@@ -6,6 +6,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from anyloom.interfaces.baseline import Baseline, Question
     from anyloom.interfaces.component import Component, ComponentConfig, NeuralComponent
     from anyloom.interfaces.coupler import Coupler
     from anyloom.interfaces.dataset import (
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "LLM",
+    "Baseline",
     "Before",
     "Component",
     "ComponentConfig",
@@ -51,6 +53,7 @@ __all__ = [
     "NeuralComponent",
     "Piece",
     "Projector",
+    "Question",
     "Record",
     "Representation",
     "Sample",
@@ -69,12 +72,14 @@ __all__ = [
 ]
 
 _HOMES = {
+    "Baseline": "baseline",
     "Before": "representation",
     "Component": "component",
     "ComponentConfig": "component",
     "Condition": "decoder",
     "Coupler": "coupler",
     "DatasetBuilder": "dataset",
+    "Question": "baseline",
     "Record": "dataset",
     "Sample": "dataset",
     "Samples": "dataset",
@@ -117,6 +122,7 @@ _BY_KIND = {
     "loss": "Loss",
     "dataset": "DatasetBuilder",
     "metric": "Metric",
+    "baseline": "Baseline",
     "module": "TrainingModule",
 }
 

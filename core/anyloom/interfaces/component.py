@@ -90,3 +90,10 @@ class NeuralComponent(Component, nn.Module):
     def stored_bytes(self) -> int:
         """Bytes of all tensors once they are loaded; also right on the meta device, for memory estimates."""
         return sum(t.numel() * t.element_size() for t in (*self.parameters(), *self.buffers()))
+
+    def memory_choices(self) -> dict[str, int]:
+        """Bytes as :meth:`stored_bytes`, under options that were not chosen, such as ``{"load_in_8bit: true": 7_000}``.
+
+        ``anyloom check`` prints them; it asks on the meta device. The default has no such options.
+        """
+        return {}

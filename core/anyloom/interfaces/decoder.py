@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -106,6 +106,13 @@ class Decoder(NeuralComponent):
             raise ConfigError(what, where=type(self).__name__, fix="build them with the decoder's own Sampling")
         unset = [name for name in self.Sampling.model_fields if getattr(given, name) is None]
         return given.model_copy(update={name: getattr(self.config, name, None) for name in unset})
+
+    def working_bytes(self) -> Mapping[str, int]:
+        """Bytes that making one medium takes beside the weights, by what takes them; ``anyloom check`` prints it.
+
+        Called on the meta device. What an option would change may have an entry of its own. The default knows nothing.
+        """
+        return {}
 
     def example(self) -> Tensor:
         """A stack ``(1, ...)`` of one blank medium as :meth:`preprocess` gives it.

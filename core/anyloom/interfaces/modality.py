@@ -26,10 +26,12 @@ class ModalityIO(Component):
         modality: Name of the modality, as in its record.
         suffixes: File suffixes it writes, lower case with the dot; the first one is what is written by default. Those
             it reads stand in its record.
+        hub_feature: Class of ``datasets.features`` that opens its files in a column of parquet; ``""`` if none does.
     """
 
     modality: ClassVar[str]
     suffixes: ClassVar[tuple[str, ...]]
+    hub_feature: ClassVar[str] = ""
 
     @abstractmethod
     def read(self, path: Path) -> Media:
@@ -100,7 +102,7 @@ class ModalityIO(Component):
             anyloom.errors.MediaError: The modality's media are no pictures, or this is none.
         """
         del picture
-        raise MediaError(f"a {self.modality} is no picture", where="Media.from_pil", fix="name another modality")
+        raise MediaError(f"{self.modality} is made of no picture", where="Media.from_pil", fix="name another modality")
 
     def to_pillow(self, media: Media) -> Any:
         """Return media as a picture of Pillow's; only for modalities whose media are pictures, the default refuses.
@@ -109,7 +111,17 @@ class ModalityIO(Component):
             anyloom.errors.MediaError: The modality's media are no pictures, or these are none.
         """
         del media
-        raise MediaError(f"a {self.modality} is no picture", where="Media.pil", fix="take its tensor")
+        raise MediaError(f"{self.modality} is no picture", where="Media.pil", fix="take its tensor")
+
+    def to_board(self, media: Media, board: Any, name: str, step: int) -> None:
+        """Show media in a board of training curves; the default shows nothing.
+
+        Args:
+            media: One media item.
+            board: What has the methods of ``torch.utils.tensorboard.SummaryWriter``.
+            name: What it is called there.
+            step: Step of the run.
+        """
 
     @abstractmethod
     def write(self, media: Media, path: Path) -> Path:

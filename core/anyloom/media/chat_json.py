@@ -36,6 +36,7 @@ __all__ = ["conversation_from_json", "conversation_to_json"]
 
 _ROLES = ("system", "user", "assistant")
 _LONGEST_CAPTION = 10_000
+_OTHER_FORMS = "data in another published form have a dataset of their own, see 'anyloom plugins'; nothing is fetched"
 _NO_OPTIONS: Mapping[str, Mapping[str, Any]] = {}
 
 
@@ -79,7 +80,8 @@ def conversation_from_json(
     """
     messages = value.get("messages") if isinstance(value, Mapping) else value
     if not isinstance(messages, list) or not messages:
-        raise ConversationError("expected a non-empty list of messages", where=where, fix='{"messages": [...]}')
+        fix = '{"messages": [...]}; ' + _OTHER_FORMS
+        raise ConversationError("expected a non-empty list of messages", where=where, fix=fix)
     _require_few(messages, where)
     reading = _Reading(root or Path(), anywhere, options, isolation)
     return Conversation([_message(m, reading, f"{where}.messages[{i}]") for i, m in enumerate(messages)])
@@ -124,7 +126,7 @@ def _part(value: Any, reading: _Reading, where: str) -> Segment:
         raise ConversationError(
             f"not a part: {value!r:.200}",
             where=where,
-            fix='{"type": "text", "text": ...} or {"type": <modality>, "path": ...}; addresses are not fetched',
+            fix=f'{{"type": "text", "text": ...}} or {{"type": <modality>, "path": ...}}; {_OTHER_FORMS}',
         )
     options = reading.options.get(kind, {})
     try:

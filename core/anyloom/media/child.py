@@ -56,6 +56,8 @@ def _answer(request: dict[str, Any]) -> tuple[dict[str, Any], Tensor | None]:
         return {"length": io.length(path)}, None
     if request["do"] == "sample":
         return {}, io.sample(path, request["steps"], request["side"])
+    if request["do"] == "note":
+        return {"note": io.note(path)}, None
     media = io.read(path)
     return {"meta": dict(media.meta), "key": media.key}, media.tensor()
 

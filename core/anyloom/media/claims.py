@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
@@ -30,6 +31,8 @@ def modality_of(path: Path) -> str:
     specs = get_registry().components("modality")
     fitting = {spec: _longest(spec.suffixes, path.name.lower()) for spec in specs}
     claims = _best(fitting) or _best({spec: _begins(spec, _first_bytes(path)) for spec in specs})
+    if not claims and not path.suffix and not os.path.exists(path):  # a word that was taken for a path
+        raise MediaError("there is no such file", where=str(path), fix="check the path", reason="missing")
     if not claims:
         known = ", ".join(sorted({suffix for spec in specs for suffix in spec.suffixes}))
         raise MediaError(

@@ -19,6 +19,7 @@ from anyloom.errors import AnyloomError, MediaError
 from anyloom.media.claims import modality_of
 from anyloom.media.isolated import Isolation, ask, isolation_by_default
 from anyloom.options import checked_path, validate
+from anyloom.storage.content import piece_digest
 
 if TYPE_CHECKING:
     from anyloom.interfaces.modality import ModalityIO
@@ -81,6 +82,13 @@ class _File:
         if self.isolation is None:
             return self._io.read_meta(Path(self.path))
         return dict(self._ask("meta")[0]["meta"])
+
+    def content(self) -> str:
+        """What it holds and how it is read, for features that are kept on disk."""
+        try:
+            return f"{piece_digest(self.path)} {json.dumps(dict(self.options), sort_keys=True, default=str)}"
+        except OSError as error:
+            raise MediaError(f"cannot be read ({error.strerror or error})", where=self.path) from error
 
     def length(self) -> int:
         if self.isolation is None:
@@ -147,15 +155,21 @@ def read_media(
         anyloom.errors.PluginError: The modality lacks something that can be installed.
     """
     path = checked_path(path, error=MediaError)
+    if not isinstance(modality, str | None):
+        raise MediaError(
+            f"a modality is called by its name, got {modality!r:.40}",
+            fix="give a text, such as one of 'anyloom plugins --kind modality'",
+        )
+    if os.path.isdir(path):
+        raise MediaError("this is a folder, not a file", where=str(path), fix="check the path", reason="missing")
     modality = modality or modality_of(path)
     get_registry().find("modality", modality)  # a name that nobody has, or what it lacks, is said before the file
     try:
-        found, folder = path.is_file(), path.is_dir()
+        found = path.is_file()
     except OSError as error:  # such as a name that is too long
         raise MediaError(f"this cannot be the path of a file ({error.strerror})", where=str(path)[:200]) from error
     if not found:
-        what = "this is a folder, not a file" if folder else "there is no such file"
-        raise MediaError(what, where=str(path), fix="check the path", reason="missing")
+        raise MediaError("there is no such file", where=str(path), fix="check the path", reason="missing")
     file = _File(modality, str(path), dict(options or {}), isolation or isolation_by_default())
     if lazy:
         return Media(modality, loader=file, path=str(path), key=f"file:{path.resolve()}", meta=Header(file))
@@ -200,7 +214,10 @@ def note_of(path: str | Path) -> str:
         anyloom.errors.MediaError: The file is missing or of no known modality.
     """
     path = checked_path(path, error=MediaError)
-    return io_for(modality_of(path)).note(path)
+    modality, isolation = modality_of(path), isolation_by_default()
+    if isolation is None:
+        return io_for(modality).note(path)
+    return str(ask("note", modality, os.path.abspath(path), isolation)[0]["note"])
 
 
 def _write_whole(io: ModalityIO, media: Media, path: Path) -> None:

@@ -7,6 +7,7 @@ answers are JSON, tensors come as safetensors: nothing that comes back can run c
 from __future__ import annotations
 
 import atexit
+import functools
 import json
 import os
 import signal
@@ -23,9 +24,12 @@ import safetensors.torch
 from torch import Tensor
 
 import anyloom.errors
-from anyloom.errors import AnyloomError, MediaError
+from anyloom.errors import AnyloomError, ConfigError, MediaError
 
-__all__ = ["Isolation", "ask", "isolation_by_default", "reading_apart"]
+__all__ = ["VARIABLE", "Isolation", "ask", "isolation_by_default", "reading_apart"]
+
+VARIABLE: Final = "ANYLOOM_MEDIA_ISOLATION"
+"""Environment variable: limits that hold for every command and program, such as ``seconds=30,megabytes=4096``."""
 
 _START_SECONDS: Final = 300.0
 
@@ -65,8 +69,30 @@ def reading_apart(isolation: Isolation | None) -> Iterator[None]:
 
 
 def isolation_by_default() -> Isolation | None:
-    """The limits of :func:`reading_apart`; None outside it."""
-    return _DEFAULT.get()
+    """The limits of :func:`reading_apart`, or of :data:`VARIABLE`; None without either.
+
+    Raises:
+        anyloom.errors.ConfigError: The variable is not written as it should be.
+    """
+    return _DEFAULT.get() or _given(os.environ.get(VARIABLE, ""))
+
+
+@functools.cache
+def _given(text: str) -> Isolation | None:
+    """The limits that a text names; None if it is empty."""
+    if not text.strip():
+        return None
+    limits: dict[str, float] = {}
+    for name, _, number in (entry.strip().partition("=") for entry in text.split(",")):
+        try:
+            limits[name] = float(number)
+        except ValueError:
+            limits[name] = -1.0
+        if name not in ("seconds", "megabytes") or not 0 < limits[name] < 1e9:
+            fix = "write for example seconds=30,megabytes=4096"
+            raise ConfigError(f"{name}={number!r:.40} is no limit", where=VARIABLE, fix=fix)
+    own = Isolation()
+    return Isolation(limits.get("seconds", own.seconds), max(int(limits.get("megabytes", own.megabytes)), 1))
 
 
 def ask(
@@ -75,7 +101,7 @@ def ask(
     """Let the reading process do something with a file.
 
     Args:
-        do: ``read``, ``meta``, ``length`` or ``sample``.
+        do: ``read``, ``meta``, ``length``, ``sample`` or ``note``.
         modality: Name of a registered modality; its plugin is imported there, not here.
         path: The file.
         isolation: The limits.

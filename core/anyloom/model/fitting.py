@@ -9,7 +9,7 @@ from torch import Tensor
 
 from anyloom.errors import CheckpointError, nearest
 
-__all__ = ["fitted"]
+__all__ = ["fitted", "fitting_parts"]
 
 _TABLES: Final = ("encoders", "decoders", "representations", "couplers", "losses")
 
@@ -47,6 +47,20 @@ def fitted(
         elif name in saved and name.startswith("llm.") and saved[name].shape != tensor.shape:
             tensors[name] = _with_rows(tensor, saved[name], *map(sorted, modalities))
     return tensors, list(new)
+
+
+def fitting_parts(own: Mapping[str, Tensor], saved: Mapping[str, Tensor]) -> list[str]:
+    """The parts of a model of which the saved tensors have the same names and shapes."""
+    mine, theirs = ({part_of(name): dict[str, Tensor]() for name in tensors} for tensors in (own, saved))
+    for tensors, table in ((own, mine), (saved, theirs)):
+        for name, tensor in tensors.items():
+            table[part_of(name)][name] = tensor
+    return [
+        part
+        for part, tensors in mine.items()
+        if tensors.keys() == theirs.get(part, {}).keys()
+        and all(tensor.shape == theirs[part][name].shape for name, tensor in tensors.items())
+    ]
 
 
 def part_of(name: str) -> str:

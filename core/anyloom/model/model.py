@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from anyloom.conversation.segments import Conversation, Message
+from anyloom.errors import ConfigError
 from anyloom.generation.generate import generate
 from anyloom.generation.options import GenerationOptions, checked_conversations, checked_seeds
 from anyloom.generation.session import Session
@@ -46,10 +47,11 @@ class AnyToAnyModel(Network):
             anyloom.errors.CheckpointError: Files that the config names are missing; says how to get them.
         """
         from anyloom.building import registered_names_only
-        from anyloom.config.compose import compose
+        from anyloom.config.compose import compose, require_sections
         from anyloom.config.files import require_files
 
         sections = compose([config], overrides, safe=safe, trust=trust)
+        require_sections(sections)
         require_files(sections)
         with registered_names_only(safe):
             return cls(validate(ModelConfig, sections.get("model", {}), where="model"))
@@ -98,7 +100,7 @@ class AnyToAnyModel(Network):
         """Answer one conversation, or a batch of them. See :func:`anyloom.generation.options.GenerationOptions`."""
         conversations = checked_conversations(conversation)
         seeds = checked_seeds(seed, len(conversations))
-        chosen = validate(GenerationOptions, {"media": dict(media or {}), **options}, where="generate")
+        chosen = validate(GenerationOptions, {"media": media or {}, **options}, where="generate")
         answers = self.answer(conversations, seeds, [chosen] * len(conversations))
         return answers[0] if isinstance(conversation, Conversation) else answers
 
@@ -121,7 +123,15 @@ class AnyToAnyModel(Network):
             conversations: Prompts.
             seeds: One per conversation.
             options: One per conversation.
+
+        Raises:
+            anyloom.errors.AnyloomError: They are not as many, or not of these types.
         """
+        conversations = checked_conversations(list(conversations))
+        seeds = checked_seeds(list(seeds), len(conversations))
+        if len(options) != len(conversations):
+            what = f"{len(options)} options for {len(conversations)} conversations"
+            raise ConfigError(what, where="answer", fix="give one for each")
         training = self.training
         if training:
             self.eval()

@@ -22,13 +22,16 @@ from anyloom.building import registered_names_only
 from anyloom.config.compose import overridden
 from anyloom.config.packages import model_folder
 from anyloom.config.saved import FORMAT, MANIFEST, is_saved_model, named_paths, read_record
+from anyloom.discovery.guarding import tell
 from anyloom.errors import CheckpointError, ConfigError
 from anyloom.interfaces.component import NeuralComponent
-from anyloom.model.fitting import fitted
+from anyloom.model.fitting import fitted, fitting_parts, part_of
+from anyloom.model.required import check_required, required_packages
 from anyloom.network.config import ModelConfig
 from anyloom.network.network import Network
 from anyloom.network.parts import Parts
 from anyloom.options import validate
+from anyloom.storage.first_use import check_first_use
 from anyloom.storage.folder import replacing_folder
 from anyloom.storage.hashes import manifest, sha256, verify
 from anyloom.storage.headers import headers_only
@@ -62,6 +65,7 @@ def save_model(model: Network, folder: Path, *, include_frozen: bool, dtype: str
         write_tensors(_kept(model.parts, tuple(left_out), dtype), draft / _TENSORS, {"format": "pt"})
         hashes = manifest(draft, [draft / _TENSORS, *named_paths(sections, draft)])
         record: dict[str, Any] = {"format": FORMAT, "model": sections, "references": references, "files": hashes}
+        record["requires"] = required_packages(model.parts, model.config)
         if references:
             record["saved_at"] = str(folder.resolve())
         (draft / MANIFEST).write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
@@ -70,6 +74,7 @@ def save_model(model: Network, folder: Path, *, include_frozen: bool, dtype: str
 def load_model(cls: type[Model], folder: Path, overrides: Sequence[str] = (), *, trust: bool = False) -> Model:
     """Load a model folder as a class of model; see :meth:`anyloom.AnyToAnyModel.from_pretrained`."""
     record, tensors = _read_verified(folder, trust=trust)
+    check_required(record, str(folder))
     for key, hashes in record["references"].items():
         for path, digest in hashes.items():
             _require_reference(key, path, digest)
@@ -100,8 +105,10 @@ def start_from(parts: Parts, folder: Path, only: Sequence[str] = ()) -> list[str
     folder, own = model_folder(folder), parts.state_dict()
     names = list(parts.representations)
     if not is_saved_model(folder):
+        for note in [] if headers_only() else check_first_use([folder]):  # there is no list of what it should hold
+            tell(note)
         tensors, new = fitted(own, read_tensors(folder), modalities=(names, names), parts=only)
-        load_into(parts, tensors, where=str(folder))
+        _load_or_say_what_fits(parts, own, tensors, folder)
         return new
     record, tensors = _read_verified(folder, trust=True)  # only its tensors and hashes are used
     named = {part.key: part for part in _named_parts(parts)}
@@ -118,8 +125,22 @@ def start_from(parts: Parts, folder: Path, only: Sequence[str] = ()) -> list[str
     saved_names = record["model"].get("modalities") or {}
     filled = _filled(parts, tensors, record["references"])
     tensors, new = fitted(own, filled, modalities=(saved_names, names), parts=only)
-    load_into(parts, tensors, where=str(folder))
+    _load_or_say_what_fits(parts, own, tensors, folder)
     return new
+
+
+def _load_or_say_what_fits(
+    parts: Parts, own: Mapping[str, Tensor], tensors: Mapping[str, Tensor], folder: Path
+) -> None:
+    """Load tensors into a model; where they do not belong to it, the error names the parts that do."""
+    try:
+        load_into(parts, tensors, where=str(folder))
+    except CheckpointError as error:
+        fits = fitting_parts(own, tensors)
+        if not fits or len(fits) == len({part_of(name) for name in own}):
+            raise
+        fix = f"take over what fits: start_from: {{folder: {folder}, parts: [{', '.join(fits)}]}}"
+        raise CheckpointError(error.what, where=error.where, fix=fix) from error
 
 
 @dataclass(frozen=True)
@@ -248,7 +269,7 @@ def _read_verified(folder: Path, *, trust: bool) -> tuple[dict[str, Any], dict[s
 def _require_reference(key: str, path: Path, digest: str) -> None:
     if path.suffix != ".safetensors":
         raise CheckpointError(f"no file of weights (for {key})", where=str(path), fix="refer to safetensors files")
-    if not path.is_file() or sha256(path) != digest:
+    if not os.path.isfile(path) or sha256(path) != digest:  # false for what cannot be a path
         raise CheckpointError(
             f"the model was saved with another file here (for {key})", where=str(path), fix="put that file back"
         )

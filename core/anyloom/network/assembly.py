@@ -106,6 +106,9 @@ def _beneath(problem: AnyloomError, key: str) -> AnyloomError:
     """Put a key before an error's place; a component names its own options without it."""
     if problem.where.startswith(key):
         return problem
+    last = key.rpartition(".")[2]
+    if problem.where.split(".")[0] == last:  # it says its own kind, where the key ends with it
+        return type(problem)(problem.what, where=f"{key}{problem.where.removeprefix(last)}", fix=problem.fix)
     if isinstance(problem, ConfigError) and re.fullmatch(r"[a-z_][\w.]*", problem.where):
         return type(problem)(problem.what, where=f"{key}.{problem.where}", fix=problem.fix)
     what = f"{problem.where}: {problem.what}" if problem.where else problem.what

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from anyloom.interfaces.decoder import Condition
+from anyloom.interfaces.promises import row_losses
 from anyloom.network.config import ModelConfig
 from anyloom.network.idle import Idle
 from anyloom.network.parts import Parts
@@ -62,12 +63,14 @@ def decoder_losses(
         for name, own, loss in zip(couple.pair, rows, losses):
             found[name].append(loss)
             waiting[name] = [k for k in waiting[name] if k not in own]
-    for name, options in sorted(config.modalities.items()):
+    for name in sorted(config.modalities):
+        options = config.modalities[name]
         alone = waiting.get(name)
         if alone:
             side = _Side(media[name].decoder, predicted[name], alone)
             decoder = parts.decoder(str(config.modalities[name].decoder))
-            found[name].append(decoder(side.condition, side.targets, side.seeds if seeded else None))
+            given = decoder(side.condition, side.targets, side.seeds if seeded else None)
+            found[name].append(row_losses(given, len(alone), decoder))
         elif idle is not None and options.decoder is not None and options.diffusion_weight and not found.get(name):
             idle.decoder(options.decoder)
         # Summed here and not at the end, so that gradients come to the decoders in the order they were called.

@@ -1,4 +1,4 @@
-"""Media -> features, once for each distinct medium: fresh ones by the encoder, others from the cache or as they come.
+"""Media -> features, once for each distinct medium: fresh ones by the encoder, others as they come.
 
 Shape legend: U distinct media, N places, L features per medium, D feature dim.
 """
@@ -8,42 +8,45 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from anyloom.features.cache import FeatureCache
+from anyloom.features.cache import FeatureStore
 from anyloom.interfaces.encoder import Encoder
+from anyloom.interfaces.feature_space import FeatureSpace
+from anyloom.interfaces.promises import shaped
 from anyloom.sequence.batch import EncoderInputs
 
 __all__ = ["encode"]
 
 
-def encode(encoder: Encoder, modality: str, inputs: EncoderInputs, cache: FeatureCache | None, table: str) -> Tensor:
+def encode(
+    encoder: Encoder, modality: str, inputs: EncoderInputs, space: FeatureSpace, cache: FeatureStore | None, table: str
+) -> Tensor:
     """Features ``(N, L, D)`` of every place.
 
     Args:
         encoder: Runs without gradient if it is frozen.
         modality: Of the media.
         inputs: The distinct media and which of them stands where.
-        cache: Gives features that are not fresh, and keeps those that are; None for none.
-        table: Name of the features in the cache.
+        space: The encoder's, of this modality.
+        cache: Keeps the features that are fresh; None for none.
+        table: Name of the features there.
     """
     pieces: list[tuple[Tensor, Tensor]] = []
     if inputs.inputs is not None:
         with torch.set_grad_enabled(torch.is_grad_enabled() and not encoder.frozen):
-            fresh = encoder(_in_precision_of(encoder, inputs.inputs), modality)
+            given = encoder(_in_precision_of(encoder, inputs.inputs), modality)
+        # in the order in memory in which kept ones come: what is computed from both must be the same to the last bit
+        fresh = shaped(given, (len(inputs.fresh), space.tokens, space.dim), encoder, "forward").contiguous()
         if cache is not None:
-            cache.put(table, [inputs.keys[u] for u in inputs.fresh.tolist()], fresh)
-        if len(inputs.fresh) == len(inputs.keys):
+            cache.put(table, [inputs.names[u] for u in inputs.fresh.tolist()], fresh)
+            cache.counts["encoded"] += len(inputs.fresh)
+        if len(inputs.fresh) == len(inputs.names):
             everywhere: Tensor = fresh[inputs.slot]
             return everywhere
         pieces.append((inputs.fresh, fresh))
     if inputs.features is not None:
         pieces.append((inputs.known, inputs.features))
-    there = {u for at, _ in pieces for u in at.tolist()}
-    cached = [u for u in range(len(inputs.keys)) if u not in there]
-    if cached:
-        assert cache is not None  # the collator leaves out only what the cache holds
-        device = inputs.slot.device
-        at = torch.tensor(cached, device=device)
-        pieces.append((at, cache.get(table, [inputs.keys[u] for u in cached]).to(device)))
+    if cache is not None:
+        cache.counts["read"] += inputs.stored
     # Every distinct medium is in exactly one piece, so sorting by its number puts them in order.
     order = torch.cat([at for at, _ in pieces]).argsort()
     dtype = pieces[0][1].dtype

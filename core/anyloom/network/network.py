@@ -13,7 +13,8 @@ from typing import Self
 import torch
 from torch import Tensor, nn
 
-from anyloom.features.cache import FeatureCache
+from anyloom.errors import ConfigError
+from anyloom.features.cache import FeatureStore
 from anyloom.interfaces.decoder import Decoder
 from anyloom.interfaces.encoder import Encoder
 from anyloom.interfaces.feature_space import FeatureSpace
@@ -21,7 +22,7 @@ from anyloom.interfaces.llm import LLM, LLMInputs
 from anyloom.interfaces.loss import Seen, SeenMedia
 from anyloom.interfaces.representation import Before, Representation
 from anyloom.network.assembly import assemble
-from anyloom.network.config import ModelConfig
+from anyloom.network.config import ModalityConfig, ModelConfig
 from anyloom.network.decoding_losses import decoder_losses
 from anyloom.network.encoding import encode
 from anyloom.network.idle import Idle
@@ -111,7 +112,7 @@ class Network(nn.Module):
         self.parts: Parts = parts or assemble(config)
         self.spaces: dict[str, Spaces] = {n: modality_spaces(config, self.parts, n) for n in config.modalities}
         self.tags = self._add_tags()
-        self.cache: FeatureCache | None = None
+        self.cache: FeatureStore | None = None
         if load:
             self.parts.load_weights()
         self.parts.freeze()
@@ -137,20 +138,27 @@ class Network(nn.Module):
     @property
     def device(self) -> torch.device:
         """Device of the language model, and of everything else unless parts were moved by hand."""
-        return next(self.parameters()).device
+        return next(self.llm.parameters()).device
 
     def encoder(self, modality: str) -> Encoder:
         """The encoder whose features of a modality are predicted.
 
         Raises:
-            KeyError: The modality has no encoder.
+            anyloom.errors.ConfigError: The model does not have the modality.
         """
-        return self.parts.encoder(str(self.config.modalities[modality].predicted))
+        return self.parts.encoder(str(self._modality(modality).predicted))
 
     def decoder(self, modality: str) -> Decoder | None:
         """The decoder of a modality, or None."""
-        key = self.config.modalities[modality].decoder
+        key = self._modality(modality).decoder
         return None if key is None else self.parts.decoder(key)
+
+    def _modality(self, name: str) -> ModalityConfig:
+        if name not in self.config.modalities:
+            known = ", ".join(self.config.modalities) or "none but text"
+            fix = f"ask for those that it has ({known}), or train one that has it"
+            raise ConfigError(f"the model has no modality {name!r}", where="model.modalities", fix=fix)
+        return self.config.modalities[name]
 
     def representation(self, modality: str) -> Representation:
         """The representation of a modality."""
@@ -199,18 +207,31 @@ class Network(nn.Module):
         encoder = self.parts.encoder(key)
         return EncodeStep(Preprocess(encoder), encoder.feature_space(modality), f"{key}/{modality}")
 
+    def encoded_tables(self) -> dict[str, tuple[Encoder, Encoder, str]]:
+        """What a feature store on disk has to know of each table that batches of this model need."""
+        tables: dict[str, tuple[Encoder, Encoder, str]] = {}
+        for name, modality in self.config.modalities.items():
+            for key in {modality.encoder, modality.target_encoder} - {None}:
+                encoder = self.parts.encoder(str(key))
+                tables[f"{key}/{name}"] = encoder, encoder, name
+        return tables
+
     def encode(self, modality: str, media: MediaBatch) -> Encoded:
-        """Features of every place of a modality; new ones go into the cache if there is one."""
+        """Features of every place of a modality; new ones go into the feature store if there is one."""
         options = self.config.modalities[modality]
         given = wanted = None
+        spaces = self.spaces[modality]
         if media.given is not None:
+            assert spaces.given is not None  # the collator has an encoder's step for media that are given
             key = str(options.encoder)
-            given = encode(self.parts.encoder(key), modality, media.given, self.cache, f"{key}/{modality}")
+            encoder = self.parts.encoder(key)
+            given = encode(encoder, modality, media.given, spaces.given, self.cache, f"{key}/{modality}")
         if media.wanted is None:
             return Encoded(given, given)
-        if media.wanted.keys:
+        if media.wanted.names:
             key = str(options.target_encoder)
-            wanted = encode(self.parts.encoder(key), modality, media.wanted, self.cache, f"{key}/{modality}")
+            encoder = self.parts.encoder(key)
+            wanted = encode(encoder, modality, media.wanted, spaces.predicted, self.cache, f"{key}/{modality}")
         return Encoded(given, wanted)
 
     def before(self, modality: str, media: MediaBatch, encoded: Encoded, places: Tensor) -> Before | None:
@@ -270,8 +291,8 @@ class Network(nn.Module):
         """
         idle = Idle(self.config, self.parts, self.spaces, self.tags, self.device) if self.idle else None
         encoded: dict[str, Encoded] = {}
-        for name, options in sorted(self.config.modalities.items()):
-            media = batch.media.get(name)
+        for name in sorted(self.config.modalities):
+            options, media = self.config.modalities[name], batch.media.get(name)
             if media is not None:
                 encoded[name] = self.encode(name, media)
             if idle is not None:

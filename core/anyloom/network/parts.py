@@ -45,6 +45,9 @@ class Part:
 class Parts(nn.Module):
     """The components of a model, by the keys of its config; :func:`assemble` fills it."""
 
+    called = "model"
+    """What errors about tensors call it."""
+
     llm: LLM
 
     def __init__(self) -> None:

@@ -57,6 +57,27 @@ def space_problems(config: ModelConfig, parts: Parts) -> list[AnyloomError]:
                 problems += _encoder_problems(config, parts, name, option, key)
         if not problems and modality.decoder is not None and modality.decoder in parts.decoders:
             problems += _decoder_problems(config, parts, name)
+    return problems or _widths_of_one_name(config, parts)
+
+
+def _widths_of_one_name(config: ModelConfig, parts: Parts) -> list[AnyloomError]:
+    """A space has one width: encoders that give its name to features of different widths do not share it."""
+    seen: dict[str, tuple[str, int]] = {}
+    problems: list[AnyloomError] = []
+    for name, modality in config.modalities.items():
+        for option in ("encoder", "target_encoder"):
+            key = getattr(modality, option)
+            if key is None or key not in parts.encoders:
+                continue
+            space = parts.encoder(key).feature_space(name)
+            first, dim = seen.setdefault(space.name, (key, space.dim))
+            if dim != space.dim:
+                what = (
+                    f"the space {space.name!r} has {dim} dimensions in the encoder {first!r} and {space.dim} in {key!r}"
+                )
+                problems.append(
+                    FeatureSpaceError(what, where=f"model.encoders.{key}", fix="give one of them a name of its own")
+                )
     return problems
 
 

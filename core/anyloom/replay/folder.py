@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -129,6 +130,8 @@ def read_record(file: Path) -> Record:
     """
     file = file / FILE if file.is_dir() else file
     try:
+        if not stat.S_ISREG(file.stat().st_mode):  # a pipe would wait for somebody to write
+            raise ConversationError("this is not a file", where=str(file), fix="give the folder of a session")
         if file.stat().st_size > _MOST_BYTES:
             raise ConversationError(f"more than {_MOST_BYTES:,} bytes", where=str(file), fix="is it a session?")
         text = file.read_bytes()

@@ -23,20 +23,22 @@ class EncoderInputs:
     """Distinct media as one encoder wants them.
 
     Args:
-        keys: Content keys of the U distinct media, ``""`` where there is none.
+        names: Names of the U distinct media: their keys, or those they have in the feature store; ``""`` for none.
         fresh: Which of the U are in ``inputs`` ``(F,)``.
         inputs: Preprocessed media ``(F, ...)``, None if F is 0.
-        known: Which of the U come with their features ``(G,)``; those neither here nor fresh are in the cache.
+        known: The others ``(G,)``: they came with their features, or these were in the feature store.
         features: Features ``(G, L, D)``, None if G is 0.
         slot: Which of the U stands at each place ``(N,)``.
+        stored: How many of the features were in the feature store.
     """
 
-    keys: list[str]
+    names: list[str]
     fresh: Tensor
     inputs: Tensor | None
     known: Tensor
     features: Tensor | None
     slot: Tensor
+    stored: int = 0
 
 
 @dataclass

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from anyloom.conversation.segments import Media
-from anyloom.features.cache import FeatureCache
+from anyloom.features.cache import FeatureStore
 from anyloom.interfaces.dataset import Sample
 from anyloom.interfaces.feature_space import FeatureSpace
 from anyloom.sequence.batch import Batch, DecoderTargets, EncoderInputs, MediaBatch, SampleList
@@ -30,7 +30,7 @@ class EncodeStep:
     Args:
         preprocess: The encoder's.
         space: Of its features: media that come with features of this space are not prepared.
-        table: Name of the features in a cache.
+        table: Name of the features in a feature store.
     """
 
     preprocess: Preprocess
@@ -78,6 +78,11 @@ class PreparedSample:
         """Positions it takes, for length buckets and packing."""
         return len(self.sequence)
 
+    @property
+    def cut(self) -> int:
+        """Turns that were left out because the conversation was too long, for the ledger."""
+        return self.sequence.cut
+
 
 class Collator:
     """Makes batches.
@@ -86,7 +91,7 @@ class Collator:
         interleaver: Conversation -> sequence.
         steps: Preprocessing by modality.
         decode_limit: At most so many decoder targets per modality and batch (the loss is costly); None for all.
-        cache: Features that need no encoding again. Only a loader in the model's own process sees it fill.
+        cache: Features that need no encoding again. One in memory is seen to fill in the model's own process only.
         seed: Of the run, for what has a seed of its own.
     """
 
@@ -96,7 +101,7 @@ class Collator:
         steps: Mapping[str, ModalitySteps],
         *,
         decode_limit: int | None = None,
-        cache: FeatureCache | None = None,
+        cache: FeatureStore | None = None,
         seed: int = 0,
     ) -> None:
         self.interleaver, self.steps = interleaver, dict(steps)
@@ -187,17 +192,27 @@ class Collator:
             if slot == len(items):
                 items.append(medium)
             slots.append(slot)
-        known = [u for u, m in enumerate(items) if _comes_with_features(m, step.space)]
-        cached = {u for u, m in enumerate(items) if self.cache is not None and self.cache.has(step.table, m.key)}
-        fresh = [u for u in range(len(items)) if u not in cached and u not in known]
-        features = [items[u].features for u in known]
+        names = [medium.key for medium in items]
+        known: dict[int, Tensor] = {}
+        stored = 0
+        for u, medium in enumerate(items):
+            if _comes_with_features(medium, step.space):
+                assert medium.features is not None
+                known[u] = medium.features
+            elif self.cache is not None:
+                names[u] = self.cache.name(medium)
+                features = self.cache.read(step.table, names[u])
+                if features is not None:
+                    known[u], stored = features, stored + 1
+        fresh = [u for u in range(len(items)) if u not in known]
         return EncoderInputs(
-            keys=[m.key for m in items],
+            names=names,
             fresh=_numbers(fresh),
             inputs=torch.stack([step.preprocess(items[u]) for u in fresh]) if fresh else None,
             known=_numbers(known),
-            features=torch.stack([f for f in features if f is not None]) if features else None,
+            features=_stacked(list(known.values())),
             slot=_numbers(slots),
+            stored=stored,
         )
 
     def _targets(
@@ -244,6 +259,11 @@ def _numbered(groups: Sequence[tuple[int, int]]) -> list[tuple[int, int, int]]:
 
 def _numbers(values: object) -> Tensor:
     return torch.tensor(list(values), dtype=torch.long)  # type: ignore[call-overload]
+
+
+def _stacked(features: Sequence[Tensor]) -> Tensor | None:
+    """Features in one tensor: of the first one's precision and place, as some may lie on a GPU."""
+    return torch.stack([f.to(features[0]) for f in features]) if features else None
 
 
 def _identity(media: Media) -> str | int:

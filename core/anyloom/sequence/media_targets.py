@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 import torch
 from torch import Tensor
 
 from anyloom.conversation.segments import Media
-from anyloom.features.cache import FeatureCache
+from anyloom.features.cache import FeatureStore
 from anyloom.interfaces.dataset import Sample
 
 __all__ = ["MediaTargets", "TargetCollator"]
@@ -22,11 +22,15 @@ class MediaTargets:
 
     Args:
         keys: Content keys of the U media, ``""`` where there is none.
-        fresh: Indices ``(F,)`` of the media that the tensors below hold; the others are in the cache.
+        fresh: Indices ``(F,)`` of the media that are prepared here; features and latents of the others are known.
         target: Which of the U media each of the N targets is ``(N,)``.
         source: Which of the U media each target is an edit of ``(N,)``, -1 where it is none.
         targets: Decoder targets ``(F, ...)``; None if F is 0.
         inputs: Encoder inputs ``(F, ...)``; None if F is 0 or no encoder takes part.
+        names: Names of the U media in the feature store.
+        known: Indices ``(G,)`` of the media that were there.
+        features: Their features ``(G, L, D)``; None if G is 0.
+        latents: Their latents ``(G, ...)``; None if G is 0.
     """
 
     keys: list[str]
@@ -35,6 +39,10 @@ class MediaTargets:
     source: Tensor
     targets: Tensor | None = None
     inputs: Tensor | None = None
+    names: list[str] = field(default_factory=list)
+    known: Tensor = field(default_factory=lambda: torch.empty(0, dtype=torch.long))
+    features: Tensor | None = None
+    latents: Tensor | None = None
 
 
 class TargetCollator:
@@ -48,7 +56,7 @@ class TargetCollator:
         limit: At most so many targets per batch, evenly spread over it; None for all.
         edits: Take what the assistant makes together with its source: the medium before it in the conversation.
             Media of other roles have no source, for nobody asks for them.
-        cache: Media that need no preprocessing again. Only a loader in the stage's own process sees it fill.
+        cache: Features and latents (tables ``features`` and ``targets``) of media that need no preprocessing again.
     """
 
     def __init__(
@@ -60,7 +68,7 @@ class TargetCollator:
         roles: Literal["all", "assistant"] = "all",
         limit: int | None = None,
         edits: bool = False,
-        cache: FeatureCache | None = None,
+        cache: FeatureStore | None = None,
     ) -> None:
         self.modality, self.target, self.encode = modality, target, encode
         self.roles, self.limit, self.edits, self.cache = roles, limit, edits, cache
@@ -74,18 +82,36 @@ class TargetCollator:
             if place.setdefault(_identity(medium), len(media)) == len(media):
                 media.append(medium)
         keys = [m.key for m in media]
-        fresh = [n for n, key in enumerate(keys) if self.cache is None or not self.cache.has("targets", key)]
+        names, known = self._known(media)
+        fresh = [n for n in range(len(media)) if n not in known]
         batch = MediaTargets(
             keys,
             torch.tensor(fresh, dtype=torch.long),
             target=torch.tensor([place[_identity(m)] for m, _ in pairs], dtype=torch.long),
             source=torch.tensor([-1 if s is None else place[_identity(s)] for _, s in pairs], dtype=torch.long),
+            names=names,
+            known=torch.tensor(list(known), dtype=torch.long),
         )
+        if known:
+            batch.features = torch.stack([features for features, _ in known.values()])
+            batch.latents = torch.stack([latents for _, latents in known.values()])
         if fresh:
             batch.targets = torch.stack([self.target(media[n]) for n in fresh])
             if self.encode is not None:
                 batch.inputs = torch.stack([self.encode(media[n]) for n in fresh])
         return batch
+
+    def _known(self, media: Sequence[Media]) -> tuple[list[str], dict[int, tuple[Tensor, Tensor]]]:
+        """Names in the store, and features and latents of the media that have both there."""
+        if self.cache is None:
+            return [""] * len(media), {}
+        names = [self.cache.name(medium) for medium in media]
+        known: dict[int, tuple[Tensor, Tensor]] = {}
+        for n, name in enumerate(names):
+            features, latents = self.cache.read("features", name), self.cache.read("targets", name)
+            if features is not None and latents is not None:
+                known[n] = features, latents
+        return names, known
 
     def _pairs(self, samples: Sequence[Sample]) -> list[tuple[Media, Media | None]]:
         """Distinct targets with their sources."""

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from anyloom.conversation.segments import Media
+from anyloom.interfaces.promises import tensor
 
 __all__ = ["Preprocess"]
 
@@ -33,8 +34,12 @@ class Preprocess:
     component: _Preparing
 
     def __call__(self, media: Media) -> Tensor:
-        """Return one media item as a tensor."""
-        return self.component.preprocess(media)
+        """Return one media item as a tensor.
+
+        Raises:
+            anyloom.errors.PluginError: The component gives something else.
+        """
+        return tensor(self.component.preprocess(media), self.component, "preprocess")
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _rebuilt, (type(self.component), self.component.config)

@@ -82,6 +82,11 @@ class CLAPEncoder(TowerEncoder):
         rate = media.meta.get("sample_rate", 0)
         return sound_input(media.tensor(), rate, self.sizes.num_mel_bins, self.preparation, media.path)
 
+    def example(self, modality: str) -> Tensor:
+        """A short silence ``(1, 1, frames, bands)`` as :meth:`preprocess` gives it."""
+        rate = float(self.preparation.sample_rate)
+        return self.preprocess(Media(modality, torch.zeros(1, 4800), meta={"sample_rate": rate}))[None]
+
     def encode(self, inputs: Tensor) -> Tensor:
         """Raw features ``(B, L, D)`` of spectrograms ``(B, 1, frames, bands)``."""
         longer = torch.zeros(len(inputs), 1, dtype=torch.bool, device=inputs.device)

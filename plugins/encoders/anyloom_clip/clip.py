@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from anyloom.conversation import Media
@@ -73,6 +74,10 @@ class CLIPEncoder(TowerEncoder):
             anyloom.errors.MediaError: It is no picture of three channels.
         """
         return picture_input(media.sample(), self.sizes.image_size, self.preparation, media.path)
+
+    def example(self, modality: str) -> Tensor:
+        """A black picture ``(1, 3, S, S)`` as :meth:`preprocess` gives it."""
+        return self.preprocess(Media(modality, torch.zeros(3, 8, 8)))[None]
 
     def encode(self, inputs: Tensor) -> Tensor:
         """Raw features ``(B, L, D)`` of pictures ``(B, 3, S, S)``."""

@@ -105,8 +105,8 @@ class CLAPSizes(ComponentConfig):
     patch_size: PositiveInt = 4
     patch_stride: tuple[PositiveInt, PositiveInt] = (4, 4)
     patch_embeds_hidden_size: PositiveInt = 96
-    depths: tuple[PositiveInt, ...] = (2, 2, 6, 2)
-    num_attention_heads: tuple[PositiveInt, ...] = (4, 8, 16, 32)
+    depths: tuple[PositiveInt, ...] = Field((2, 2, 6, 2), min_length=1)
+    num_attention_heads: tuple[PositiveInt, ...] = Field((4, 8, 16, 32), min_length=1)
     projection_dim: PositiveInt = 512
     hidden_act: Literal["gelu", "relu"] = "gelu"
     projection_hidden_act: Literal["relu", "gelu"] = "relu"

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import warnings
-
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from anyloom.conversation.waves import warn_of_rest
 from anyloom.errors import MediaError
 from anyloom.signal.mel import mel_filters, spectrogram
 from anyloom_clip.config import SoundNumbers
@@ -42,8 +41,7 @@ def sound_input(wave: Tensor, sample_rate: float, num_mels: int, numbers: SoundN
     if not torch.isfinite(wave).all():
         raise MediaError("the tensor holds NaN or infinite values", where=where)
     seconds = numbers.samples / numbers.sample_rate
-    if wave.shape[1] > 1.01 * seconds * sample_rate + 1:
-        warnings.warn(f"sounds are heard for {seconds:g} s; a longer one is cut", UserWarning, stacklevel=2)
+    warn_of_rest(wave, sample_rate, seconds)
     heard = _filled(_resampled(wave.detach().cpu().mean(0), sample_rate, numbers), numbers.samples)
     power = spectrogram(heard.double(), numbers.fft_size, numbers.hop).abs().square()
     rate, edges = numbers.sample_rate, (numbers.low, numbers.high)

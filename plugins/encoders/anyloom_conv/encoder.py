@@ -92,7 +92,7 @@ class ConvEncoder(Encoder):
         grid: PositiveInt = 16
         layout_dim: PositiveInt = 128
         meaning_dim: NonNegativeInt = 32
-        widths: tuple[PositiveInt, ...] = (48, 96, 128)
+        widths: tuple[PositiveInt, ...] = Field((48, 96, 128), min_length=1)
         seconds: PositiveFloat = 2.56
         sample_rate: PositiveInt = 16000
         space: str | None = None
@@ -129,6 +129,11 @@ class ConvEncoder(Encoder):
         if c.modality == "image":
             return picture_grid(media, c.size)
         return sound_grid(media, c.size, c.seconds, c.sample_rate)
+
+    def example(self, modality: str) -> Tensor:
+        """A black picture or a silence ``(1, C, size, size)`` as :meth:`preprocess` gives it."""
+        blank = torch.zeros(3, 8, 8) if modality == "image" else torch.zeros(1, 800)
+        return self.preprocess(Media(modality, blank, meta={"sample_rate": float(self.config.sample_rate)}))[None]
 
     def pooled(self, inputs: Tensor) -> Tensor:
         """Averaged to the grid and flattened, ``(B, C * grid * grid)``."""

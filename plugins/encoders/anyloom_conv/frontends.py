@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import warnings
-
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from anyloom.conversation import Media
 from anyloom.conversation.pixels import checked_pixels
-from anyloom.conversation.waves import checked_wave
+from anyloom.conversation.waves import checked_wave, warn_of_rest
 from anyloom.signal.mel import mel_filters, spectrogram
 
 __all__ = ["picture_grid", "sound_grid"]
@@ -39,8 +37,7 @@ def sound_grid(media: Media, size: int, seconds: float, sample_rate: int) -> Ten
     """
     rate = media.meta.get("sample_rate", 0)
     wave = checked_wave(media.tensor(), rate, media.path or media.key)
-    if wave.shape[1] > 1.01 * seconds * rate + 1:
-        warnings.warn(f"sounds are heard for {seconds:g} s; a longer one is cut", UserWarning, stacklevel=2)
+    warn_of_rest(wave, rate, seconds)
     if rate != sample_rate:
         import soxr
 

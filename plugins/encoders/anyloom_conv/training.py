@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from anyloom.building import build_named
-from anyloom.config.schema import OptimizerConfig
+from anyloom.config.schema import OptimizerConfig, SchedulerConfig
 from anyloom.interfaces import ComponentConfig, Sample, TrainingModule
 from anyloom.sequence.preprocess import Preprocess
 from anyloom.training.optimizer import make_optimizer
@@ -77,6 +77,7 @@ class ConvEncoderStage(TrainingModule):
         Args:
             encoder: The encoder component.
             optimizer: Learning rate and its schedule.
+            scheduler: A schedule by its class, in place of warm-up and cosine.
             statistics: Batches from which components and scales are computed.
             words: Rows of the hashed word table.
             words_weight: Weight of a second loss: which words the caption has, read linearly from the tower's output.
@@ -85,6 +86,7 @@ class ConvEncoderStage(TrainingModule):
 
         encoder: dict[str, Any]
         optimizer: OptimizerConfig = OptimizerConfig()
+        scheduler: SchedulerConfig | None = None
         statistics: PositiveInt = 16
         words: PositiveInt = 4096
         words_weight: float = Field(0.0, ge=0)
@@ -112,7 +114,7 @@ class ConvEncoderStage(TrainingModule):
 
     def configure_optimizers(self) -> Any:
         """AdamW over the tower and the word table."""
-        return make_optimizer(self.named_parameters(), self.config.optimizer, self.trainer)
+        return make_optimizer(self.named_parameters(), self.config.optimizer, self.trainer, self.config.scheduler)
 
     def on_train_start(self) -> None:
         """Fit the components, unless training is resumed."""

@@ -19,7 +19,7 @@ from anyloom.interfaces import Encoder, FeatureSpace
 from anyloom_imagebind.checkpoint import fill, source_path
 from anyloom_imagebind.config import TOWERS, ImageBindConfig
 from anyloom_imagebind.network import ImageBindNetwork
-from anyloom_imagebind.preparation import Preparation
+from anyloom_imagebind.preparation import Preparation, blank
 from anyloom_imagebind.text import copy_vocabulary
 
 __all__ = ["ImageBindEncoder"]
@@ -128,6 +128,10 @@ class ImageBindEncoder(Encoder):
         """
         self._require(media.modality)
         return self.preparation(media)
+
+    def example(self, modality: str) -> Tensor:
+        """A blank medium ``(1, ...)`` as :meth:`preprocess` gives it."""
+        return self.preparation(blank(modality))[None]
 
     def tokenize(self, texts: str | list[str]) -> Tensor:
         """Return ids ``(N, 77)`` of texts, which :meth:`forward` takes as modality ``text``."""

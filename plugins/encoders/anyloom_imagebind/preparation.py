@@ -17,9 +17,25 @@ from anyloom_imagebind.sound import sound_inputs
 from anyloom_imagebind.stems import CONTEXT
 from anyloom_imagebind.text import TextTokenizer
 
-__all__ = ["Preparation"]
+__all__ = ["Preparation", "blank"]
 
 _INTEGERS: Final = (torch.int16, torch.int32, torch.int64)
+_BLANK: Final[dict[str, tuple[tuple[int, ...], dict[str, float]]]] = {
+    "image": ((3, 8, 8), {}),
+    "video": ((2, 3, 8, 8), {"fps": 1.0}),
+    "audio": ((1, 16_000), {"sample_rate": 16_000.0}),
+    "depth": ((1, 8, 8), {}),
+    "thermal": ((1, 8, 8), {}),
+    "imu": ((6, 2_000), {"sample_rate": 200.0}),
+}
+
+
+def blank(modality: str) -> Media:
+    """The smallest medium of a modality, of zeros; of depth, one metre everywhere."""
+    if modality in ("text", "text-feature"):
+        return Media(modality, torch.zeros(CONTEXT, dtype=torch.long))
+    shape, meta = _BLANK[modality]
+    return Media(modality, torch.full(shape, float(modality == "depth")), meta=meta)
 
 
 class Preparation:

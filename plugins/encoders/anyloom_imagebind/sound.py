@@ -14,9 +14,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from anyloom.conversation.waves import checked_wave
+from anyloom.conversation.waves import checked_wave, warn_of_rest
 from anyloom.errors import MediaError
-from anyloom_imagebind.clips import clip_spans
+from anyloom_imagebind.clips import CLIP_SECONDS, clip_spans
 from anyloom_imagebind.stems import MEL_BINS, MEL_FRAMES
 
 __all__ = ["SAMPLE_RATE", "log_mel", "mel_picture", "resample", "sound_inputs"]
@@ -43,6 +43,7 @@ def sound_inputs(samples: Tensor, sample_rate: float, clips: int, where: str = "
         anyloom.errors.MediaError: It is no sound, its rate is unknown, or it is shorter than 25 ms.
     """
     samples = checked_wave(samples, sample_rate, where)
+    warn_of_rest(samples, sample_rate, clips * CLIP_SECONDS, f"heard in {clips} clips spread over them,")
     wave = resample(samples[0], round(sample_rate), SAMPLE_RATE)
     if len(wave) < _WINDOW:
         raise MediaError(f"the sound lasts {len(wave) / 16:.1f} ms, at least 25 ms are needed", where=where)

@@ -69,6 +69,7 @@ class AudioIO(ModalityIO):
 
     modality: ClassVar[str] = "audio"
     suffixes: ClassVar[tuple[str, ...]] = tuple(_WRITTEN)
+    hub_feature: ClassVar[str] = "Audio"
 
     def read(self, path: Path) -> Media:
         """Read a sound as float32 ``(1, T)`` at the rate of the file; channels are averaged.
@@ -169,6 +170,11 @@ class AudioIO(ModalityIO):
     def note(self, path: Path) -> str:
         """Return the note of a WAV, FLAC or Ogg file; see the interface."""
         return sound_note(path)
+
+    def to_board(self, media: Media, board: Any, name: str, step: int) -> None:
+        """Show a player."""
+        samples, rate = _checked(media, "to_board")
+        board.add_audio(name, samples[: _PLAYED_SECONDS * rate], step, sample_rate=rate)
 
     def to_html(self, media: Media) -> str:
         """Return a player with a small log-mel spectrogram under it; of a sound over two minutes, the start plays."""

@@ -78,6 +78,7 @@ class ImageIO(ModalityIO):
 
     modality: ClassVar[str] = "image"
     suffixes: ClassVar[tuple[str, ...]] = tuple(_WRITTEN)
+    hub_feature: ClassVar[str] = "Image"
 
     def read(self, path: Path) -> Media:
         """Read a picture as float32 ``(3, H, W)`` in 0..1, upright, on white where it is transparent.
@@ -156,6 +157,13 @@ class ImageIO(ModalityIO):
             anyloom.errors.MediaError: The tensor is no picture.
         """
         return to_pillow(media.tensor(), media.path or self.modality)
+
+    def to_board(self, media: Media, board: Any, name: str, step: int) -> None:
+        """Show a picture."""
+        pixels = torch.frombuffer(
+            bytearray((drawn := self.to_pillow(media).convert("RGB")).tobytes()), dtype=torch.uint8
+        )
+        board.add_image(name, pixels.reshape(drawn.height, drawn.width, 3), step, dataformats="HWC")
 
     def to_html(self, media: Media) -> str:
         """Return an ``<img>``; small pictures are enlarged by a whole factor, without smoothing."""

@@ -65,6 +65,7 @@ class VideoIO(ModalityIO):
 
     modality: ClassVar[str] = "video"
     suffixes: ClassVar[tuple[str, ...]] = tuple(_FORMATS)
+    hub_feature: ClassVar[str] = "Video"
 
     @property
     def _limits(self) -> Limits:

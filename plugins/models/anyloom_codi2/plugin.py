@@ -17,6 +17,20 @@ def anyloom_recipes() -> list[RecipeSpec]:
             command="anyloom fit codi2 --stage all",
         ),
         RecipeSpec(
+            name="codi2-fsdp2",
+            package="anyloom_codi2",
+            path="codi2-fsdp2.yaml",
+            summary="codi2 on several GPUs, parameters and moments shared out (FSDP2)",
+            command="anyloom fit codi2-fsdp2 variables.data=FOLDER trainer.devices=8",
+        ),
+        RecipeSpec(
+            name="codi2-qlora-1gpu",
+            package="anyloom_codi2",
+            path="codi2-qlora-1gpu.yaml",
+            summary="codi2 on one GPU, its language model in 4 bits (QLoRA)",
+            command="anyloom fit codi2-qlora-1gpu variables.data=FOLDER",
+        ),
+        RecipeSpec(
             name="paper",
             package="anyloom_codi2",
             path="paper.yaml",

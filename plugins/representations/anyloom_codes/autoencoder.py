@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from pydantic import PositiveInt, model_validator
+from pydantic import Field, PositiveInt, model_validator
 from torch import Tensor
 
 from anyloom.conversation import Media
@@ -34,7 +34,7 @@ class VQSizes(ComponentConfig):
     """
 
     picture_size: PositiveInt = 64
-    block_out_channels: tuple[PositiveInt, ...] = (64, 128, 128, 256)
+    block_out_channels: tuple[PositiveInt, ...] = Field((64, 128, 128, 256), min_length=1)
     layers_per_block: PositiveInt = 1
     latent_channels: PositiveInt = 16
     num_vq_embeddings: PositiveInt = 512

@@ -9,7 +9,7 @@ from pydantic import NonNegativeFloat
 from torch import Tensor
 from torch.nn import functional as F
 
-from anyloom.config.schema import OptimizerConfig
+from anyloom.config.schema import OptimizerConfig, SchedulerConfig
 from anyloom.interfaces import ComponentConfig, TrainingModule
 from anyloom.sequence.media_targets import MediaTargets, TargetCollator
 from anyloom.sequence.preprocess import Preprocess
@@ -31,11 +31,13 @@ class VQTraining(TrainingModule):
         Args:
             decoder: Options of the decoder ``vq``; its ``weights`` say where it is read in use, and are not read here.
             optimizer: Learning rate and its schedule.
+            scheduler: A schedule by its class, in place of warm-up and cosine.
             codebook_weight: Weight of the codebook's loss.
         """
 
         decoder: dict[str, Any]
         optimizer: OptimizerConfig = OptimizerConfig()
+        scheduler: SchedulerConfig | None = None
         codebook_weight: NonNegativeFloat = 1.0
 
     config: Config
@@ -51,7 +53,8 @@ class VQTraining(TrainingModule):
 
     def configure_optimizers(self) -> Any:
         """AdamW over the whole autoencoder."""
-        return make_optimizer(self.decoder.named_parameters(), self.config.optimizer, self.trainer)
+        config = self.config
+        return make_optimizer(self.decoder.named_parameters(), config.optimizer, self.trainer, config.scheduler)
 
     def configure_gradient_clipping(
         self, optimizer: Any, gradient_clip_val: Any = None, gradient_clip_algorithm: Any = None

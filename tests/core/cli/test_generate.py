@@ -110,7 +110,7 @@ def test_a_config_answers_with_what_it_has_trained(
     [
         ((), "nothing is asked"),
         (("--media", "nowhere.png"), "nowhere.png: there is no such file"),
-        (("--media", "tests"), "no installed modality reads"),
+        (("--media", "tests"), "tests: this is a folder, not a file"),
         (("--conversation", "nowhere.json"), "nowhere.json: there is no such file"),
         (("--text", "a", "--force", "smell"), "'smell'"),
         (("--text", "a", "--forbid", "smell"), "'smell'"),

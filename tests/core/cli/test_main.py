@@ -6,12 +6,14 @@ import os
 import signal
 import subprocess
 import sys
+import warnings
 from functools import partial
 from pathlib import Path
 
 import pytest
 
 import anyloom
+from anyloom.cli.console import saying
 from anyloom.discovery import get_registry
 
 PLUGIN = """
@@ -149,3 +151,11 @@ def test_wrong_allow_list_is_an_error_and_not_a_traceback(environment: dict[str,
     assert result.returncode == 2
     assert result.stderr.startswith("error: plugin allow-list")
     assert "anyloom_words" in result.stderr
+
+
+def test_a_warning_to_the_user_is_one_line() -> None:
+    before = warnings.formatwarning
+    with saying(""):
+        assert warnings.formatwarning("two\nlines", UserWarning, "a.py", 3) == "warning: two lines\n"
+        assert warnings.formatwarning("old", FutureWarning, "b.py", 4) == "b.py:4: FutureWarning: old\n"
+    assert warnings.formatwarning is before

@@ -11,6 +11,7 @@ import torch
 from PIL import Image
 
 import anyloom
+import anyloom.media  # gives media their files
 from anyloom.conversation import Conversation, Media, Message, Text
 from anyloom.errors import AnyloomError, ConversationError, MediaError
 
@@ -98,9 +99,9 @@ def test_there_and_back_by_pillow() -> None:
 def test_no_picture_no_pillow() -> None:
     with pytest.raises(MediaError, match=r"expected a tensor \(3, H, W\), got \(1, 100\)"):
         Media("image", torch.zeros(1, 100)).pil()
-    with pytest.raises(MediaError, match="a audio is no picture"):
+    with pytest.raises(MediaError, match="audio is no picture"):
         Media("audio", torch.zeros(1, 100)).pil()
-    with pytest.raises(MediaError, match="a audio is no picture"):
+    with pytest.raises(MediaError, match="audio is made of no picture"):
         Media.from_pil(PICTURE, "audio")
 
 

@@ -112,7 +112,7 @@ def test_equal_media_are_prepared_once(tokenizer_folder: Path) -> None:
     assert sorted(calls) == ["picture-0", "picture-1"]
     given = batch.media["image"].given
     assert given is not None
-    assert len(given.keys) == 2
+    assert len(given.names) == 2
     assert given.slot.tolist() == [0, 1, 0, 1, 1, 0]
 
 
@@ -153,6 +153,10 @@ def test_seeds_come_from_the_sample_and_not_from_its_place(tokenizer_folder: Pat
     assert together is not None
     assert alone is not None
     assert together.seeds[1] == alone.seeds[0] == seed_of(0, "one", 1)
+    answer = Message("assistant", [picture(4), picture(5)])
+    twice = collator([Sample(Conversation([Message("user", "two"), answer]), "t", key="twice")]).media["image"].decoder
+    assert twice is not None
+    assert len({*together.seeds, *twice.seeds}) == 4  # two media of one sample share none either
     assert sample_name(edit(0, 1)) == sample_name(edit(0, 1)) != sample_name(edit(0, 2))
     assert all(0 <= seed_of(s, "x", n) < 2**63 for s in (0, -5, 2**70) for n in range(3))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import numpy as np
@@ -175,3 +176,15 @@ def test_unfit_media_give_one_clear_error(media: Media, says: str) -> None:
 def test_a_modality_that_is_not_built_is_refused() -> None:
     with pytest.raises(ConfigError, match="no 'audio'"):
         encoder(modalities=["image"]).preprocess(Media("audio", torch.rand(1, 800), meta={"sample_rate": 16000.0}))
+
+
+@pytest.mark.parametrize(("seconds", "remarked"), [(5.9, False), (6.0, False), (7.0, True), (600.0, True)])
+def test_a_sound_of_which_a_part_is_not_heard_is_remarked_on(seconds: float, remarked: bool) -> None:
+    """Three clips of two seconds hear six."""
+    wave = torch.zeros(1, int(seconds * 8000))
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        sound_inputs(wave, 8000, 3)
+    assert [str(w.message) for w in said] == [
+        "sounds are heard in 3 clips spread over them, for 6 s; a longer one is cut"
+    ] * remarked

@@ -16,8 +16,14 @@ from safetensors.torch import load_file, save_file
 from scripts.make_tiny_codi2 import LLAMA_2_TEMPLATE, llama_tokenizer, write
 
 from anyloom import AnyToAnyModel, Conversation, Message, read_media
+from anyloom.building import build_named
 from anyloom.checking.preflight import Findings, look_over
 from anyloom.cli.main import main
+from anyloom.config.compose import compose
+from anyloom.data.mixing import without_mixing
+from anyloom.network.config import ModelConfig
+from anyloom.network.network import Network
+from anyloom.options import validate
 
 TINY = str(Path(__file__).parents[3] / "scripts" / "tiny_codi2.yaml")
 MODALITIES = ("image", "audio", "video")
@@ -107,6 +113,24 @@ def test_training_has_every_loss_and_they_are_finite(trained: Path) -> None:
         values = [float(row[f"train/{name}"]) for row in rows if row.get(f"train/{name}")]
         assert len(values) == 2, name
         assert all(0 < v < 1e4 for v in values), (name, values)
+
+
+@pytest.mark.filterwarnings(
+    "ignore:The .grad attribute of a Tensor that is not a leaf", "ignore:Dynamo detected a call"
+)
+@pytest.mark.slow
+def test_a_step_of_all_decoders_compiles_into_few_graphs(tiny: Path) -> None:
+    """LoRA, recomputed activations, ImageBind and the three diffusion losses, without a break."""
+    made = compose([TINY], variables(tiny))
+    network = Network(validate(ModelConfig, made["model"], where="model")).train()
+    samples = [
+        build_named("dataset", options, where=key).build("train")[0]
+        for key, options in without_mixing(made["data"]["datasets"]).items()
+    ]
+    batch = network.collator()(samples)
+    assert {name for name, media in batch.media.items() if media.decoder is not None} == set(MODALITIES)
+    torch._dynamo.reset()
+    assert torch._dynamo.explain(network)(batch).graph_count <= 2
 
 
 def test_the_result_holds_what_was_trained_and_refers_to_the_rest(trained: Path) -> None:
@@ -222,6 +246,33 @@ def test_damaged_checkpoints_are_one_line(
     lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
     assert len(lines) == 1
     assert says in lines[0]
+
+
+@pytest.mark.parametrize(
+    ("part", "key"),
+    [
+        ("stable-diffusion-2-1-unclip/unet", "model.decoders.image"),
+        ("audioldm2/vae", "model.decoders.audio"),
+        ("zeroscope_v2_576w/unet", "model.decoders.video"),
+        ("llama-2-7b-chat", "model.llm"),
+    ],
+)
+def test_pickled_weights_are_found_before_loading(
+    tiny: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], part: str, key: str
+) -> None:
+    folder = broken(tiny, tmp_path) / part
+    (tmp_path / "data").symlink_to(tiny / "data")
+    for file in folder.glob("*.safetensors"):
+        name = "pytorch_model" if file.stem == "model" else file.stem  # as transformers and diffusers have them
+        torch.save(load_file(file), folder / f"{name}.bin")
+        file.unlink()
+    said = f"{folder}: the weights are pickled ("
+    found = [str(p) for p in look_over([TINY], variables(tmp_path)).problems]
+    assert [line for line in found if line.startswith(f"{key}: {said}") and "anyloom to-safetensors" in line] == found
+    assert main(["fit", TINY, *variables(tmp_path)]) == 2
+    assert said in capsys.readouterr().err
+    assert main(["to-safetensors", str(folder)]) == 0
+    assert look_over([TINY], variables(tmp_path)).problems == []
 
 
 @pytest.mark.parametrize(

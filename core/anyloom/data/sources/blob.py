@@ -15,6 +15,7 @@ from anyloom.conversation.segments import Media
 from anyloom.errors import BadRecord, MediaError
 from anyloom.media.files import Header, read_media
 from anyloom.media.isolated import Isolation, isolation_by_default
+from anyloom.storage.content import piece_digest
 
 __all__ = ["MAX_BYTES", "Blob"]
 
@@ -128,6 +129,16 @@ class _Load:
     def __call__(self) -> Tensor:
         with self._media() as media:
             return media.tensor()
+
+    def content(self) -> str:
+        """What it holds and how it is read, for features that are kept on disk."""
+        blob = self.blob
+        if blob.data is not None:
+            return f"{hashlib.sha256(blob.data).hexdigest()} {self.suffix}"
+        try:
+            return f"{piece_digest(blob.path, blob.offset, blob.size)} {self.suffix}"
+        except OSError as error:
+            raise BadRecord("missing", blob.where, f"cannot be read ({error.strerror or error})") from error
 
     def meta(self) -> dict[str, float]:
         with self._media() as media:

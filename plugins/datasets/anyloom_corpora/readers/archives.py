@@ -1,12 +1,13 @@
-"""Archives that ``anyloom data build`` has written: conversations with their media in tar files."""
+"""What ``anyloom data build`` has written: conversations with their media in tar files or parquet."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from abc import abstractmethod
+from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar, Final
 
 from anyloom.conversation import Conversation, Media, Message, Text
-from anyloom.data.sources import Blob, TarGroups
+from anyloom.data.sources import Blob, ParquetRows, TarGroups
 from anyloom.data.sources.jsonl import parse_json
 from anyloom.errors import AnyloomError, BadRecord, ConfigError
 from anyloom.interfaces import Sample, TaskSamples
@@ -15,23 +16,15 @@ from anyloom_corpora.media import blob_media
 from anyloom_corpora.reader import Reader, RecordSource, require_split
 from anyloom_corpora.tasks.view import RecordTask, View
 
-__all__ = ["Archives", "BuiltRecords"]
+__all__ = ["Archives", "BuiltRecords", "BuiltRows"]
 
 _MAX_JSON: Final = 16 << 20
 
 
-class BuiltRecords(RecordSource):
-    """Groups of a record and the media that it names; a record names members of its own group, and nothing else."""
+class _BuiltSource(RecordSource):
+    """Conversations with what was said of them, from records of either form."""
 
-    def record(self, row: Mapping[str, Any], where: str) -> dict[str, Any]:
-        """Return a conversation with what was said of it.
-
-        Raises:
-            anyloom.errors.BadRecord: There is no record, or it names what is not there.
-        """
-        if not isinstance(row.get("json"), Blob):
-            raise BadRecord("bad row", where, "there is no json")
-        value = parse_json(row["json"].read(_MAX_JSON), where)
+    def _record(self, value: Any, key: str, row: Mapping[str, Any], where: str) -> dict[str, Any]:
         messages = value.get("messages") if isinstance(value, dict) else None
         if not isinstance(messages, list) or not messages:
             raise BadRecord("bad row", where, "its json holds no messages")
@@ -41,7 +34,7 @@ class BuiltRecords(RecordSource):
             raise BadRecord("bad row", where, f"its messages have another form ({error})") from error
         provenance = value.get("provenance")
         return {
-            "key": str(value.get("id") or row["__key__"]),
+            "key": str(value.get("id") or key),
             "conversation": conversation,
             "task": str(value.get("task") or "chat"),
             "facts": provenance if isinstance(provenance, dict) else {},
@@ -57,21 +50,73 @@ class BuiltRecords(RecordSource):
         kind = part["type"]
         if kind == "text":
             return Text(part["text"])
-        if "path" not in part:
+        blob = self._blob(part, row, where)
+        if blob is None:
             return io_for(kind).from_text(part["text"])
-        key = str(row["__key__"])
-        blob = row.get(str(part["path"]).removeprefix(f"{key}.").lower())
-        if not isinstance(blob, Blob) or not str(part["path"]).startswith(f"{key}."):
-            raise BadRecord("missing", where, f"{part['path']} is not in the archive")
         media = blob_media(blob, kind, where, max_bytes=self.folder.max_bytes)
         return Media(
             kind,
             loader=media.loader,
-            key=f"{where}/{part['path']}",
+            key=f"{where}/{blob.name}",
             meta=media.meta,
             reference=part.get("reference"),
             caption=str(part.get("caption") or ""),
         )
+
+    @abstractmethod
+    def _blob(self, part: Mapping[str, Any], row: Mapping[str, Any], where: str) -> Blob | None:
+        """The file of a part; None if it is a short text itself."""
+
+
+class BuiltRecords(_BuiltSource):
+    """Groups of a record and the media that it names; a record names members of its own group, and nothing else."""
+
+    def record(self, row: Mapping[str, Any], where: str) -> dict[str, Any]:
+        """Return a conversation with what was said of it.
+
+        Raises:
+            anyloom.errors.BadRecord: There is no record, or it names what is not there.
+        """
+        if not isinstance(row.get("json"), Blob):
+            raise BadRecord("bad row", where, "there is no json")
+        return self._record(parse_json(row["json"].read(_MAX_JSON), where), str(row["__key__"]), row, where)
+
+    def _blob(self, part: Mapping[str, Any], row: Mapping[str, Any], where: str) -> Blob | None:
+        if "path" not in part:
+            return None
+        key = str(row["__key__"])
+        blob = row.get(str(part["path"]).removeprefix(f"{key}.").lower())
+        if not isinstance(blob, Blob) or not str(part["path"]).startswith(f"{key}."):
+            raise BadRecord("missing", where, f"{part['path']} is not in the archive")
+        return blob
+
+
+class BuiltRows(_BuiltSource):
+    """Rows with a column of media for each modality, in the order in which the parts of the messages come."""
+
+    def record(self, row: Mapping[str, Any], where: str) -> dict[str, Any]:
+        """Return a conversation with what was said of it.
+
+        Raises:
+            anyloom.errors.BadRecord: A column is missing or of another kind, or media and parts do not match.
+        """
+        facts = row.get("provenance")
+        value = {**row, "provenance": parse_json(facts.encode(), where) if isinstance(facts, str) else None}
+        listed = {name: cells for name, cells in row.items() if name.endswith("s") and isinstance(cells, list)}
+        left = {name: iter(cells) for name, cells in listed.items() if name != "messages"}
+        record = self._record(value, where, left, where)
+        if any(next(cells, None) is not None for cells in left.values()):
+            raise BadRecord("mismatched placeholders", where, "more media than parts of the messages")
+        return record
+
+    def _blob(self, part: Mapping[str, Any], row: Mapping[str, Iterator[Any]], where: str) -> Blob | None:
+        if part.get("text") is not None:
+            return None
+        kind = str(part["type"])
+        cell = next(row.get(f"{kind}s", iter(())), None)
+        if not isinstance(cell, Mapping) or not isinstance(cell.get("bytes"), bytes):
+            raise BadRecord("mismatched placeholders", where, f"more parts of {kind!r} than its column has")
+        return Blob(where, name=str(cell.get("path") or ""), data=cell["bytes"])
 
 
 def as_built(view: View) -> Sample:
@@ -86,22 +131,27 @@ _BUILT: Final = RecordTask("built", as_built, ("conversation",))
 
 
 class Archives(Reader):
-    """Archives of ``anyloom data build``: ``<split>-NNNNNN.tar`` in ``root``."""
+    """What ``anyloom data build`` wrote: ``<split>-NNNNNN.tar`` or ``.parquet`` in ``root``."""
 
     natural: ClassVar[Mapping[str, float]] = {}
 
-    def source(self, split: str) -> BuiltRecords:
+    def source(self, split: str) -> BuiltRecords | BuiltRows:
         """Return the records of a split.
 
         Raises:
-            anyloom.errors.ConfigError: The split does not exist, or there is no archive of it.
+            anyloom.errors.ConfigError: The split does not exist, there is no archive of it, or there are both.
         """
         require_split(split, "archives")
-        found = sorted(self.config.root.glob(f"{split}-*.tar"))
-        if not found:
+        tars, tables = (sorted(self.config.root.glob(f"{split}-*.{kind}")) for kind in ("tar", "parquet"))
+        if tars and tables:
+            what = f"there are tar files and parquet files of {split!r}"
+            raise ConfigError(what, where=str(self.config.root), fix="keep one kind in a folder")
+        if tables:
+            return BuiltRows(ParquetRows(tables), self.folder)
+        if not tars:
             fix = f"run 'anyloom data build --split {split}'"
             raise ConfigError(f"there are no archives of {split!r}", where=str(self.config.root), fix=fix)
-        return BuiltRecords(TarGroups(found), self.folder)
+        return BuiltRecords(TarGroups(tars), self.folder)
 
     def build(self, split: str, epoch: int = 0) -> TaskSamples:
         """Return the samples that were built.
