@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -16,6 +17,8 @@ from anyloom.diffusion.latent_decoder import LatentDiffusionDecoder
 from anyloom.features.store import StoredFeatures, open_store
 from anyloom.interfaces import Sample
 from anyloom.model.model import AnyToAnyModel
+from anyloom.training import module
+from anyloom.training.module import AnyToAnyModule
 from parts import image_decoder_options, model_options, picture
 
 TABLE = "latents/brush/image"
@@ -30,12 +33,16 @@ def samples() -> list[Sample]:
     return found
 
 
+def section(tokenizer: Path, **options: Any) -> dict[str, Any]:
+    found = model_options(tokenizer, ("image",))
+    found["decoders"] = {"brush": image_decoder_options(reference=True, **options)}
+    found["modalities"]["image"] |= {"decoder": "brush", "reference": "last"}
+    return found
+
+
 def model(tokenizer: Path, **options: Any) -> AnyToAnyModel:
     torch.manual_seed(0)
-    section = model_options(tokenizer, ("image",))
-    section["decoders"] = {"brush": image_decoder_options(reference=True, **options)}
-    section["modalities"]["image"] |= {"decoder": "brush", "reference": "last"}
-    return AnyToAnyModel.from_config({"model": section}).eval()
+    return AnyToAnyModel.from_config({"model": section(tokenizer, **options)}).eval()
 
 
 def brush(made: AnyToAnyModel) -> LatentDiffusionDecoder:
@@ -138,3 +145,22 @@ def test_two_processes_write_and_data_workers_read(tokenizer_folder: Path, tmp_p
             for name, number in zip(inputs.names, inputs.known.tolist()):
                 assert torch.equal(inputs.features[number], rows[table][name])
     loader.close()
+
+
+@pytest.mark.parametrize("sharded", [False, True])
+def test_a_run_keeps_latents_unless_parameters_are_split(
+    tokenizer_folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    sharded: bool,
+) -> None:
+    monkeypatch.setattr(module, "is_sharded", lambda model: sharded)
+    made = AnyToAnyModule(AnyToAnyModule.Config(cache_features=tmp_path), section(tokenizer_folder))
+    trainer: Any = SimpleNamespace(precision="32-true", strategy=None)
+    monkeypatch.setattr(AnyToAnyModule, "trainer", trainer)
+    made._trainer = trainer
+    batch = made.collator()(samples())
+    assert batch.media["image"].decoder is not None
+    assert (batch.media["image"].decoder.media is None) == sharded
+    assert ("latents of decoders are made anew" in capsys.readouterr().err) == sharded
