@@ -21,13 +21,13 @@ def test_a_full_disk_costs_the_words_alone() -> None:
     assert (done.returncode, done.stdout) == (0, b"done\n")
 
 
-def test_a_reader_that_left_is_told() -> None:
+def test_a_reader_that_left_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     class Pipe:
         def write(self, text: str) -> int:
             raise BrokenPipeError
 
         def flush(self) -> None: ...
 
-    with pytest.MonkeyPatch.context() as patch, pytest.raises(BrokenPipeError):
-        patch.setattr(sys, "stderr", Pipe())
+    monkeypatch.setattr(sys, "stderr", Pipe())
+    with pytest.raises(BrokenPipeError):
         say("gone")

@@ -78,9 +78,7 @@ def _refused(error: OSError) -> str | None:
     if _NO_TEMPORARY in str(error):
         return f"{error.strerror}. To fix: set TMPDIR to a folder that can be written to"
     if error.errno in _FULL:  # a file that was open, or standard output
-        return (
-            f"what is written cannot be kept ({error.strerror}). To fix: make room on the disk that the output goes to"
-        )
+        return f"the output cannot be written ({error.strerror}). To fix: make room on the disk that it goes to"
     return None
 
 
