@@ -7,6 +7,7 @@ else that escapes is a bug and keeps its traceback.
 from __future__ import annotations
 
 import argparse
+import errno
 import os
 import signal
 import sys
@@ -23,6 +24,8 @@ __all__ = ["main"]
 _OWN = "anyloom.cli."
 _INTERRUPTED = 130
 _BROKEN_PIPE = 141
+_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
+"""What a write to an open file says, without its name."""
 _USER_ERROR = 2
 
 
@@ -56,11 +59,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return _BROKEN_PIPE
     except OSError as error:  # a file that the system refuses is the user's to mend; anything else is a bug
-        if error.filename is None:
+        if error.filename is None and error.errno not in _DISK:
             raise
         if debug:
             traceback.print_exc()
-        print(f"error: {error.filename}: {error.strerror}. To fix: check the path and the disk", file=sys.stderr)
+        place = error.filename or "a file of this command"
+        print(f"error: {place}: {error.strerror}. To fix: check the path and the disk", file=sys.stderr)
         return _USER_ERROR
 
 

@@ -16,7 +16,7 @@ from typing import Final
 
 from anyloom.errors import AnyloomError, CheckpointError
 
-__all__ = ["DRAFT", "file_error", "flush", "remove_drafts", "replacing", "write_text"]
+__all__ = ["DRAFT", "file_error", "flush", "remove_drafts", "replacing", "system_errno", "write_text"]
 
 DRAFT: Final = ".draft"
 _FULL: Final = (errno.ENOSPC, errno.EDQUOT)
@@ -104,6 +104,16 @@ def file_error(error: OSError, path: Path) -> AnyloomError:
         "make room on that disk, or write elsewhere" if error.errno in _FULL else "give a place that can be written to"
     )
     return CheckpointError(f"cannot be written ({reason})", where=str(path), fix=fix)
+
+
+def system_errno(error: Exception) -> int:
+    """The number of the system's error that a library in Rust tells in words; 0 where there is none.
+
+    >>> system_errno(ValueError("I/O error: No space left on device (os error 28)"))
+    28
+    """
+    words = str(error).rpartition("os error ")[2].split(")")[0]
+    return int(words) if words.isdecimal() else 0
 
 
 def _umask() -> int:
