@@ -179,10 +179,9 @@ class AnyToAnyModule(TrainingModule):
         clip_gradients(self, optimizer, limit, gradient_clip_algorithm or "norm")
 
     def kept_features(self) -> Counter[str]:
-        """Those of the store on disk; what is kept in memory is not counted."""
-        if self.model.cache is None or isinstance(self.config.cache_features, bool):
-            return Counter()
-        return self.model.cache.counts
+        """Those of the store on disk; what is kept in memory is not counted, nor is there any before the model is."""
+        cache = getattr(getattr(self, "model", None), "cache", None)
+        return Counter() if cache is None or isinstance(self.config.cache_features, bool) else cache.counts
 
     def _typed_metrics(self) -> dict[str, Metric]:
         return {k: m for k, m in self.metrics.items() if isinstance(m, Metric)}
