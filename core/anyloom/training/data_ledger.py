@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 
 import lightning
@@ -68,7 +69,7 @@ def _kept_features(module: lightning.LightningModule) -> Counter[str]:
     return module.kept_features() if isinstance(module, TrainingModule) else Counter()
 
 
-def _write(trainer: lightning.Trainer, report: dict[str, object], features: Counter[str]) -> None:
+def _write(trainer: lightning.Trainer, report: Mapping[str, object], features: Counter[str]) -> None:
     """Write the counts of each split, and of features kept on disk since the run began, if there are any."""
     if features:
         report = {**report, "features": {kind: features[kind] for kind in ("read", "encoded", "broken")}}
