@@ -25,9 +25,10 @@ __all__ = ["main"]
 _OWN = "anyloom.cli."
 _INTERRUPTED = 130
 _BROKEN_PIPE = 141
+_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
+"""What a write to an open file says, without its name."""
 _USER_ERROR = 2
 _NO_TEMPORARY = "No usable temporary directory"
-_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -77,8 +78,8 @@ def _refused(error: OSError) -> str | None:
         return f"{error.filename}: {error.strerror}. To fix: check the path and the disk"
     if _NO_TEMPORARY in str(error):
         return f"{error.strerror}. To fix: set TMPDIR to a folder that can be written to"
-    if error.errno in _FULL:  # a file that was open, or standard output
-        return f"the output cannot be written ({error.strerror}). To fix: make room on the disk that it goes to"
+    if error.errno in _DISK:
+        return f"a file of this command, or its output: {error.strerror}. To fix: check the path and the disk"
     return None
 
 

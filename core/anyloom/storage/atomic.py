@@ -16,7 +16,7 @@ from typing import Final
 
 from anyloom.errors import AnyloomError, CheckpointError
 
-__all__ = ["DRAFT", "file_error", "flush", "remove_drafts", "replacing", "write_text"]
+__all__ = ["DRAFT", "file_error", "flush", "remove_drafts", "replacing", "system_errno", "write_text"]
 
 DRAFT: Final = ".draft"
 _FULL: Final = (errno.ENOSPC, errno.EDQUOT)
@@ -106,6 +106,16 @@ def file_error(error: OSError, path: Path) -> AnyloomError:
     elif error.errno == errno.EFBIG:
         fix = "raise the limit on the size of files (ulimit -f), or write elsewhere"
     return CheckpointError(f"cannot be written ({reason})", where=str(path), fix=fix)
+
+
+def system_errno(error: Exception) -> int:
+    """The number of the system's error that a library in Rust tells in words; 0 where there is none.
+
+    >>> system_errno(ValueError("I/O error: No space left on device (os error 28)"))
+    28
+    """
+    words = str(error).rpartition("os error ")[2].split(")")[0]
+    return int(words) if words.isdecimal() else 0
 
 
 def _umask() -> int:

@@ -82,7 +82,9 @@ class _CommandLine(LightningCLI):
         """Build data, module and trainer, and find the checkpoint to go on from."""
         self.config_init = self.parser.instantiate_classes(self.config)
         self.trainer = self.instantiate_trainer()
-        checkpoint = resolved(self.project.ckpt_path, self.trainer.callbacks)  # type: ignore[attr-defined]
+        # with shards every process reads what the first one has chosen
+        verify = self.trainer.is_global_zero or not isinstance(self.trainer.strategy, FullyShardedStrategy)
+        checkpoint = resolved(self.project.ckpt_path, self.trainer.callbacks, verify=verify)  # type: ignore[attr-defined]
         self.config_init[self.subcommand]["ckpt_path"] = checkpoint
         self.datamodule = AnyToAnyData(self.project.data)
         self.model = training_module(self.module_options, self.project.model)
