@@ -6,7 +6,7 @@ import os
 from typing import Final
 
 import lightning
-from lightning.fabric.plugins.environments import LightningEnvironment
+from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 
 from anyloom.errors import ConfigError
 from anyloom.training.console import tell
