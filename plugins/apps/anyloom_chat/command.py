@@ -23,7 +23,7 @@ def main(arguments: Sequence[str]) -> int:
     """Run ``anyloom chat`` with the words after it."""
     options = _parser().parse_intermixed_args(list(arguments))
     sources = split_sources(options)
-    named = load_named_model(sources)
+    named = load_named_model(sources, decoders_later=not options.web)  # the page answers in several threads
     gc.freeze()  # what is there by now stays
     named = replace(named, model=placed(named.model, options.device, options.dtype, offload=options.offload))
 

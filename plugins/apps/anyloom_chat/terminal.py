@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import shutil
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Generator, Sequence
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import IO, Final
 
@@ -75,9 +75,9 @@ class Terminal:
             return self.talk.ask_for(segments[0])
         return segments
 
-    def answer(self, events: Iterator[Event | Kept]) -> None:
-        """Show an answer while it comes."""
-        with watching_progress(self._progress):
+    def answer(self, answer: Generator[Event | Kept, None, None]) -> None:
+        """Show an answer while it comes; one that is stopped is closed, which takes its turn back."""
+        with closing(answer) as events, watching_progress(self._progress):
             for event in events:
                 if isinstance(event, TextMade):
                     self._write(event.text)
