@@ -43,11 +43,12 @@ _PACKET: Final = (
 def saving(kind: str, note: str) -> dict[str, Any]:
     """What Pillow is given to keep a note in a file of a kind; nothing for kinds whose files take it afterwards."""
     packet = _PACKET.format(escape(note)).encode()
-    return {
+    options: dict[str, dict[str, Any]] = {
         "WEBP": {"xmp": packet},
         "TIFF": {"tiffinfo": {_XMP_TAG: packet}},
         "GIF": {"comment": note.encode()},
-    }.get(kind, {})
+    }
+    return options.get(kind, {})
 
 
 def put_into_file(path: Path, kind: str, note: str) -> None:
