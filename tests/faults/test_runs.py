@@ -202,7 +202,7 @@ class Fills(lightning.Callback):
 @row(
     26,
     "files",
-    done="a disk of 3 MB fills up: checkpoint, result, log",
+    done="a disk fills up: checkpoint, result, log, features, and the output of every command",
     promise="one line with the path, last good kept",
 )
 @pytest.mark.parametrize("what", ["checkpoint", "result", "log"])

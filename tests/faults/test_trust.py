@@ -198,10 +198,10 @@ def test_wrong_configs(tmp_path: Path) -> None:
 @row(
     37,
     "files",
-    done="a stored index whose file has changed, and one with flipped bytes",
-    promise="made anew, never read wrongly",
+    done="a stored index whose file has changed, and one with flipped bytes in header and numbers",
+    promise="made anew, said, never read wrongly",
 )
-def test_stale_and_corrupt_entries(tmp_path: Path) -> None:
+def test_stale_and_corrupt_entries(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     data = tmp_path / "data"
     data.write_bytes(b"one\ntwo\n")
     made: list[int] = []
@@ -219,17 +219,20 @@ def test_stale_and_corrupt_entries(tmp_path: Path) -> None:
     assert opened() == 14
     assert made == [8, 14]
     (stored,) = (tmp_path / "cache").glob("*.index")
-    content = bytearray(stored.read_bytes())
-    content[:12] = b"\xff" * 12
-    stored.write_bytes(content)
-    assert opened() == 14
-    assert made == [8, 14, 14]
+    whole = stored.read_bytes()
+    for place in (0, 3, len(whole) // 2, len(whole) - 70):  # of the header, of the arrays
+        stored.write_bytes(whole[:place] + bytes([whole[place] ^ 0x41]) + whole[place + 1 :])
+        capsys.readouterr()
+        assert opened() == 14
+        assert capsys.readouterr().err.count("is broken and is made again") == 1
+        assert stored.read_bytes() == whole
+    assert len(made) == 6
 
 
 @row(
     38,
     "files",
-    done="a run where another one writes: result, and checkpoints",
+    done="a run where another one writes: result, checkpoints, and the output of every command",
     promise="one line that names the other; no mixed files",
 )
 @pytest.mark.parametrize("place", ["result", "ck"])

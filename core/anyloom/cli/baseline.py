@@ -16,7 +16,7 @@ from anyloom.cli.asking import seed_number
 from anyloom.cli.console import Progress, note
 from anyloom.cli.evaluate import print_results, write_results
 from anyloom.cli.model_argument import device_named
-from anyloom.cli.outputs import ready_folder
+from anyloom.cli.outputs import own_folder
 from anyloom.errors import ConfigError
 
 __all__ = ["main"]
@@ -40,20 +40,21 @@ def main(arguments: Sequence[str]) -> int:
     suite = read_suite(options.suite, others)
     described = overridden({"name": options.name}, own, key="baseline")
     baseline = build_named("baseline", described, where="baseline")
-    folder, progress = ready_folder(options.output), Progress()
-    failed = answer_suite(
-        suite,
-        baseline,
-        folder,
-        identity=described,
-        seed=options.seed,
-        device=device_named(options.device),
-        advance=lambda share: progress("answering", share),
-    )
-    results, shown = score(suite, folder, advance=lambda share: progress("scoring", share))
-    results.facts |= {"baseline": described, "seed": options.seed, "not answered": failed}
-    write_results(suite, results, shown, folder, shlex.join(["anyloom", "baseline", *arguments]))
-    print_results(suite, results, folder)
+    progress = Progress()
+    with own_folder(options.output) as folder:
+        failed = answer_suite(
+            suite,
+            baseline,
+            folder,
+            identity=described,
+            seed=options.seed,
+            device=device_named(options.device),
+            advance=lambda share: progress("answering", share),
+        )
+        results, shown = score(suite, folder, advance=lambda share: progress("scoring", share))
+        results.facts |= {"baseline": described, "seed": options.seed, "not answered": failed}
+        write_results(suite, results, shown, folder, shlex.join(["anyloom", "baseline", *arguments]))
+        print_results(suite, results, folder)
     print(f"answers: {folder / 'answers.jsonl'}")
     for name, why in list(failed.items())[:5]:
         note(f"{name} was not answered: {why}")

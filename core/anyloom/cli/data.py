@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from anyloom.cli.arguments import add_config_arguments, split_sources
 from anyloom.cli.console import Progress
-from anyloom.cli.outputs import free_file, ready_folder
+from anyloom.cli.outputs import free_file, own_folder, ready_folder
 from anyloom.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -136,14 +136,14 @@ def _build(options: argparse.Namespace) -> int:
     section = chosen.sections.get("data", {})
     plan = Plan(section, options.split, options.samples or epoch, options.shard, options.form)
     progress = Progress()
-    folder = ready_folder(options.output)
-    ledger = build(
-        plan,
-        folder,
-        workers=options.workers,
-        pool=options.pool,
-        advance=lambda share: progress("writing", share),
-    )
+    with own_folder(options.output) as folder:
+        ledger = build(
+            plan,
+            folder,
+            workers=options.workers,
+            pool=options.pool,
+            advance=lambda share: progress("writing", share),
+        )
     skipped = ", ".join(f"{n} {reason}" for reason, n in ledger["skipped"].items())
     print(
         f"read {ledger['read']} = used {ledger['used']} + skipped {sum(ledger['skipped'].values())}"

@@ -23,7 +23,7 @@ from anyloom.cli.asking import seed_number
 from anyloom.cli.console import Progress, note
 from anyloom.cli.kept_answers import KeptAnswers
 from anyloom.cli.model_argument import HELP, UNTRAINED_HELP, NamedModel, load_named_model, placed
-from anyloom.cli.outputs import free_folder, ready_folder
+from anyloom.cli.outputs import own_folder
 from anyloom.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -40,17 +40,17 @@ def main(arguments: Sequence[str]) -> int:
     sources = split_sources(options)
     require_sections(sources.overrides, ("suite", "variables"), "evaluate")
     suite = _suite(options.suite, options.queries, sources)
-    folder = ready_folder(free_folder(options.output, "results.json"))
-    model_sources = Sources(sources.configs, [], sources.safe, sources.trust)
-    named = load_named_model(model_sources, untrained=options.untrained)
-    placed(named.model, options.device, options.dtype, offload=options.offload)
-    kept = KeptAnswers(named.model, folder, {**_hashes(named.folder), "dtype": str(options.dtype)})
-    results = _run(named, suite, options.seed, folder, shlex.join(["anyloom", "evaluate", *arguments]))
-    kept.remove()
-    if kept.found:
-        note(f"{kept.found} batches of answers are those of the run that was cut off")
-    print_results(suite, results, folder)
-    return 0
+    with own_folder(options.output, "results.json") as folder:
+        model_sources = Sources(sources.configs, [], sources.safe, sources.trust)
+        named = load_named_model(model_sources, untrained=options.untrained)
+        placed(named.model, options.device, options.dtype, offload=options.offload)
+        kept = KeptAnswers(named.model, folder, {**_hashes(named.folder), "dtype": str(options.dtype)})
+        results = _run(named, suite, options.seed, folder, shlex.join(["anyloom", "evaluate", *arguments]))
+        kept.remove()
+        if kept.found:
+            note(f"{kept.found} batches of answers are those of the run that was cut off")
+        print_results(suite, results, folder)
+        return 0
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -118,8 +118,8 @@ def write_results(suite: Suite, results: Results, shown: Sequence[Evaluated], fo
     tables = "\n".join(markdown_of(table) for table in tables_of(suite, results))
     note = "After ± stands the standard error. Rows marked as quoted were measured by others."
     write_text(folder / "results.md", f"## {suite.title}\n\n{note}\n\n`{command}`\n\n{tables}")
-    results.write(folder / "results.json")
     write_report(folder / "report.html", make_report(suite, results, shown))
+    results.write(folder / "results.json")  # last: it shows that the others are there
 
 
 def _hashes(folder: Path | None) -> dict[str, str]:

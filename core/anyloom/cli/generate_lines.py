@@ -22,7 +22,7 @@ from anyloom.cli.arguments import split_sources
 from anyloom.cli.asking import choices_of, media_rules
 from anyloom.cli.console import note
 from anyloom.cli.model_argument import load_named_model, placed
-from anyloom.cli.outputs import ready_folder
+from anyloom.cli.outputs import own_folder
 from anyloom.errors import ConfigError, ConversationError
 
 if TYPE_CHECKING:
@@ -44,8 +44,12 @@ def answer_lines(options: argparse.Namespace) -> int:
         raise ConversationError("a file of conversations is asked as it is", where="--jsonl", fix=fix)
     if not os.path.isfile(file):
         raise ConversationError("there is no such file", where=str(file), fix="check the path")
+    with own_folder(options.output) as folder:
+        return _answer_lines(options, file, folder)
+
+
+def _answer_lines(options: argparse.Namespace, file: Path, folder: Path) -> int:
     total = sum(1 for _ in _lines(file))
-    folder = ready_folder(options.output)
     sources = split_sources(options)
     named = load_named_model(sources, untrained=options.untrained)
     model = placed(named.model, options.device, options.dtype, offload=options.offload)

@@ -1,15 +1,39 @@
-"""Where commands write: tried before the work starts, and never over an earlier result."""
+"""Where commands write: tried and locked before the work starts, and never over an earlier result."""
 
 from __future__ import annotations
 
 import itertools
 import os
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from anyloom.errors import ConfigError
+from anyloom.storage.locking import locked
 
-__all__ = ["free_file", "free_folder", "ready_folder"]
+__all__ = ["free_file", "free_folder", "own_folder", "ready_folder"]
+
+
+@contextmanager
+def own_folder(folder: Path, result: str = "") -> Iterator[Path]:
+    """Give a folder that nobody else writes to while the block runs.
+
+    Args:
+        folder: Where the user wants the output.
+        result: Name of the file that shows that a result is there already: then it is ``folder-001`` and so on.
+
+    Raises:
+        anyloom.errors.ConfigError: It cannot be made, or nothing can be written into it.
+        anyloom.errors.CheckpointError: Another run writes there.
+    """
+    while True:
+        chosen = ready_folder(free_folder(folder, result) if result else folder)
+        with locked(chosen):
+            if result and os.path.exists(chosen / result):
+                continue  # a run that has just ended put it there
+            yield chosen
+            return
 
 
 def ready_folder(folder: Path, option: str = "--output") -> Path:

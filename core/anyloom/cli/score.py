@@ -16,7 +16,7 @@ from typing import Any, Final
 from anyloom.cli.arguments import Sources, require_sections
 from anyloom.cli.console import Progress
 from anyloom.cli.evaluate import print_results, write_results
-from anyloom.cli.outputs import free_folder, ready_folder
+from anyloom.cli.outputs import own_folder
 from anyloom.errors import ConfigError
 
 __all__ = ["main"]
@@ -44,12 +44,12 @@ def main(arguments: Sequence[str]) -> int:
         raise ConfigError("which suite?", where="--suite", fix=f"suites: {', '.join(suites()) or 'none'}")
     Sources([options.suite], options.overrides).compose()
     suite = read_suite(options.suite, options.overrides)
-    folder = ready_folder(free_folder(options.output, "results.json"))
-    progress = Progress()
-    results, shown = score(suite, options.outputs, names=options.names, advance=lambda s: progress("scoring", s))
-    results.facts |= {"outputs": str(options.outputs)}
-    write_results(suite, results, shown, folder, shlex.join(["anyloom", "score", *arguments]))
-    print_results(suite, results, folder)
+    with own_folder(options.output, "results.json") as folder:
+        progress = Progress()
+        results, shown = score(suite, options.outputs, names=options.names, advance=lambda s: progress("scoring", s))
+        results.facts |= {"outputs": str(options.outputs)}
+        write_results(suite, results, shown, folder, shlex.join(["anyloom", "score", *arguments]))
+        print_results(suite, results, folder)
     print(f"paired: {results.facts['paired']} outputs")
     for kind in _TOLD:
         _tell(kind, results.facts[kind])

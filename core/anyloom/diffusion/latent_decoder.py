@@ -117,11 +117,18 @@ class LatentDiffusionDecoder(StoredDenoiser):
         equally often.
         """
         self._check_reference(condition)
+        if condition.encoded:
+            reference = condition.reference
+            return targets, self.no_reference(targets) if reference is None else self._where_any(condition, reference)
         if condition.reference is None:
             return self.latents(targets), self.no_reference(targets)
         both = self.latents(torch.cat([targets, condition.reference.to(targets)]))
         latents, reference = both.chunk(2)
         return latents, self._where_any(condition, reference)
+
+    def latent_encoder(self) -> nn.Module:
+        """The autoencoder."""
+        return self.autoencoder
 
     @torch.no_grad()
     def latents(self, targets: Tensor) -> Tensor:

@@ -111,14 +111,18 @@ def _claim(folder: Path, facts: Mapping[str, Any]) -> None:
 
 
 def _answered(file: Path) -> set[str]:
-    """Names with a whole line; what a kill has left of the last line is cut off."""
+    """Names with a whole line; what a kill has left of the last line is cut off. Only a line feed ends a line."""
     if not file.is_file():
         return set()
     content = file.read_bytes()
     whole = content[: content.rfind(b"\n") + 1]
     if len(whole) < len(content):
         file.write_bytes(whole)
-    return {json.loads(line)["key"] for line in whole.decode("utf-8").splitlines()}
+    try:
+        return {str(json.loads(line)["key"]) for line in whole.split(b"\n") if line.strip()}
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        what = f"a line is none that a baseline has written ({error!r:.100})"
+        raise ConfigError(what, where=str(file), fix="give another folder, or delete this one") from error
 
 
 def _below(value: dict[str, Any], folder: str) -> dict[str, Any]:

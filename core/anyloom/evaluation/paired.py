@@ -84,7 +84,7 @@ def read_scores(path: Path) -> dict[str, dict[Question, float]]:
     """
     found: dict[str, dict[Question, float]] = {}
     try:
-        for line in path.read_text(encoding="utf-8").splitlines():
+        for line in filter(None, path.read_text(encoding="utf-8").split("\n")):
             record = json.loads(line)
             for group in record["groups"]:
                 for value, number in record["values"].items():

@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 
+from anyloom.conversation.alike import reads_alike
 from anyloom.conversation.segments import Conversation, Media, Message, Segment
 from anyloom.errors import ConversationError
 from anyloom.generation.answer import Answer, MadeMedium
@@ -184,7 +185,7 @@ class Session:
         same = min(same, len(ids) - 1)
         for run in prompt.runs:
             end = run.start + run.length
-            if run.start - 1 < same and (end > same or not _equal(self._runs.get(run.start), run)):
+            if run.start - 1 < same and (end > same or not _in_cache(self._runs.get(run.start), run)):
                 return run.start - 1  # before the begin tag: a run is in the cache as a whole or not at all
         return same
 
@@ -199,11 +200,9 @@ class Session:
         self._runs |= dict(zip(starts, message.media, strict=True))
 
 
-def _equal(known: Media | None, run: Run) -> bool:
+def _in_cache(known: Media | None, run: Run) -> bool:
     """Whether a run holds the medium that was read there."""
-    if known is None or known.modality != run.media.modality:
-        return False
-    return known is run.media or bool(known.key and known.key == run.media.key)
+    return known is not None and reads_alike(known, run.media)
 
 
 class _Watch:

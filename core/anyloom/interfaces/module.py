@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,10 @@ class TrainingModule(Component, lightning.LightningModule):
     def collator(self) -> Callable[[list[Sample]], Any]:
         """Return the function that makes a batch of samples; runs in data workers."""
         raise NotImplementedError
+
+    def kept_features(self) -> Counter[str]:
+        """How many features on disk this process has ``read``, ``encoded`` and found ``broken``; empty without any."""
+        return Counter()
 
     def nothing_to_learn(self) -> Tensor | None:
         """Return what ``training_step`` should for a batch it can learn nothing from.

@@ -16,7 +16,7 @@ from typing import Final
 
 from anyloom.errors import AnyloomError, CheckpointError
 
-__all__ = ["DRAFT", "file_error", "flush", "remove_drafts", "replacing", "write_text"]
+__all__ = ["DRAFT", "file_error", "flush", "remove_drafts", "replacing", "system_errno", "write_text"]
 
 DRAFT: Final = ".draft"
 _FULL: Final = (errno.ENOSPC, errno.EDQUOT)
@@ -100,10 +100,22 @@ def file_error(error: OSError, path: Path) -> AnyloomError:
     runs/a: cannot be written (Read-only file system). To fix: give a place that can be written to
     """
     reason = error.strerror or str(error)
-    fix = (
-        "make room on that disk, or write elsewhere" if error.errno in _FULL else "give a place that can be written to"
-    )
+    fix = "give a place that can be written to"
+    if error.errno in _FULL:
+        fix = "make room on that disk, or write elsewhere"
+    elif error.errno == errno.EFBIG:
+        fix = "raise the limit on the size of files (ulimit -f), or write elsewhere"
     return CheckpointError(f"cannot be written ({reason})", where=str(path), fix=fix)
+
+
+def system_errno(error: Exception) -> int:
+    """The number of the system's error that a library in Rust tells in words; 0 where there is none.
+
+    >>> system_errno(ValueError("I/O error: No space left on device (os error 28)"))
+    28
+    """
+    words = str(error).rpartition("os error ")[2].split(")")[0]
+    return int(words) if words.isdecimal() else 0
 
 
 def _umask() -> int:

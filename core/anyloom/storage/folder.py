@@ -15,8 +15,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from anyloom.storage.atomic import file_error, flush
+from anyloom.errors import AnyloomError
+from anyloom.storage.atomic import file_error, flush, system_errno
 from anyloom.storage.first_use import forget
+from anyloom.storage.locking import moving
 
 __all__ = ["finish", "replacing_folder"]
 
@@ -36,43 +38,59 @@ def replacing_folder(folder: Path, *, last: str = "config.json") -> Iterator[Pat
         The folder to write into, on the same file system.
 
     Raises:
-        anyloom.errors.CheckpointError: The disk is full, or nothing may be written there. ``folder`` is as it was.
+        anyloom.errors.CheckpointError: The disk is full, or nothing may be written there, or another process saves
+            there now. ``folder`` is as it was.
     """
     draft = folder / _SAVING
     try:
-        finish(folder, last=last)
-        shutil.rmtree(draft, ignore_errors=True)  # of a save that was killed
-        draft.mkdir(parents=True)
-        try:
-            yield draft
-            for path in [*draft.rglob("*"), draft]:
-                flush(path)
-            draft.rename(folder / _SAVED)
-        finally:
-            shutil.rmtree(draft, ignore_errors=True)
-        flush(folder)
-        finish(folder, last=last)
-        forget(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        with moving(folder):
+            _finish(folder, last)
+            shutil.rmtree(draft, ignore_errors=True)  # of a save that was killed
+            draft.mkdir()
+            try:
+                yield draft
+                for path in [*draft.rglob("*"), draft]:
+                    flush(path)
+                draft.rename(folder / _SAVED)
+            finally:
+                shutil.rmtree(draft, ignore_errors=True)
+            flush(folder)
+            _finish(folder, last)
+            forget(folder)
     except OSError as error:
         raise file_error(error, folder) from error
+    except Exception as error:  # of safetensors and tokenizers, which write for themselves
+        if isinstance(error, AnyloomError) or not system_errno(error):
+            raise
+        raise file_error(OSError(system_errno(error), str(error)), folder) from error
 
 
 def finish(folder: Path, *, last: str = "config.json") -> None:
     """Put the files of a complete save in their places, where an earlier process was stopped in between.
 
+    A process that is just doing so is waited for.
+
     Raises:
         anyloom.errors.CheckpointError: There is such a save, and nothing may be written here.
     """
-    saved = folder / _SAVED
-    if not os.path.isdir(saved):  # false also for what cannot be a path
+    if not os.path.isdir(folder / _SAVED):  # false also for what cannot be a path
         return
     try:
-        for path in sorted(saved.iterdir(), key=lambda p: (p.name == last, p.name)):
-            target = folder / path.name
-            if target.is_dir():  # a rename does not replace a folder that has something in it
-                shutil.rmtree(target)
-            path.replace(target)
-        flush(folder)
-        saved.rmdir()
+        with moving(folder, wait=True):
+            _finish(folder, last)
     except OSError as error:
-        raise file_error(error, folder) from error
+        raise file_error(error, folder / _SAVED) from error
+
+
+def _finish(folder: Path, last: str) -> None:
+    saved = folder / _SAVED
+    if not saved.is_dir():
+        return
+    for path in sorted(saved.iterdir(), key=lambda p: (p.name == last, p.name)):
+        target = folder / path.name
+        if target.is_dir():  # a rename does not replace a folder that has something in it
+            shutil.rmtree(target)
+        path.replace(target)
+    flush(folder)
+    saved.rmdir()

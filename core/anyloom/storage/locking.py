@@ -4,33 +4,50 @@ from __future__ import annotations
 
 import fcntl
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Final
 
 from anyloom.errors import CheckpointError
 from anyloom.storage.atomic import file_error
 
-__all__ = ["locked"]
+__all__ = ["InUseError", "locked", "moving"]
+
+_PAUSE: Final = 0.02
+
+
+class InUseError(CheckpointError):
+    """Another process writes to the same place."""
+
+    def __init__(self, folder: Path, owner: str) -> None:
+        super().__init__(
+            f"another run writes here ({owner or 'it does not say which'})",
+            where=str(folder),
+            fix="wait for it, or give this run a folder of its own",
+        )
 
 
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
     """Keep other processes that ask for the same lock out of a folder.
 
-    The lock is a hidden file beside the folder, which need not exist yet.
+    The lock is a hidden file beside the folder, which need not exist yet; inside it, where the folder above may not be
+    written.
 
     Raises:
-        anyloom.errors.CheckpointError: Another process has it, or the file cannot be made.
+        InUseError: Another process has it.
+        anyloom.errors.CheckpointError: The file cannot be made.
 
     >>> import tempfile
     >>> place = Path(tempfile.mkdtemp()) / "result"
     >>> with locked(place), locked(place):
     ...     pass
     Traceback (most recent call last):
-    anyloom.errors.CheckpointError: ...
+    anyloom.storage.locking.InUseError: ...
     """
-    path = folder.absolute().with_name(f".{folder.absolute().name}.lock")
+    path = _place(folder.absolute())
     handle = _acquired(path, folder)
     try:
         yield
@@ -40,6 +57,44 @@ def locked(folder: Path) -> Iterator[None]:
         os.close(handle)
 
 
+@contextmanager
+def moving(folder: Path, *, wait: bool = False) -> Iterator[None]:
+    """Keep others from exchanging the files of a folder that is there; a reader may ask for it, too.
+
+    Args:
+        folder: The folder. The lock is on itself, so nothing is written.
+        wait: Wait for whoever has it.
+
+    Raises:
+        InUseError: Another one has it, and ``wait`` is false.
+    """
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        while not _taken(handle):
+            if not wait:
+                raise InUseError(folder, "it is saving its result")
+            time.sleep(_PAUSE)
+        yield
+    finally:
+        os.close(handle)
+
+
+def _place(folder: Path) -> Path:
+    beside = folder.with_name(f".{folder.name}.lock")
+    return folder / ".lock" if folder.is_dir() and not os.access(folder.parent, os.W_OK) else beside
+
+
+def _taken(handle: int) -> bool:
+    """Whether the lock on an open file is ours now."""
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:  # a file system without locks: nothing can be promised there, and nothing is refused
+        return True
+    return True
+
+
 def _acquired(path: Path, folder: Path) -> int:
     while True:
         try:
@@ -47,20 +102,13 @@ def _acquired(path: Path, folder: Path) -> int:
             handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
         except OSError as error:
             raise file_error(error, path) from error
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
+        if not _taken(handle):
             owner = os.read(handle, 100).decode(errors="replace").strip()
             os.close(handle)
-            raise CheckpointError(
-                f"another run writes here ({owner or 'it does not say which'})",
-                where=str(folder),
-                fix="wait for it, or give this run a folder of its own",
-            ) from error
-        except OSError:  # a file system without locks: nothing can be promised there, and nothing is refused
-            return handle
+            raise InUseError(folder, owner)
         if path.exists() and os.fstat(handle).st_ino == path.stat().st_ino:
-            os.ftruncate(handle, 0)
-            os.write(handle, f"process {os.getpid()} on {os.uname().nodename}".encode())
+            with suppress(OSError):  # a full disk: the lock holds without its owner's name
+                os.ftruncate(handle, 0)
+                os.write(handle, f"process {os.getpid()} on {os.uname().nodename}".encode())
             return handle
         os.close(handle)  # the owner before removed the file between our two calls

@@ -12,7 +12,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from anyloom.errors import CheckpointError
-from anyloom.storage.atomic import replacing
+from anyloom.storage.atomic import replacing, system_errno
 from anyloom.storage.headers import describe, headers_only, tensor_files
 from anyloom.storage.saved_part import only_part, split_part
 
@@ -70,7 +70,7 @@ def write_tensors(tensors: Mapping[str, Tensor], path: Path, metadata: Mapping[s
         try:
             save_file(_unshared(plain), draft, dict(metadata or {}))
         except SafetensorError as error:  # safetensors wraps what the file system says
-            raise OSError(_errno(error), f"{error}") from error
+            raise OSError(system_errno(error), f"{error}") from error
 
 
 def non_finite(tensors: Mapping[str, Tensor]) -> list[str]:
@@ -199,9 +199,3 @@ def _named(*groups: tuple[str, list[str]]) -> str:
     return "; ".join(
         f"{len(keys)} {label}: {', '.join(keys[:3])}{' ...' if len(keys) > 3 else ''}" for label, keys in groups if keys
     )
-
-
-def _errno(error: SafetensorError) -> int:
-    """The number in "... (os error 28)"; 0 where there is none."""
-    words = str(error).rpartition("os error ")[2].split(")")[0]
-    return int(words) if words.isdigit() else 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -73,6 +74,10 @@ class DenoiserStage(DecoderStage):
         collator.encode, collator.cache = Preprocess(self.encoder), self.cache
         collator.edits = self.decoder.uses_reference
         return collator
+
+    def kept_features(self) -> Counter[str]:
+        """Those of the store on disk; what is kept in memory is not counted."""
+        return Counter() if self.cache is None or isinstance(self.cache, FeatureCache) else self.cache.counts
 
     @torch.no_grad()
     def prepare(self, batch: MediaTargets) -> tuple[Tensor, Tensor, Tensor | None]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,6 @@ from anyloom.config.schema import FeatureStoreConfig, OptimizerConfig, Scheduler
 from anyloom.errors import combine
 from anyloom.evaluation.measure import Means, answer_samples, gathered, update, values
 from anyloom.features.cache import FeatureCache
-from anyloom.features.counts import counts_line
 from anyloom.features.store import open_store
 from anyloom.interfaces.component import ComponentConfig
 from anyloom.interfaces.metric import Metric
@@ -116,8 +116,17 @@ class AnyToAnyModule(TrainingModule):
         option = self.config.cache_features
         if self.model.cache is None and not isinstance(option, bool):
             # not before: a checkpoint may have brought other weights
-            self.model.cache = open_store(option, self.model.encoded_tables(), str(self.trainer.precision))
+            self._open_store(option)
         return self.model.collator()
+
+    def _open_store(self, option: Path | FeatureStoreConfig) -> None:
+        tables, latents = self.model.encoded_tables(), self.model.latent_tables()
+        if latents and is_sharded(self.model):
+            # an autoencoder whose parameters are split runs in all processes at once, or in none
+            tell("note: latents of decoders are made anew in every epoch where parameters are split over processes")
+            latents = {}
+        self.model.keeps_latents = bool(latents)
+        self.model.cache = open_store(option, {**tables, **latents}, str(self.trainer.precision))
 
     def configure_optimizers(self) -> Any:
         """AdamW over everything trainable."""
@@ -178,12 +187,10 @@ class AnyToAnyModule(TrainingModule):
         limit = gradient_clip_val or self.config.optimizer.gradient_clip
         clip_gradients(self, optimizer, limit, gradient_clip_algorithm or "norm")
 
-    def on_train_epoch_end(self) -> None:
-        """Say what became of the kept features."""
-        if self.model.cache is not None and not isinstance(self.config.cache_features, bool):
-            line = counts_line(gathered(self.model.cache.counts))
-            if self.trainer.is_global_zero:
-                tell(f"epoch {self.trainer.current_epoch}, features: {line}")
+    def kept_features(self) -> Counter[str]:
+        """Those of the store on disk; what is kept in memory is not counted, nor is there any before the model is."""
+        cache = getattr(getattr(self, "model", None), "cache", None)
+        return Counter() if cache is None or isinstance(self.config.cache_features, bool) else cache.counts
 
     def _typed_metrics(self) -> dict[str, Metric]:
         return {k: m for k, m in self.metrics.items() if isinstance(m, Metric)}

@@ -24,7 +24,7 @@ def checkpoint_folders(callbacks: Sequence[Callback]) -> list[Path]:
     return [Path(c.dirpath) for c in callbacks if isinstance(c, ModelCheckpoint) and c.dirpath is not None]
 
 
-def resolved(path: str | None, callbacks: Sequence[Callback]) -> str | None:
+def resolved(path: str | None, callbacks: Sequence[Callback], *, verify: bool = True) -> str | None:
     """The file to go on from; None to begin anew.
 
     ``last`` is the newest checkpoint that is whole: one that was damaged by a crash or a full disk is named and passed
@@ -34,6 +34,7 @@ def resolved(path: str | None, callbacks: Sequence[Callback]) -> str | None:
     Args:
         path: ``ckpt_path`` of the config.
         callbacks: The trainer's.
+        verify: Look into the files. Where all processes take the first one's choice, that one looks for all.
 
     Raises:
         anyloom.errors.ConfigError: It cannot mean a checkpoint here.
@@ -42,7 +43,7 @@ def resolved(path: str | None, callbacks: Sequence[Callback]) -> str | None:
     if path is None:
         return None
     if path == "last":
-        return _last(callbacks)
+        return _last(callbacks, verify=verify)
     if path in _IN_PROCESS or path.startswith("registry") or "://" in path:
         raise ConfigError(
             f"{path!r} is no checkpoint on this disk", where=_WHERE, fix="give a file, or 'last' for the newest one"
@@ -51,11 +52,12 @@ def resolved(path: str | None, callbacks: Sequence[Callback]) -> str | None:
         raise ConfigError(
             f"there is no checkpoint {path!r}", where=_WHERE, fix="give a file, or 'last' for the newest one"
         )
-    verify_checkpoint(Path(path))
+    if verify:
+        verify_checkpoint(Path(path))
     return path
 
 
-def _last(callbacks: Sequence[Callback]) -> str | None:
+def _last(callbacks: Sequence[Callback], *, verify: bool) -> str | None:
     folders = checkpoint_folders(callbacks)
     if not folders:
         raise ConfigError(
@@ -63,6 +65,9 @@ def _last(callbacks: Sequence[Callback]) -> str | None:
             where=_WHERE,
             fix="add a ModelCheckpoint with a dirpath to trainer.callbacks, or give a file",
         )
+    if not verify:
+        there = [path for folder in folders for path in folder.glob("*.ckpt")]
+        return str(there[0]) if there else None
     found: list[Path] = []
     damaged: list[Path] = []
     for folder in folders:

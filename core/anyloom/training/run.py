@@ -35,6 +35,7 @@ from anyloom.training.console import tell, without_noise
 from anyloom.training.data_ledger import DataLedger
 from anyloom.training.exact_resume import KeptLogs, OpenWindow, PendingValidation
 from anyloom.training.finite import FiniteSteps, NonFiniteError
+from anyloom.training.machines import say_who_is_waited_for
 from anyloom.training.meters import Meters
 from anyloom.training.outputs import OutputGuard, ResultWriter
 from anyloom.training.outside_errors import translated
@@ -81,7 +82,9 @@ class _CommandLine(LightningCLI):
         """Build data, module and trainer, and find the checkpoint to go on from."""
         self.config_init = self.parser.instantiate_classes(self.config)
         self.trainer = self.instantiate_trainer()
-        checkpoint = resolved(self.project.ckpt_path, self.trainer.callbacks)  # type: ignore[attr-defined]
+        # with shards every process reads what the first one has chosen
+        verify = self.trainer.is_global_zero or not isinstance(self.trainer.strategy, FullyShardedStrategy)
+        checkpoint = resolved(self.project.ckpt_path, self.trainer.callbacks, verify=verify)  # type: ignore[attr-defined]
         self.config_init[self.subcommand]["ckpt_path"] = checkpoint
         self.datamodule = AnyToAnyData(self.project.data)
         self.model = training_module(self.module_options, self.project.model)
@@ -102,6 +105,8 @@ class _CommandLine(LightningCLI):
             raise
         except (MisconfigurationException, ValueError, TypeError, ImportError) as error:
             raise ConfigError(" ".join(str(error).split()), where="trainer") from error
+        if trainer.num_nodes > 1:
+            say_who_is_waited_for(trainer, self.project.faults.timeout)
         if getattr(trainer.strategy, "_timeout", None) == default_pg_timeout:
             trainer.strategy._timeout = timedelta(seconds=self.project.faults.timeout)  # type: ignore[attr-defined]
         return trainer

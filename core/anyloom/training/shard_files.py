@@ -20,7 +20,7 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import torch
 import torch.distributed as dist
@@ -74,18 +74,38 @@ def save_shards(content: Mapping[str, Any], path: Path) -> None:
         raise
 
 
-def verify_shards(path: Path) -> Path:
+def verify_shards(path: Path, *, together: bool = False) -> Path:
     """Return the folder of a checkpoint in shards, if it is as it was written.
 
+    Args:
+        path: The checkpoint.
+        together: Every process calls it, and reads its share of the files alone.
+
     Raises:
-        anyloom.errors.CheckpointError: It is no such checkpoint, or damaged.
+        anyloom.errors.CheckpointError: It is no such checkpoint, or damaged. If one process finds that, all raise it.
     """
+    if not together:
+        return _verified(path, 0, 1)
+    size = dist.get_world_size() if dist.is_initialized() else 1
+    folder = ""
+
+    def verify() -> dict[str, str]:
+        nonlocal folder
+        folder = str(_verified(path, _rank(), size))
+        return {}
+
+    _everywhere(verify, path, doing="read")
+    return Path(folder)
+
+
+def _verified(path: Path, first: int, every: int) -> Path:
+    """Look at the list, at which files there are, and into every so many of them."""
     where = path / _LIST
     try:
         value = json.loads(where.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise CheckpointError("this folder is no checkpoint", where=str(path), fix=_FIX) from error
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise CheckpointError(f"cannot be read ({error})", where=str(where), fix=_FIX) from error
     name = value.get("folder") if isinstance(value, dict) else None
     if not isinstance(name, str) or not _FOLDER.fullmatch(name):
@@ -93,7 +113,8 @@ def verify_shards(path: Path) -> Path:
     files = listed(value.get("files"), where=str(where), needed=[TRAINER])
     folder = path / name
     there = {file.name for file in folder.glob("*.safetensors")} | {TRAINER}
-    if there != set(files) or any(not (folder / f).is_file() or sha256(folder / f) != d for f, d in files.items()):
+    share = sorted(files.items())[first::every]
+    if there != set(files) or any(not (folder / f).is_file() or sha256(folder / f) != d for f, d in share):
         raise CheckpointError("the checkpoint is damaged (it is not what was written)", where=str(path), fix=_FIX)
     return folder
 
@@ -238,7 +259,9 @@ def _from_first(value: str) -> str:
     return values[0]
 
 
-def _everywhere(action: Callable[[], dict[str, str]], path: Path) -> list[dict[str, str]]:
+def _everywhere(
+    action: Callable[[], dict[str, str]], path: Path, doing: Literal["written", "read"] = "written"
+) -> list[dict[str, str]]:
     """Run an action in every process and return what each gave; an error of one is an error of all.
 
     Otherwise those without one would wait for it for ever.
@@ -257,7 +280,9 @@ def _everywhere(action: Callable[[], dict[str, str]], path: Path) -> list[dict[s
     if failed is not None:
         if isinstance(error, OSError):
             raise file_error(error, path) from error
-        raise CheckpointError(f"cannot be written ({failed})", where=str(path), fix="look at its disk") from error
+        if isinstance(error, AnyloomError):
+            raise error
+        raise CheckpointError(f"cannot be {doing} ({failed})", where=str(path), fix="look at its disk") from error
     return [result for result, _ in found]
 
 

@@ -58,7 +58,7 @@ class FullyShardedStrategy(ModelParallelStrategy):
         self._in_parts = path.is_dir()
         if not self._in_parts:
             return Strategy.load_checkpoint(self, path, weights_only=weights_only)
-        folder = verify_shards(path)
+        folder = verify_shards(path, together=True)
         moments = [self.optimizer_state(optimizer) for optimizer in self.optimizers]
         own = {"state_dict": self.lightning_module_state_dict(), "optimizer_states": moments}
         return checked(tensors_into(folder, read_file(folder / TRAINER), own), path)

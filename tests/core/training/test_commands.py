@@ -218,6 +218,14 @@ def test_features_on_disk_are_read_by_workers_and_by_the_next_run(
     assert "0 encoded" not in told[0][0]
     assert told[1]
     assert all(line.endswith(", 0 encoded") for line in told[1])
+    ledgers = sorted(tmp_path.rglob("ledger.json"), key=lambda path: path.stat().st_mtime_ns)
+    counts = [json.loads(path.read_text())["features"] for path in ledgers]
+    assert [c["encoded"] > 0 for c in counts] == [True, False]
+    entry = next((tmp_path / "kept").rglob("*.safetensors"))
+    entry.write_bytes(entry.read_bytes()[:-1])
+    run("fit", {**config, "result": str(tmp_path / "three")})
+    newest = max(tmp_path.rglob("ledger.json"), key=lambda path: path.stat().st_mtime_ns)
+    assert json.loads(newest.read_text())["features"] == {"read": counts[1]["read"] - 1, "encoded": 1, "broken": 1}
 
 
 def _raised(config: dict[str, Any]) -> list[AnyloomError]:

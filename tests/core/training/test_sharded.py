@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
 import os
 import shutil
 import subprocess
@@ -12,6 +13,7 @@ from typing import Any
 
 import pytest
 import torch
+import torch.distributed as dist
 import yaml
 from safetensors.torch import save_file
 
@@ -166,10 +168,50 @@ def test_shards_of_one_process_come_back_and_are_the_old_ones_until_the_new_are_
     assert not path.exists()
 
 
+def _verify(rank: int, path: Path, store: Path, out: Path) -> None:
+    from anyloom.training import shard_files
+
+    dist.init_process_group("gloo", init_method=f"file://{store}", rank=rank, world_size=2)
+    read: list[str] = []
+    whole = shard_files.sha256
+    shard_files.sha256 = lambda file: (read.append(file.name), whole(file))[1]  # type: ignore[attr-defined]
+    try:
+        shard_files.verify_shards(path, together=True)
+        said = ""
+    except CheckpointError as error:
+        said = str(error)
+    (out / f"{rank}.json").write_text(json.dumps([read, said]))
+    dist.destroy_process_group()
+
+
+@pytest.mark.ddp
+@pytest.mark.parametrize("damaged", [False, True])
+def test_every_process_reads_its_share_of_the_files_and_all_hear_of_a_damaged_one(
+    tmp_path: Path, damaged: bool
+) -> None:
+    content = {"state_dict": {"a": torch.ones(8)}, "optimizer_states": [], "pytorch-lightning_version": "2.0"}
+    save_shards(content, tmp_path / "a.ckpt")
+    (shard,) = (tmp_path / "a.ckpt").rglob("*.safetensors")
+    if damaged:
+        shard.write_bytes(shard.read_bytes()[:-1] + b"x")
+    context = multiprocessing.get_context("fork")
+    given = (tmp_path / "a.ckpt", tmp_path / "store", tmp_path)
+    processes = [context.Process(target=_verify, args=(rank, *given)) for rank in range(2)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join(60)
+    found = [json.loads((tmp_path / f"{rank}.json").read_text()) for rank in range(2)]
+    assert sorted(name for read, _ in found for name in read) == sorted([shard.name, "trainer.ckpt"])
+    assert all(len(read) == 1 for read, _ in found)
+    assert all(("damaged" in said) == damaged for _, said in found), found
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [
         ("[]", "names no folder"),
+        ("[" * 10**5, "cannot be read"),
         ('{"folder": "../secret"}', "names no folder"),
         ('{"folder": "0123456789abcdef", "files": {"../x": "a"}}', "not in its folder"),
         ("{", "cannot be read"),

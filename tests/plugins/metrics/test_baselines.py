@@ -146,6 +146,26 @@ def test_a_run_that_was_cut_off_goes_on(tmp_path: Path, edits: list[str]) -> Non
     assert {k: v.value for k, v in whole_values.items()} == {k: v.value for k, v in cut_values.items()}
 
 
+def test_answers_with_line_separators_are_found_again_and_other_lines_are_one_error(
+    tmp_path: Path, edits: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """JSON may hold U+2028 and U+0085 as they are: only a line feed ends a line of JSON Lines."""
+    out = tmp_path / "out"
+    assert main(["baseline", "copying", *edits, "--output", str(out)]) == 0
+    whole = (out / "answers.jsonl").read_bytes()
+    lines = [json.loads(line) for line in whole.split(b"\n") if line]
+    lines[1]["messages"][0]["content"].insert(0, {"type": "text", "text": "one\u2028two\u0085three"})
+    said = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
+    (out / "answers.jsonl").write_text(said, encoding="utf-8")
+    assert main(["baseline", "copying", *edits, "--output", str(out)]) == 0
+    assert (out / "answers.jsonl").read_text(encoding="utf-8") == said
+    for bad in ("{\n", "[]\n", "[" * 10**5 + "\n", '{"key": 1\n'):
+        (out / "answers.jsonl").write_text(said + bad, encoding="utf-8")
+        capsys.readouterr()
+        assert main(["baseline", "copying", *edits, "--output", str(out)]) == 2
+        assert "a line is none that a baseline has written" in capsys.readouterr().err
+
+
 def test_answers_of_another_baseline_are_not_mixed(
     tmp_path: Path, edits: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:

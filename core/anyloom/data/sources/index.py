@@ -1,4 +1,7 @@
-"""The index of a source: arrays of offsets, built once, stored whole, memory-mapped and checked by size and mtime."""
+"""The index of a source: arrays of offsets, built once, stored whole and memory-mapped.
+
+A stored one is used while the files have the size and time of change that it was made of, and if its check sum holds.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,7 @@ import hashlib
 import json
 import os
 import struct
+import zlib
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,6 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from anyloom.discovery.guarding import tell
 from anyloom.errors import AnyloomError
 from anyloom.storage.atomic import replacing
 
@@ -21,7 +26,7 @@ __all__ = ["Index", "open_index"]
 
 Arrays = Mapping[str, NDArray[Any]]
 
-_VERSION = 1
+_VERSION = 2
 _MAX_HEADER = 1 << 30
 _WORTH_STORING = 4 << 20
 """Data of fewer bytes are indexed anew each time, which takes no longer than to read an index."""
@@ -62,7 +67,8 @@ def open_index(
     """Return the index of some files: the stored one if it still fits them, else a new one.
 
     An index stands in ``.anyloom`` beside the first file, or where that cannot be written in the user's cache folder
-    (``$XDG_CACHE_HOME/anyloom``). A file whose size or time of change differs makes it void.
+    (``$XDG_CACHE_HOME/anyloom``). A file whose size or time of change differs makes it void. One that is broken is made
+    again, and a line says so.
 
     Args:
         files: What is indexed; files or folders.
@@ -78,7 +84,7 @@ def open_index(
     name = hashlib.sha256(json.dumps([kind, [p for p, _, _ in stats]]).encode()).hexdigest()[:16] + ".index"
     places = [folder] if folder is not None else [Path(stats[0][0]).parent / ".anyloom", _cache_folder()]
     for place in places:
-        stored = _read(place / name)
+        stored = _sound(place / name)
         if stored is not None and stored[1] == stamp:
             return Index(stored[0], place / name)
     arrays = build()
@@ -104,11 +110,12 @@ def _write(path: Path, arrays: Arrays, stamp: str) -> None:
     """Write header length, JSON header and the arrays, each on a multiple of 64 bytes: whole, or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
     entries: dict[str, Any] = {}
-    place = 0
+    place = check_sum = 0
     for name, array in arrays.items():
         entries[name] = [array.dtype.str, array.shape, place]
         place += -(-array.nbytes // 64) * 64
-    header = json.dumps({"stamp": stamp, "arrays": entries}).encode()
+        check_sum = _added(check_sum, np.ascontiguousarray(array))
+    header = json.dumps({"stamp": stamp, "crc32": check_sum, "arrays": entries}).encode()
     header += b" " * (-(len(header) + 8) % 64)
     with replacing(path) as draft, draft.open("wb") as file:
         file.write(struct.pack("<Q", len(header)) + header)
@@ -117,12 +124,40 @@ def _write(path: Path, arrays: Arrays, stamp: str) -> None:
             file.write(b"\0" * (-array.nbytes % 64))
 
 
+def _sound(path: Path) -> tuple[dict[str, NDArray[Any]], str] | None:
+    """A stored index whose arrays are those that were written."""
+    if not path.is_file():
+        return None
+    stored = _read(path)
+    if stored is None or not _holds(path, stored[0]):
+        tell(f"the index {path} is broken and is made again")
+        return None
+    return stored
+
+
+def _holds(path: Path, arrays: Arrays) -> bool:
+    check_sum = 0
+    for array in arrays.values():
+        check_sum = _added(check_sum, array)
+    return bool(_header(path)[0].get("crc32") == check_sum)
+
+
+def _added(check_sum: int, array: NDArray[Any]) -> int:
+    return zlib.crc32(array.reshape(-1).view(np.uint8).data, check_sum) if array.size else check_sum
+
+
+def _header(path: Path) -> tuple[dict[str, Any], int]:
+    """The header, and where the arrays begin."""
+    with path.open("rb") as file:
+        (length,) = struct.unpack("<Q", file.read(8))
+        header = json.loads(file.read(min(length, _MAX_HEADER)))
+    return header, 8 + length
+
+
 def _read(path: Path) -> tuple[dict[str, NDArray[Any]], str] | None:
     """Map a stored index; None if there is none or it is not one, which is then built again."""
     try:
-        with path.open("rb") as file:
-            (length,) = struct.unpack("<Q", file.read(8))
-            header = json.loads(file.read(min(length, _MAX_HEADER)))
+        header, start = _header(path)
         arrays = {}
         for name, (dtype, shape, place) in header["arrays"].items():
             empty = not np.prod(shape)
@@ -131,8 +166,8 @@ def _read(path: Path) -> tuple[dict[str, NDArray[Any]], str] | None:
             arrays[name] = (
                 np.empty(shape, kind)
                 if empty
-                else np.asarray(np.memmap(path, kind, "r", offset=8 + length + place, shape=tuple(shape)))
+                else np.asarray(np.memmap(path, kind, "r", offset=start + place, shape=tuple(shape)))
             )
-        return arrays, header["stamp"]
-    except (OSError, ValueError, KeyError, TypeError, struct.error):
+        return arrays, str(header["stamp"])
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError, struct.error):
         return None

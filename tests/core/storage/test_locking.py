@@ -1,0 +1,51 @@
+"""One writer per place: by a hidden file for commands, by the folder itself where files are exchanged."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from anyloom.storage.folder import finish, replacing_folder
+from anyloom.storage.locking import InUseError, locked, moving
+
+
+def test_where_the_folder_above_may_not_be_written_the_lock_lies_inside(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As with a volume that is mounted into a container at its root."""
+    (tmp_path / "out").mkdir()
+    access = os.access
+    monkeypatch.setattr(os, "access", lambda place, mode: Path(place) != tmp_path and access(place, mode))
+    with locked(tmp_path / "out"):
+        assert [p.name for p in tmp_path.rglob("*")] == ["out", ".lock"]
+        with (
+            pytest.raises(InUseError, match=rf"another run writes here \(process {os.getpid()} on"),
+            locked(tmp_path / "out"),
+        ):
+            pass
+    assert not list((tmp_path / "out").iterdir())
+
+
+def test_two_savers_of_one_folder_do_not_mix_their_files(tmp_path: Path) -> None:
+    with replacing_folder(tmp_path / "m") as draft:
+        (draft / "config.json").write_text("first")
+        with pytest.raises(InUseError, match="it is saving"), replacing_folder(tmp_path / "m"):
+            pass
+        assert (draft / "config.json").read_text() == "first", "the second has swept nothing away"
+    assert {p.name: p.read_text() for p in (tmp_path / "m").iterdir()} == {"config.json": "first"}
+
+
+def test_a_killed_saver_keeps_nobody_out_and_a_reader_waits_for_one_that_is_at_work(tmp_path: Path) -> None:
+    (tmp_path / ".saved").mkdir()
+    (tmp_path / ".saved" / "config.json").write_text("new")
+    child = os.fork()
+    if child == 0:  # has the lock, and is killed with it
+        with moving(tmp_path):
+            (tmp_path / "taken").touch()
+            os.kill(os.getpid(), 9)
+    os.waitpid(child, 0)
+    assert (tmp_path / "taken").exists()
+    finish(tmp_path)
+    assert (tmp_path / "config.json").read_text() == "new"
