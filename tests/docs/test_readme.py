@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
+import pytest
 import yaml
+from PIL import Image
 
 from anyloom.config.compose import compose
 from anyloom.network.config import ModelConfig
@@ -26,9 +29,22 @@ def test_the_example_config_composes_and_changes_only_what_it_says() -> None:
     assert model.modalities["image"].encoder == "eye"
 
 
-def test_the_python_examples_are_valid() -> None:
-    for block in re.findall(r"```python\n(.*?)```", README, re.DOTALL):
-        compile(block, "README.md", "exec")
+@pytest.mark.slow
+def test_the_python_examples_run_anywhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    blocks = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    assert len(blocks) == 2
+    for block in blocks:
+        code = compile(block, "README.md", "exec", dont_inherit=True)  # this file's __future__ is not the README's
+        found: dict[str, object] = {"__name__": "example"}
+        exec(code, found)
+    (made,) = (tmp_path / "answer").glob("*.png")
+    with Image.open(made) as picture:
+        low, high = picture.convert("L").getextrema()
+    assert high - low > 100, "a drawing on white is no even field"
+    message = json.loads((tmp_path / "answer" / "message.json").read_text(encoding="utf-8"))
+    assert made.name in json.dumps(message)
+    assert [spec.name for spec in found["anyloom_components"]()] == ["tiny"]  # type: ignore[operator]
 
 
 def test_every_command_of_the_table_exists() -> None:

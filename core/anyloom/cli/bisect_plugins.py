@@ -16,6 +16,7 @@ from typing import Final
 from anyloom.discovery import ALLOW_VARIABLE
 from anyloom.discovery.finding import find_plugins
 from anyloom.errors import ConfigError
+from anyloom.remarks import say
 
 __all__ = ["guilty", "main"]
 
@@ -83,5 +84,5 @@ def _fails(command: Sequence[str], plugins: Sequence[str], seconds: float) -> bo
     except subprocess.TimeoutExpired:
         status = None
     said = "takes too long" if status is None else f"exit status {status}"
-    print(f"with {len(plugins)} plugins: {said}", file=sys.stderr)
+    say(f"with {len(plugins)} plugins: {said}")
     return status != 0

@@ -12,6 +12,8 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Final
 
+from anyloom.remarks import say
+
 __all__ = ["SWITCHES", "Progress", "note", "quiet", "saying"]
 
 SWITCHES: Final = {"-q": "quiet", "-v": "verbose"}
@@ -22,7 +24,7 @@ _LOUD: Final = ("TRANSFORMERS_VERBOSITY", "DIFFUSERS_VERBOSITY")
 def note(text: str) -> None:
     """Print to standard error what a user may want to know and did not ask for."""
     if not quiet():
-        print(text, file=sys.stderr, flush=True)
+        say(text)
 
 
 def quiet() -> bool:
@@ -57,7 +59,7 @@ def saying(level: str) -> Iterator[None]:
     finally:
         warnings.formatwarning = format_before
         if level == "verbose":
-            print(f"seconds: {time.monotonic() - started:.1f}", file=sys.stderr)
+            say(f"seconds: {time.monotonic() - started:.1f}")
         logging.disable(logging.NOTSET)
         root.setLevel(before)
         if handler is not None:
@@ -87,8 +89,7 @@ class Progress:
             return
         if sys.stderr.isatty():
             end = "\n" if share >= 1 else ""
-            sys.stderr.write(f"\r\x1b[2K{doing}  {share:4.0%}{end}")
-            sys.stderr.flush()
+            say(f"\r\x1b[2K{doing}  {share:4.0%}", end=end)
         elif (doing, int(share * 10)) != self._last:
             self._last = (doing, int(share * 10))
             note(f"{doing} {share:.0%}")

@@ -13,6 +13,7 @@ import signal
 import sys
 import traceback
 from collections.abc import Sequence
+from typing import TextIO
 
 from anyloom import __version__
 from anyloom.cli.console import SWITCHES, saying
@@ -27,6 +28,7 @@ _BROKEN_PIPE = 141
 _DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
 """What a write to an open file says, without its name."""
 _USER_ERROR = 2
+_NO_TEMPORARY = "No usable temporary directory"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -46,8 +48,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except AnyloomError as error:
         if debug:
             traceback.print_exc()
-        print(f"error: {error}", file=sys.stderr)
-        return _USER_ERROR
+        return _failed(str(error))
     except KeyboardInterrupt:
         if debug:
             traceback.print_exc()
@@ -56,16 +57,46 @@ def main(argv: Sequence[str] | None = None) -> int:
         print("interrupted", file=sys.stderr)
         return _INTERRUPTED
     except BrokenPipeError:  # the reader of a pipe has left, as `head` does
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _into_nothing(sys.stdout)
         return _BROKEN_PIPE
     except OSError as error:  # a file that the system refuses is the user's to mend; anything else is a bug
-        if error.filename is None and error.errno not in _DISK:
+        told = _refused(error)
+        if told is None:
             raise
         if debug:
             traceback.print_exc()
-        place = error.filename or "a file of this command"
-        print(f"error: {place}: {error.strerror}. To fix: check the path and the disk", file=sys.stderr)
-        return _USER_ERROR
+        return _failed(told)
+
+
+def _refused(error: OSError) -> str | None:
+    """What the system refused, in one line; None if the error does not come from files.
+
+    >>> _refused(FileNotFoundError(errno.ENOENT, "No usable temporary directory found in ['/tmp']"))
+    "No usable temporary directory found in ['/tmp']. To fix: set TMPDIR to a folder that can be written to"
+    """
+    if error.filename is not None:
+        return f"{error.filename}: {error.strerror}. To fix: check the path and the disk"
+    if _NO_TEMPORARY in str(error):
+        return f"{error.strerror}. To fix: set TMPDIR to a folder that can be written to"
+    if error.errno in _DISK:
+        return f"a file of this command, or its output: {error.strerror}. To fix: check the path and the disk"
+    return None
+
+
+def _failed(told: str) -> int:
+    """Print an error and return its status, also where nothing can be printed any more."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            if stream is sys.stderr:
+                print(f"error: {told}", file=stream)
+            stream.flush()
+        except OSError:  # a full disk: what is left in the buffer would fail once more when the process ends
+            _into_nothing(stream)
+    return _USER_ERROR
+
+
+def _into_nothing(stream: TextIO) -> None:
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def _run(options: list[str], command: list[str]) -> int:

@@ -18,6 +18,7 @@ from typing import Any, Final
 
 from anyloom.discovery.surroundings import Surroundings
 from anyloom.errors import ConfigError, PluginError
+from anyloom.remarks import say
 
 __all__ = ["LIMIT_VARIABLE", "Guard", "prints_to_stderr", "time_limit"]
 
@@ -219,4 +220,4 @@ def time_limit() -> float:
 
 def tell(text: str) -> None:
     """Print a note to standard error."""
-    print(f"note: {text}", file=sys.stderr, flush=True)  # noqa: T201
+    say(f"note: {text}")

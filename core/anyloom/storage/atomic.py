@@ -100,9 +100,11 @@ def file_error(error: OSError, path: Path) -> AnyloomError:
     runs/a: cannot be written (Read-only file system). To fix: give a place that can be written to
     """
     reason = error.strerror or str(error)
-    fix = (
-        "make room on that disk, or write elsewhere" if error.errno in _FULL else "give a place that can be written to"
-    )
+    fix = "give a place that can be written to"
+    if error.errno in _FULL:
+        fix = "make room on that disk, or write elsewhere"
+    elif error.errno == errno.EFBIG:
+        fix = "raise the limit on the size of files (ulimit -f), or write elsewhere"
     return CheckpointError(f"cannot be written ({reason})", where=str(path), fix=fix)
 
 

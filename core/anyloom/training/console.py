@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import logging
-import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+
+from anyloom.remarks import say
 
 __all__ = ["tell", "without_noise"]
 
@@ -17,7 +18,7 @@ def tell(text: str) -> None:
     """Say something to whoever runs this, at once and beside the results: on standard error; not under ``-q``."""
     if not logging.getLogger("anyloom").isEnabledFor(logging.WARNING):  # -q switches warnings off everywhere
         return
-    print(text, file=sys.stderr, flush=True)  # noqa: T201 - what a command says
+    say(text)
 
 
 @contextmanager

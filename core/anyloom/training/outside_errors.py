@@ -67,7 +67,7 @@ def translated(error: BaseException, checkpoint: str | None = None) -> AnyloomEr
             "resume with ckpt_path=last",
         )
     if isinstance(error, OSError) and error.errno in _FILES:
-        return file_error(error, Path(str(error.filename or "the disk")))
+        return file_error(error, Path(str(error.filename or "standard output or the disk")))
     if isinstance(error, MisconfigurationException) or (isinstance(error, ValueError) and _of_lightning(error)):
         return ConfigError(text, where="trainer")
     if isinstance(error, RuntimeError) and _of_lightning(error, "/lightning/pytorch/callbacks/"):

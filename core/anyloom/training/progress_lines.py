@@ -17,6 +17,7 @@ __all__ = ["Explosions", "ProgressLines"]
 
 _PERIOD: Final = 10.0
 _FACTOR: Final = 10.0
+_WHOLES: Final = 3.0
 _SHARE: Final = 0.1
 
 
@@ -64,10 +65,16 @@ class ProgressLines(Callback):
 
 
 class Explosions(Callback):
-    """Remarks, once per loss term, that it has become many times what it was."""
+    """Remarks, once per loss term, that it has become many times what it was, and stays there.
+
+    A term explodes when it is ten times its own mean and several times the whole loss, at two looks in a row. One that
+    is next to nothing in most batches, as text is where answers are pictures, may jump when a batch has some.
+    """
 
     def __init__(self) -> None:
         self._means: dict[str, float] = {}
+        self._last: dict[str, float] = {}
+        self._high: set[str] = set()
         self._remarked: set[str] = set()
 
     def on_train_batch_end(
@@ -87,16 +94,22 @@ class Explosions(Callback):
                 self._look(name, float(value), trainer.global_step, whole)
 
     def _look(self, name: str, value: float, step: int, whole: float = 0.0) -> None:
-        """Remark a term; one that is little of what the whole loss has been may jump and nobody need care."""
-        mean = self._means.get(name)
-        grown = mean is not None and mean > 0 and value > _FACTOR * max(mean, _SHARE * whole)
-        if mean is not None and grown and name not in self._remarked:
+        """Take in what a term is at a step, beside what the whole loss has been."""
+        if self._last.get(name) == value:  # lightning repeats the last value of a term that a batch does not have
+            return
+        self._last[name] = value
+        mean = self._means.setdefault(name, value)
+        if not (mean > 0 and value > _FACTOR * mean and value > _WHOLES * whole):
+            self._high.discard(name)
+            self._means[name] = (1 - _SHARE) * mean + _SHARE * value
+        elif name not in self._high:
+            self._high.add(name)
+        elif name not in self._remarked:
             self._remarked.add(name)
             tell(
                 f"note: {name} is {value:.3g} at step {step}, {value / mean:.0f} times what it was; "
                 "if it stays there, lower the learning rate or look at the samples"
             )
-        self._means[name] = value if mean is None else (1 - _SHARE) * mean + _SHARE * min(value, _FACTOR * mean)
 
 
 def _wanted(trainer: lightning.Trainer) -> bool:

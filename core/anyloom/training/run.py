@@ -35,6 +35,7 @@ from anyloom.training.console import tell, without_noise
 from anyloom.training.data_ledger import DataLedger
 from anyloom.training.exact_resume import KeptLogs, OpenWindow, PendingValidation
 from anyloom.training.finite import FiniteSteps, NonFiniteError
+from anyloom.training.machines import say_who_is_waited_for
 from anyloom.training.meters import Meters
 from anyloom.training.outputs import OutputGuard, ResultWriter
 from anyloom.training.outside_errors import translated
@@ -104,6 +105,8 @@ class _CommandLine(LightningCLI):
             raise
         except (MisconfigurationException, ValueError, TypeError, ImportError) as error:
             raise ConfigError(" ".join(str(error).split()), where="trainer") from error
+        if trainer.num_nodes > 1:
+            say_who_is_waited_for(trainer, self.project.faults.timeout)
         if getattr(trainer.strategy, "_timeout", None) == default_pg_timeout:
             trainer.strategy._timeout = timedelta(seconds=self.project.faults.timeout)  # type: ignore[attr-defined]
         return trainer

@@ -159,3 +159,38 @@ def test_a_warning_to_the_user_is_one_line() -> None:
         assert warnings.formatwarning("two\nlines", UserWarning, "a.py", 3) == "warning: two lines\n"
         assert warnings.formatwarning("old", FutureWarning, "b.py", 4) == "b.py:4: FutureWarning: old\n"
     assert warnings.formatwarning is before
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="a device that is always full is needed")
+@pytest.mark.parametrize("command", ["echo", "pours"])
+def test_a_full_disk_below_standard_output_is_one_line(environment: dict[str, str], command: str) -> None:
+    with Path("/dev/full").open("w") as full:
+        result = subprocess.run(
+            [sys.executable, "-m", "anyloom.cli.main", command],
+            env=environment,
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    assert result.returncode == 2
+    (line,) = result.stderr.splitlines()
+    assert line.startswith("error: ")
+    assert "No space left on device" in line  # the system's own words for ENOSPC
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="a device that is always full is needed")
+def test_an_error_that_nobody_can_read_keeps_its_status(environment: dict[str, str]) -> None:
+    with Path("/dev/full").open("w") as full:
+        command = [sys.executable, "-m", "anyloom.cli.main", "fails"]
+        assert subprocess.run(command, env=environment, stdout=full, stderr=full, check=False).returncode == 2
+
+
+def test_no_folder_for_temporary_files_is_one_line(environment: dict[str, str], tmp_path: Path) -> None:
+    # Root may write everywhere, so the places that Python tries are taken away instead.
+    away = "import tempfile\ntempfile._candidate_tempdir_list = lambda: ['/proc/nowhere']\n"
+    (tmp_path / "sitecustomize.py").write_text(away)
+    result = run("env", environment=environment)
+    assert result.returncode == 2
+    (line,) = result.stderr.splitlines()
+    assert line.endswith("in ['/proc/nowhere']. To fix: set TMPDIR to a folder that can be written to")

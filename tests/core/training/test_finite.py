@@ -174,16 +174,24 @@ def test_samples_without_names_are_no_error(tmp_path: Path) -> None:
 def test_a_term_that_explodes_is_remarked_once(capsys: pytest.CaptureFixture[str]) -> None:
     watch = Explosions()
     for step in range(20):
-        watch._look("train/diffusion/audio", 1.4 if step < 10 else 140.0, step)
-        watch._look("train/text", 2.0, step)
+        watch._look("train/diffusion/audio", 1.4 if step < 10 else 140.0 + step, step, 3.4)
+        watch._look("train/text", 2.0 + step / 100, step, 3.4)
     (line,) = capsys.readouterr().err.splitlines()
-    assert "train/diffusion/audio is 140 at step 10, 100 times what it was" in line
+    assert "train/diffusion/audio is 151 at step 11, 108 times what it was" in line  # 151 / 1.4
+
+
+def test_one_look_is_no_explosion(capsys: pytest.CaptureFixture[str]) -> None:
+    watch = Explosions()
+    for step in range(20):
+        watch._look("train/diffusion/audio", 140.0 + step if step % 2 else 1.4 + step / 100, step, 3.4)
+        watch._look("train/feature/image", 1.0 if step < 10 else 90.0, step, 3.4)  # said again, not measured again
+    assert not capsys.readouterr().err
 
 
 def test_a_term_that_is_little_of_the_loss_may_jump(capsys: pytest.CaptureFixture[str]) -> None:
     watch = Explosions()
     for step in range(20):
-        watch._look("train/text", 2e-6 if step < 10 else 0.25, step, 0.4)
+        watch._look("train/text", (2e-6 if step < 10 else 0.6) + step / 1e7, step, 0.4)
     assert not capsys.readouterr().err
 
 

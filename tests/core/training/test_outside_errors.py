@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
+from lightning import Trainer
 from lightning.pytorch.callbacks import EarlyStopping
 
 from anyloom.errors import ConfigError
+from anyloom.training.machines import say_who_is_waited_for
 from anyloom.training.outside_errors import translated
+from anyloom.training.run import run
+from projects import sections
 
 
 def test_a_callback_that_watches_nothing_is_one_line() -> None:
@@ -22,3 +28,26 @@ def test_an_error_of_somebody_else_is_not_lightnings() -> None:
     with pytest.raises(RuntimeError) as caught:
         raise RuntimeError("mine")
     assert translated(caught.value) is None
+
+
+_NODES = {"MASTER_ADDR": "10.1.2.3", "MASTER_PORT": "29500", "NODE_RANK": "1"}
+
+
+def test_machines_that_cannot_find_each_other_are_not_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in _NODES:
+        monkeypatch.delenv(name, raising=False)
+    with pytest.raises(ConfigError, match=r"^trainer\.num_nodes: .*MASTER_ADDR, MASTER_PORT, NODE_RANK not set"):
+        run("fit", sections(tmp_path) | {"trainer": {"accelerator": "cpu", "devices": 1, "num_nodes": 2}})
+
+
+def test_a_machine_says_for_whom_it_waits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, value in _NODES.items():
+        monkeypatch.setenv(name, value)
+    trainer = Trainer(accelerator="cpu", devices=1, num_nodes=3, strategy="ddp", logger=False)
+    say_who_is_waited_for(trainer, 600)
+    (line,) = capsys.readouterr().err.splitlines()[-1:]
+    assert line.startswith("machine 1 of 3: waiting for the others at 10.1.2.3:29500, at most 600 s")
