@@ -1,4 +1,4 @@
-"""Training steps with features that are kept: in memory, and on disk."""
+"""Training steps with features and latents that are kept: in memory, and on disk."""
 
 from __future__ import annotations
 
@@ -7,14 +7,17 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
+import torch
 from measure import Row, Rows, in_turns
+from torch import Tensor
 
 import anyloom
 from anyloom.config.packages import shipped_weights
 from anyloom.conversation import Media
 from anyloom.features.cache import FeatureCache
-from anyloom.features.store import open_store
+from anyloom.features.store import StoredFeatures, open_store
 from anyloom.interfaces import Sample
+from anyloom.sequence.batch import Batch
 
 
 def rows(quick: bool) -> Rows:
@@ -40,7 +43,7 @@ def rows(quick: bool) -> Rows:
     yield Row("training step with features cached", "encoded anew", found, 1.0, note="the small model, 32 samples")
 
     with tempfile.TemporaryDirectory() as folder:
-        store = open_store(Path(folder), model.encoded_tables(), "32-true")
+        store = open_store(Path(folder), {**model.encoded_tables(), **model.latent_tables()}, "32-true")
         with_features = [_with_features(model, sample) for sample in chosen]
 
         def stored() -> None:
@@ -60,6 +63,57 @@ def rows(quick: bool) -> Rows:
             better="lower",
             note="the small model, 32 samples whose media come with their features; one process reads and trains",
         )
+        yield from _latents(model, store, chosen, with_features, rounds)
+
+
+def _latents(
+    model: anyloom.AnyToAnyModel,
+    store: StoredFeatures,
+    chosen: list[Sample],
+    with_features: list[Sample],
+    rounds: int,
+) -> Rows:
+    """The same with L_DM, whose autoencoders run once for each medium."""
+
+    def loss(batch: Batch) -> Tensor:
+        torch.manual_seed(0)  # the same diffusion times and noise, however the latents came
+        model.zero_grad()
+        total = model(batch).total()
+        total.backward()
+        return total.detach()
+
+    def stored() -> Tensor:
+        model.cache, model.keeps_latents = store, True
+        return loss(model.collator()(chosen))
+
+    def fresh() -> Tensor:
+        model.cache, model.keeps_latents = None, False
+        return loss(model.collator()(chosen))
+
+    stored()
+    torch.testing.assert_close(stored(), fresh(), atol=1e-5, rtol=1e-5)
+    found = in_turns(stored, fresh, rounds)
+    note = "the small model, 32 samples, equal losses; its autoencoders take a small share of a step"
+    yield Row("training step with L_DM, features and latents on disk", "encoded anew", found, 1.0, note=note)
+    stored()
+    targets = {name: media.decoder for name, media in model.collator()(chosen).media.items()}
+
+    def at_hand() -> Tensor:
+        model.cache = store
+        batch = model.collator(decoding=False)(with_features)
+        for name, decoder in targets.items():
+            batch.media[name].decoder = decoder
+        return loss(batch)
+
+    torch.testing.assert_close(stored(), at_hand(), atol=1e-5, rtol=1e-5)
+    yield Row(
+        "second epoch with L_DM, features and latents on disk",
+        "a step of the language model and the denoisers alone",
+        in_turns(at_hand, stored, rounds),
+        1.05,
+        better="lower",
+        note="the small model, 32 samples; one process reads and trains",
+    )
 
 
 def _with_features(model: anyloom.AnyToAnyModel, sample: Sample) -> Sample:

@@ -12,6 +12,8 @@ from typing import Any
 from anyloom.config.schema import FeatureStoreConfig
 from anyloom.errors import AnyloomError, ConfigError
 from anyloom.features.room import bytes_on_disk, held
+from anyloom.interfaces.decoder import Decoder
+from anyloom.interfaces.encoder import Encoder
 from anyloom.network.network import Network
 from anyloom.network.parts import Parts
 from anyloom.storage.space import require_room
@@ -63,10 +65,17 @@ def store_notes(option: Path | FeatureStoreConfig, network: Network) -> list[str
         f"features are kept in {config.folder}: {there / 1e9:,.3g} GB are there, at most {config.max_gb:,.3g} GB fit"
     ]
     for table, (encoder, _, modality) in sorted(network.encoded_tables().items()):
+        assert isinstance(encoder, Encoder)
         space = encoder.feature_space(modality)
         width = next((p.element_size() for p in encoder.parameters() if p.is_floating_point()), 4)
         size = bytes_on_disk(space.tokens * space.dim * width + _HEADER)
         notes.append(f"features of {table}: {size / 1e3:,.3g} kB each, {size / 1e3:,.4g} MB for 1,000 media")
+    for decoder, _, modality in network.latent_tables().values():
+        assert isinstance(decoder, Decoder)
+        latents = decoder.latents(decoder.example())
+        size = bytes_on_disk(latents.numel() * latents.element_size() + _HEADER)
+        made = f"latents of {modality} that are to be produced"
+        notes.append(f"{made}: {size / 1e3:,.3g} kB each, {size / 1e3:,.4g} MB for 1,000 media")
     try:
         require_room(config.folder)
     except AnyloomError as error:

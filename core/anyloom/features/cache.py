@@ -7,11 +7,15 @@ from collections.abc import Sequence
 from typing import Protocol
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from anyloom.conversation.segments import Media
+from anyloom.interfaces.component import NeuralComponent
 
-__all__ = ["FeatureCache", "FeatureStore"]
+__all__ = ["FeatureCache", "FeatureStore", "Kept"]
+
+Kept = tuple[NeuralComponent, nn.Module, str]
+"""A component, what of it makes the features or latents, and the modality of the media."""
 
 
 class FeatureStore(Protocol):

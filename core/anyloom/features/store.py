@@ -13,23 +13,20 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from anyloom.config.schema import FeatureStoreConfig
 from anyloom.conversation.segments import Media
 from anyloom.discovery.guarding import tell
 from anyloom.errors import AnyloomError
+from anyloom.features.cache import Kept
 from anyloom.features.content import content_name
 from anyloom.features.entry import BrokenEntryError, as_bytes, read_entry
 from anyloom.features.identity import digest_of, identity, weights_digest
 from anyloom.features.room import Room
-from anyloom.interfaces.component import NeuralComponent
 from anyloom.storage.atomic import replacing, write_text
 
-__all__ = ["Kept", "StoredFeatures", "open_store"]
-
-Kept = tuple[NeuralComponent, nn.Module, str]
-"""A component, what of it makes the features, and their modality."""
+__all__ = ["StoredFeatures", "open_store"]
 
 
 class StoredFeatures:

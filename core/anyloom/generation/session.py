@@ -9,10 +9,12 @@ cache.
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator, Mapping, Sequence
+from contextlib import closing
 from typing import Any
 
 import torch
 
+from anyloom.conversation.alike import reads_alike
 from anyloom.conversation.segments import Conversation, Media, Message, Segment
 from anyloom.errors import ConversationError
 from anyloom.generation.answer import Answer, MadeMedium
@@ -81,9 +83,10 @@ class Session:
         Raises:
             anyloom.errors.ConversationError: Nothing was said, or it does not fit the model.
         """
-        for event in self.stream(*segments, seed=seed, **options):
-            if isinstance(event, Finished):
-                return event.message
+        with closing(self.stream(*segments, seed=seed, **options)) as events:
+            for event in events:
+                if isinstance(event, Finished):
+                    return event.message
         raise AssertionError("an answer always ends")
 
     def stream(self, *segments: Segment | str, seed: int | None = None, **options: Any) -> Generator[Event, None, None]:
@@ -96,11 +99,12 @@ class Session:
         self.messages.append(Message("user", segments))
         finished = False
         try:
-            for event in self._answer(chosen, drawn):
-                if isinstance(event, Finished):
-                    self.messages.append(event.message)
-                    finished = True
-                yield event
+            with closing(self._answer(chosen, drawn)) as events:
+                for event in events:
+                    if isinstance(event, Finished):
+                        self.messages.append(event.message)
+                        finished = True
+                    yield event
         finally:
             if not finished:
                 self.messages.pop()
@@ -141,7 +145,7 @@ class Session:
             self.messages = kept
             raise
 
-    def _answer(self, options: GenerationOptions, seed: int) -> Iterator[Event]:
+    def _answer(self, options: GenerationOptions, seed: int) -> Generator[Event, None, None]:
         conversation = self.conversation
         training = self.network.training
         self.network.eval()
@@ -181,7 +185,7 @@ class Session:
         same = min(same, len(ids) - 1)
         for run in prompt.runs:
             end = run.start + run.length
-            if run.start - 1 < same and (end > same or not _equal(self._runs.get(run.start), run)):
+            if run.start - 1 < same and (end > same or not _in_cache(self._runs.get(run.start), run)):
                 return run.start - 1  # before the begin tag: a run is in the cache as a whole or not at all
         return same
 
@@ -196,11 +200,9 @@ class Session:
         self._runs |= dict(zip(starts, message.media, strict=True))
 
 
-def _equal(known: Media | None, run: Run) -> bool:
+def _in_cache(known: Media | None, run: Run) -> bool:
     """Whether a run holds the medium that was read there."""
-    if known is None or known.modality != run.media.modality:
-        return False
-    return known is run.media or bool(known.key and known.key == run.media.key)
+    return known is not None and reads_alike(known, run.media)
 
 
 class _Watch:

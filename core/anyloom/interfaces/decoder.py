@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils._pytree import register_dataclass
 
 from anyloom.conversation.segments import Media
@@ -27,6 +27,8 @@ class Condition:
         reference: Media that are edited or must be kept to, ``(B, ...)`` from :meth:`Decoder.preprocess`; rows
             without one hold zeros. None if no row has one. Only decoders with :attr:`Decoder.uses_reference` get any.
         has_reference: Which rows have one, ``(B,)`` bool; None if all have, where there are references.
+        encoded: The references, and the targets that go with the condition, are latents from :meth:`Decoder.latents`.
+            Only decoders with a :meth:`Decoder.latent_encoder` get such.
 
     >>> import torch
     >>> Condition(torch.zeros(2, 1, 8)).reference is None
@@ -36,6 +38,7 @@ class Condition:
     features: Tensor
     reference: Tensor | None = None
     has_reference: Tensor | None = None
+    encoded: bool = False
 
 
 register_dataclass(Condition)  # FSDP and DDP find tensors by walking pytrees
@@ -80,7 +83,7 @@ class Decoder(NeuralComponent):
 
         Args:
             condition: B rows.
-            targets: Stack ``(B, ...)`` from :meth:`preprocess`.
+            targets: Stack ``(B, ...)`` from :meth:`preprocess`, or latents if the condition says so.
             seeds: One per row, for repeatable chance that no other row has a part in; None takes torch's global state.
         """
 
@@ -93,6 +96,18 @@ class Decoder(NeuralComponent):
             seeds: One per row: a row's result does not depend on the others in the batch.
             sampling: Options, an instance of :attr:`Sampling`; None takes the config's.
         """
+
+    def latent_encoder(self) -> nn.Module | None:
+        """What turns prepared media into the latents that the loss is about, alike in every epoch.
+
+        A feature store keeps the latents as long as none of its parameters is trained. None, the default, if the loss
+        has to see the media themselves.
+        """
+        return None
+
+    def latents(self, targets: Tensor) -> Tensor:
+        """Latents ``(B, ...)`` of prepared media ``(B, ...)``, without gradient; no row depends on another."""
+        raise NotImplementedError(f"{type(self).__name__} has a latent_encoder(), which needs latents() too")
 
     def chosen(self, sampling: Any = None) -> Any:
         """Options of one call: what is None in ``sampling`` is as in the config, where that has the option.

@@ -101,11 +101,13 @@ class _Side:
 
     def __init__(self, targets: DecoderTargets | None, predicted: Tensor, rows: Sequence[int]) -> None:
         assert targets is not None
+        assert targets.targets is not None
         every = len(rows) == len(targets.targets)
         self.condition = Condition(
             rows_of(predicted, rows, every),
             None if targets.references is None else rows_of(targets.references, rows, every),
             None if targets.has_reference is None else rows_of(targets.has_reference, rows, every),
+            targets.encoded,
         )
         self.targets = rows_of(targets.targets, rows, every)
         self.seeds = [targets.seeds[k] for k in rows]

@@ -1,20 +1,24 @@
-"""Media -> features, once for each distinct medium: fresh ones by the encoder, others as they come.
+"""Media -> features or latents, once for each distinct medium: fresh ones are encoded, others come as they are.
 
 Shape legend: U distinct media, N places, L features per medium, D feature dim.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
+
 import torch
 from torch import Tensor
 
 from anyloom.features.cache import FeatureStore
+from anyloom.interfaces.decoder import Decoder
 from anyloom.interfaces.encoder import Encoder
 from anyloom.interfaces.feature_space import FeatureSpace
 from anyloom.interfaces.promises import shaped
-from anyloom.sequence.batch import EncoderInputs
+from anyloom.sequence.batch import DecoderTargets, EncoderInputs
 
-__all__ = ["encode"]
+__all__ = ["encode", "with_latents"]
 
 
 def encode(
@@ -30,12 +34,45 @@ def encode(
         cache: Keeps the features that are fresh; None for none.
         table: Name of the features there.
     """
+
+    def encoded(media: Tensor) -> Tensor:
+        with torch.set_grad_enabled(torch.is_grad_enabled() and not encoder.frozen):
+            given = encoder(_in_precision_of(encoder, media), modality)
+        return shaped(given, (len(media), space.tokens, space.dim), encoder, "forward")
+
+    return _everywhere(encoded, inputs, cache, table)
+
+
+def with_latents(
+    decoder: Decoder, targets: DecoderTargets | None, cache: FeatureStore | None, table: str
+) -> DecoderTargets | None:
+    """Decoder targets as latents where they are kept; others as they are.
+
+    Args:
+        decoder: Makes those that are new.
+        targets: Of one modality.
+        cache: Keeps the latents that are fresh.
+        table: Name of the latents there.
+    """
+    if targets is None or targets.media is None:
+        return targets
+    latents = _everywhere(decoder.latents, targets.media, cache, table)
+    count = len(targets.places)
+    references = latents[count:] if len(latents) > count else None
+    if references is not None and targets.has_reference is not None:
+        has = targets.has_reference.view(-1, *[1] * (references.ndim - 1))
+        references = torch.where(has, references, torch.zeros_like(references))
+    return replace(targets, targets=latents[:count], references=references, media=None, encoded=True)
+
+
+def _everywhere(
+    make: Callable[[Tensor], Tensor], inputs: EncoderInputs, cache: FeatureStore | None, table: str
+) -> Tensor:
+    """What becomes of the distinct media, at every place that they stand ``(N, ...)``."""
     pieces: list[tuple[Tensor, Tensor]] = []
     if inputs.inputs is not None:
-        with torch.set_grad_enabled(torch.is_grad_enabled() and not encoder.frozen):
-            given = encoder(_in_precision_of(encoder, inputs.inputs), modality)
         # in the order in memory in which kept ones come: what is computed from both must be the same to the last bit
-        fresh = shaped(given, (len(inputs.fresh), space.tokens, space.dim), encoder, "forward").contiguous()
+        fresh = make(inputs.inputs).contiguous()
         if cache is not None:
             cache.put(table, [inputs.names[u] for u in inputs.fresh.tolist()], fresh)
             cache.counts["encoded"] += len(inputs.fresh)

@@ -7,14 +7,14 @@ n positions of a medium that is produced, L features per medium, D feature dim, 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Self
 
 import torch
 from torch import Tensor, nn
 
 from anyloom.errors import ConfigError
-from anyloom.features.cache import FeatureStore
+from anyloom.features.cache import FeatureStore, Kept
 from anyloom.interfaces.decoder import Decoder
 from anyloom.interfaces.encoder import Encoder
 from anyloom.interfaces.feature_space import FeatureSpace
@@ -24,7 +24,7 @@ from anyloom.interfaces.representation import Before, Representation
 from anyloom.network.assembly import assemble
 from anyloom.network.config import ModalityConfig, ModelConfig
 from anyloom.network.decoding_losses import decoder_losses
-from anyloom.network.encoding import encode
+from anyloom.network.encoding import encode, with_latents
 from anyloom.network.idle import Idle
 from anyloom.network.losses import Losses, token_loss
 from anyloom.network.parts import Parts
@@ -106,6 +106,9 @@ class Network(nn.Module):
     """Run parts that other processes may use on an example, times zero, where this batch has no use for them. On for
     training on several processes, which wait for each other's gradients and shards."""
 
+    keeps_latents: bool = False
+    """Keep the latents of targets of L_DM in :attr:`cache` too, which must know of :meth:`latent_tables`."""
+
     def __init__(self, config: ModelConfig, *, load: bool = True, parts: Parts | None = None) -> None:
         super().__init__()
         self.config = config
@@ -171,7 +174,7 @@ class Network(nn.Module):
     def train(self, mode: bool = True) -> Self:
         """Set training mode; frozen parts stay in evaluation mode."""
         super().train(mode)
-        for part in self.parts.components():
+        for part in self.parts.present():
             if part.fixed:
                 part.component.eval()
         return self
@@ -189,6 +192,7 @@ class Network(nn.Module):
             seed: Of the run.
         """
         steps: dict[str, ModalitySteps] = {}
+        kept = {table[2] for table in self.latent_tables().values()} if self.keeps_latents else set[str]()
         for name, modality in self.config.modalities.items():
             decoder = self._decodes(name) if decoding else None
             other = modality.target_encoder not in (None, modality.encoder)
@@ -197,6 +201,7 @@ class Network(nn.Module):
                 wanted=self._encode_step(modality.target_encoder, name) if other else None,
                 decode=None if decoder is None else Preprocess(decoder),
                 edits=decoder is not None and decoder.uses_reference,
+                latents="" if decoder is None or name not in kept else _latent_table(self.config, name),
             )
         limit = self.config.loss.diffusion_limit
         return Collator(self.interleaver(), steps, decode_limit=limit, cache=self.cache, seed=seed)
@@ -207,13 +212,23 @@ class Network(nn.Module):
         encoder = self.parts.encoder(key)
         return EncodeStep(Preprocess(encoder), encoder.feature_space(modality), f"{key}/{modality}")
 
-    def encoded_tables(self) -> dict[str, tuple[Encoder, Encoder, str]]:
+    def encoded_tables(self) -> dict[str, Kept]:
         """What a feature store on disk has to know of each table that batches of this model need."""
-        tables: dict[str, tuple[Encoder, Encoder, str]] = {}
+        tables: dict[str, Kept] = {}
         for name, modality in self.config.modalities.items():
             for key in {modality.encoder, modality.target_encoder} - {None}:
                 encoder = self.parts.encoder(str(key))
                 tables[f"{key}/{name}"] = encoder, encoder, name
+        return tables
+
+    def latent_tables(self) -> dict[str, Kept]:
+        """The same for the latents of the targets of L_DM, where nothing that makes them is trained."""
+        tables: dict[str, Kept] = {}
+        for name in self.config.modalities:
+            decoder = self._decodes(name)
+            makes = None if decoder is None else decoder.latent_encoder()
+            if decoder is not None and makes is not None and not any(p.requires_grad for p in makes.parameters()):
+                tables[_latent_table(self.config, name)] = decoder, makes, name
         return tables
 
     def encode(self, modality: str, media: MediaBatch) -> Encoded:
@@ -310,7 +325,8 @@ class Network(nn.Module):
                     predicted[name] = seen[name].predicted[media.decoder.place]
             elif idle is not None:
                 idle.predict(name, output.hidden, reads=self._reads(name))
-        decoded = decoder_losses(self.config, self.parts, batch.media, predicted, seeded=not self.training, idle=idle)
+        latent = {name: self._with_latents(name, media) for name, media in batch.media.items()}
+        decoded = decoder_losses(self.config, self.parts, latent, predicted, seeded=not self.training, idle=idle)
         for name, (total, count) in decoded.items():
             losses.add(f"diffusion/{name}", total, count, self.config.modalities[name].diffusion_weight)
         for key in self.config.losses:
@@ -338,6 +354,13 @@ class Network(nn.Module):
         if self._reads(name):
             seen[name] = SeenMedia(targets, representation.read(states, before), states, media.sample[media.made])
 
+    def _with_latents(self, name: str, media: MediaBatch) -> MediaBatch:
+        decoder = self.decoder(name)
+        if decoder is None:
+            return media
+        table = _latent_table(self.config, name)
+        return replace(media, decoder=with_latents(decoder, media.decoder, self.cache, table))
+
     def _reads(self, name: str) -> bool:
         """Whether predictions of a modality go anywhere but into the representation's own loss."""
         return bool(self.config.losses) or self._decodes(name) is not None
@@ -353,3 +376,7 @@ class Network(nn.Module):
         """Hidden states ``(T, n + 1, H)`` of media that are to be produced, from their begin tags on."""
         steps = torch.arange(self.tags[modality].made + 1, device=hidden.device)
         return hidden[media.row[media.made][:, None], media.start[media.made][:, None] - 1 + steps]
+
+
+def _latent_table(config: ModelConfig, modality: str) -> str:
+    return f"latents/{config.modalities[modality].decoder}/{modality}"

@@ -20,7 +20,7 @@ __all__ = ["Batch", "DecoderTargets", "EncoderInputs", "MediaBatch", "SampleList
 
 @dataclass
 class EncoderInputs:
-    """Distinct media as one encoder wants them.
+    """Distinct media as one encoder wants them, or as a decoder wants them whose latents are kept.
 
     Args:
         names: Names of the U distinct media: their keys, or those they have in the feature store; ``""`` for none.
@@ -48,18 +48,23 @@ class DecoderTargets:
     Args:
         place: Which of the T media that are to be produced each is ``(K,)``.
         places: The same as plain numbers.
-        targets: Decoder targets ``(K, ...)``.
+        targets: Decoder targets ``(K, ...)``; None where ``media`` are given.
         references: Media that are edited ``(K, ...)``, zeros where there is none; None if there is none at all.
         has_reference: Which have one ``(K,)`` bool; None if there is none at all.
         seeds: One per target, from its sample.
+        media: Where latents are kept: the distinct media among targets and references. Their slots are those of the
+            targets ``(K,)``, and then, if there is any reference, those of the references ``(K,)``.
+        encoded: ``targets`` and ``references`` are latents.
     """
 
     place: Tensor
     places: list[int]
-    targets: Tensor
+    targets: Tensor | None
     references: Tensor | None
     has_reference: Tensor | None
     seeds: list[int]
+    media: EncoderInputs | None = None
+    encoded: bool = False
 
 
 @dataclass

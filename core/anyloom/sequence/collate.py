@@ -47,12 +47,14 @@ class ModalitySteps:
         wanted: For the encoder whose features are predicted, where it is another.
         decode: Decoder preprocessing; None when no diffusion loss is wanted.
         edits: Whether the decoder uses references.
+        latents: Name of the decoder's latents in the feature store; ``""`` where they are not kept.
     """
 
     given: EncodeStep | None
     wanted: EncodeStep | None = None
     decode: Preprocess | None = None
     edits: bool = False
+    latents: str = ""
 
 
 @dataclass(frozen=True)
@@ -181,38 +183,34 @@ class Collator:
 
     def _inputs(self, step: EncodeStep, media: Sequence[Media], used: Sequence[bool]) -> EncoderInputs:
         """Distinct media, prepared unless their features are known; places that are not used take any slot."""
-        distinct: dict[str | int, int] = {}
-        items: list[Media] = []
-        slots: list[int] = []
-        for medium, wanted in zip(media, used):
-            if not wanted:
-                slots.append(0)
-                continue
-            slot = distinct.setdefault(_identity(medium), len(items))
-            if slot == len(items):
-                items.append(medium)
-            slots.append(slot)
-        names = [medium.key for medium in items]
-        known: dict[int, Tensor] = {}
-        stored = 0
+        items, slots = _distinct([medium if wanted else None for medium, wanted in zip(media, used)])
+        known = {
+            u: medium.features
+            for u, medium in enumerate(items)
+            if medium.features is not None and _comes_with_features(medium, step.space)
+        }
+        return self._stored(items, slots, known, step.table, step.preprocess)
+
+    def _stored(
+        self, items: Sequence[Media], slots: Sequence[int], known: dict[int, Tensor], table: str, prepare: Preprocess
+    ) -> EncoderInputs:
+        """Distinct media, prepared unless what becomes of them is known or in the store."""
+        names, came = [medium.key for medium in items], len(known)
         for u, medium in enumerate(items):
-            if _comes_with_features(medium, step.space):
-                assert medium.features is not None
-                known[u] = medium.features
-            elif self.cache is not None:
+            if u not in known and self.cache is not None:
                 names[u] = self.cache.name(medium)
-                features = self.cache.read(step.table, names[u])
-                if features is not None:
-                    known[u], stored = features, stored + 1
+                kept = self.cache.read(table, names[u])
+                if kept is not None:
+                    known[u] = kept
         fresh = [u for u in range(len(items)) if u not in known]
         return EncoderInputs(
             names=names,
             fresh=_numbers(fresh),
-            inputs=torch.stack([step.preprocess(items[u]) for u in fresh]) if fresh else None,
+            inputs=torch.stack([prepare(items[u]) for u in fresh]) if fresh else None,
             known=_numbers(known),
             features=_stacked(list(known.values())),
             slot=_numbers(slots),
-            stored=stored,
+            stored=len(known) - came,
         )
 
     def _targets(
@@ -230,21 +228,26 @@ class Collator:
         targets, seeds = [made[k] for k in chosen], [seeds[k] for k in chosen]
         media_at = {(p.sample, p.number): p.run.media for p in everything}
         references = [_reference(places[n], media_at) if steps.edits else None for n in targets]
-        prepared: dict[str | int, Tensor] = {}
-        for medium in [*(places[n].run.media for n in targets), *(r for r in references if r is not None)]:
-            if _identity(medium) not in prepared:
-                prepared[_identity(medium)] = steps.decode(medium)
-        stack = torch.stack([prepared[_identity(places[n].run.media)] for n in targets])
         exists = [r is not None for r in references]
-        beside = [torch.zeros_like(stack[0]) if r is None else prepared[_identity(r)] for r in references]
-        return DecoderTargets(
+        found = DecoderTargets(
             place=_numbers(chosen),
             places=chosen,
-            targets=stack,
-            references=torch.stack(beside) if any(exists) else None,
+            targets=None,
+            references=None,
             has_reference=torch.tensor(exists) if any(exists) else None,
             seeds=seeds,
         )
+        wanted = [places[n].run.media for n in targets]
+        items, slots = _distinct([*wanted, *(references if any(exists) else ())])
+        if steps.latents:
+            found.media = self._stored(items, slots, {}, steps.latents, steps.decode)
+            return found
+        prepared = [steps.decode(medium) for medium in items]
+        found.targets = torch.stack([prepared[u] for u in slots[: len(wanted)]])
+        if any(exists):
+            beside = zip(slots[len(wanted) :], exists)
+            found.references = torch.stack([prepared[u] if e else torch.zeros_like(prepared[0]) for u, e in beside])
+        return found
 
 
 def _numbered(groups: Sequence[tuple[int, int]]) -> list[tuple[int, int, int]]:
@@ -264,6 +267,18 @@ def _numbers(values: object) -> Tensor:
 def _stacked(features: Sequence[Tensor]) -> Tensor | None:
     """Features in one tensor: of the first one's precision and place, as some may lie on a GPU."""
     return torch.stack([f.to(features[0]) for f in features]) if features else None
+
+
+def _distinct(media: Sequence[Media | None]) -> tuple[list[Media], list[int]]:
+    """Media of different content in order of appearance, and which of them each is; None takes any, the first."""
+    numbers: dict[str | int, int] = {}
+    items: list[Media] = []
+    slots: list[int] = []
+    for medium in media:
+        slots.append(0 if medium is None else numbers.setdefault(_identity(medium), len(items)))
+        if medium is not None and slots[-1] == len(items):
+            items.append(medium)
+    return items, slots
 
 
 def _identity(media: Media) -> str | int:

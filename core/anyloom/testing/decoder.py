@@ -258,3 +258,19 @@ class DecoderChecks(NeuralChecks):
         require(close(none[1:], one[1:]), "the loss of a row changes with a reference that it does not have")
         plain, edited = (self.generate(case, part, c, [1, 2])[1].tensor().float() for c in (condition, beside))
         require(close(plain, edited), "the media of a row change with a reference that it does not have")
+
+    @check("take latents in forward where the condition is encoded: the references too, which a feature store keeps")
+    def test_latents_stand_for_their_media(self, case: DecoderCase) -> None:
+        """Where it says what makes its latents, the loss of latents is that of their media."""
+        part = self.shaken(case)
+        if part.latent_encoder() is None:
+            raise unittest.SkipTest("its loss is not about latents")
+        condition, targets = condition_of(part, 2), targets_of(case, part)[:2]
+        if part.uses_reference:
+            condition = replace(condition, reference=targets.flip(0))
+        latents = part.latents(targets)
+        require(not latents.requires_grad and len(latents) == len(targets), "latents() gives no fixed row per medium")
+        beside = latents.flip(0) if part.uses_reference else None
+        kept = replace(condition, reference=beside, encoded=True)
+        plain, own = self.losses(part, condition, targets, [1, 2]), self.losses(part, kept, latents, [1, 2])
+        require(close(plain, own), "the loss of latents is not the loss of the media that they were made from")

@@ -116,8 +116,17 @@ class AnyToAnyModule(TrainingModule):
         option = self.config.cache_features
         if self.model.cache is None and not isinstance(option, bool):
             # not before: a checkpoint may have brought other weights
-            self.model.cache = open_store(option, self.model.encoded_tables(), str(self.trainer.precision))
+            self._open_store(option)
         return self.model.collator()
+
+    def _open_store(self, option: Path | FeatureStoreConfig) -> None:
+        tables, latents = self.model.encoded_tables(), self.model.latent_tables()
+        if latents and is_sharded(self.model):
+            # an autoencoder whose parameters are split runs in all processes at once, or in none
+            tell("note: latents of decoders are made anew in every epoch where parameters are split over processes")
+            latents = {}
+        self.model.keeps_latents = bool(latents)
+        self.model.cache = open_store(option, {**tables, **latents}, str(self.trainer.precision))
 
     def configure_optimizers(self) -> Any:
         """AdamW over everything trainable."""

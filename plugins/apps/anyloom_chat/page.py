@@ -19,6 +19,7 @@ from anyloom.media import Isolation, read_media
 from anyloom_chat.drawings import Drawn, drawn_below
 from anyloom_chat.events import Answering, Progress, Stopped, in_thread
 from anyloom_chat.rooms import Rooms
+from anyloom_chat.served import served
 from anyloom_chat.talk import Kept, Talk
 
 os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # before the import: nothing leaves this computer
@@ -82,11 +83,12 @@ def make_page(rooms: Rooms) -> gr.Blocks:
 
         shown = [chat, gallery, download]
         how = [name, kind, *settings]
-        one = {"concurrency_id": "model", "concurrency_limit": 1}
+        # One at a time, and none is lost: by default Gradio drops what is said before it has done with the last answer.
+        one = {"concurrency_id": "model", "concurrency_limit": 1, "trigger_mode": "multiple"}
         blocks.load(page.opened, [name], [name, *shown])
-        box.submit(page.ask, [box, *how], [box, *shown], **one)
+        box.submit(page.ask, [box, *how], [name, box, *shown], **one)
         chat.retry(page.retry, how, [box, *shown], **one)
-        chat.undo(page.undo, [name], shown)
+        chat.undo(page.undo, [name], shown, **one)
         chat.edit(page.edit, how, [box, *shown], **one)
         pair.click(page.example, [name, before, after], shown, **one)
         seed.input(page.seed, [name, seed], None)
@@ -165,8 +167,9 @@ class Page:
         """Stop the answer."""
         self.rooms.stop(name)
 
-    def ask(self, said: dict[str, Any], name: str, *how: Any) -> Iterator[list[Any]]:
-        """Say something."""
+    def ask(self, said: dict[str, Any], name: str | None, *how: Any) -> Iterator[list[Any]]:
+        """Say something; a browser that is faster than the page is opened has no name yet and gets one."""
+        name = name or self.rooms.new()
         segments: list[Text | Media] = []
         with _told():
             segments += [read_media(file, isolation=_APART) for file in said.get("files") or []]
@@ -177,7 +180,8 @@ class Page:
         talk = self.rooms.talk(name)
         if len(segments) == 1 and isinstance(segments[0], Media) and talk.folder.record.turns[-1:]:
             segments = talk.ask_for(segments[0]) if talk.folder.record.turns[-1].given else segments
-        yield from self._answered(name, how, lambda options: talk.ask(segments, **options), segments)
+        for row in self._answered(name, how, lambda options: talk.ask(segments, **options), segments):
+            yield [name, *row]
 
     def retry(self, name: str, *how: Any) -> Iterator[list[Any]]:
         """Ask the last question again, with the next seed."""
@@ -237,7 +241,7 @@ class Page:
                 state = f" {event.done} of {event.total}" if isinstance(event, Progress) else ""
                 if not isinstance(event, Kept):
                     yield [gr.skip(), [*before, *question, _pending(coming + state)], gr.skip(), gr.skip()]
-        yield [_empty_box(), *self._shown(talk)]
+        yield [gr.skip(), *self._shown(talk)]  # what was typed meanwhile stays
 
     def _options(self, kind: str, *settings: str) -> dict[str, Any]:
         """What was chosen beside the words."""
@@ -251,7 +255,7 @@ class Page:
     def _shown(self, talk: Talk) -> list[Any]:
         """Messages, pictures and the file of a conversation."""
         pictures = [piece for _, piece in _lines(talk) if isinstance(piece, Path) and piece.suffix == ".png"]
-        return [_messages(talk), [str(p) for p in pictures], gr.DownloadButton(value=self._packed(talk))]
+        return [_messages(talk), [served(p) for p in pictures], gr.DownloadButton(value=self._packed(talk))]
 
     def _packed(self, talk: Talk) -> str | None:
         """The folder of a conversation as one file."""
@@ -261,7 +265,7 @@ class Page:
         with zipfile.ZipFile(folder / "session.zip", "w") as file:
             for path in sorted([talk.folder.file, *folder.glob("media/*")]):
                 file.write(path, path.relative_to(folder))
-        return str(folder / "session.zip")
+        return served(folder / "session.zip")
 
 
 @contextmanager
@@ -312,7 +316,7 @@ def _content(piece: str | Path | Drawn) -> Any:
     """Nothing that was typed or answered is read as HTML: Gradio takes it as such, whatever is said about Markdown."""
     if isinstance(piece, Drawn):
         return gr.HTML(piece.html)
-    return {"path": str(piece)} if isinstance(piece, Path) else html.escape(piece, quote=False)
+    return {"path": served(piece)} if isinstance(piece, Path) else html.escape(piece, quote=False)
 
 
 def _pending(text: str) -> dict[str, Any]:

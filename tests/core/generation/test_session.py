@@ -11,6 +11,7 @@ import torch
 from anyloom import AnyToAnyModel, Conversation, Message
 from anyloom.errors import AnyloomError, ConversationError
 from anyloom.generation.events import Finished, MediumBegun, MediumMade, TextMade
+from anyloom.media import read_media
 from anyloom.sequence.seeds import seed_of
 from parts import model_options, picture, sound
 
@@ -86,6 +87,21 @@ def test_an_earlier_turn_is_asked_again(tokenizer_folder: Path) -> None:
     assert fresh.say("turn it upside down ", picture(2)).text == answer.text
     with pytest.raises(ConversationError, match="there is no turn 7"):
         session.edit(7, "hello")
+
+
+def test_a_medium_that_comes_again_in_another_way_is_not_read_again(tokenizer_folder: Path, tmp_path: Path) -> None:
+    """Else a session that is replayed from its files is cut elsewhere than it was, and differs in the last bits."""
+    model = make(tokenizer_folder)
+    encoded, session = Encoded(model), model.session(plan=("text",), max_new_tokens=3)
+    file = picture(0).save(tmp_path / "a.png")
+    session.say(read_media(file), "make it blue")
+    copy = tmp_path / "b.png"
+    copy.write_bytes(file.read_bytes())
+    for same in (read_media(file), read_media(file, lazy=True), read_media(copy, lazy=True)):
+        session.edit(0, same, "turn it upside down")
+        assert encoded.count == 1
+    session.edit(0, picture(1), "turn it upside down")
+    assert encoded.count == 2
 
 
 def test_a_retry_draws_anew_and_replays_by_its_seed(tokenizer_folder: Path) -> None:

@@ -122,6 +122,15 @@ class ReferenceEverywhere(SDUnCLIPDecoder):
         return super().both_latents(replace(condition, has_reference=None), targets)
 
 
+class EncodesLatents(SDUnCLIPDecoder):
+    """Scales what it takes for its own latents once more."""
+
+    def both_latents(self, condition: Condition, targets: Tensor) -> tuple[Tensor, Tensor]:
+        """Latents ``(B, Z, ...)``."""
+        latents, reference = super().both_latents(condition, targets)
+        return latents * (2 if condition.encoded else 1), reference
+
+
 BROKEN: dict[type[SDUnCLIPDecoder], str] = {
     ReadsWeights: "preprocess_needs_no_weights",
     MeanLoss: "loss_has_a_value_for_each_sample",
@@ -135,5 +144,6 @@ BROKEN: dict[type[SDUnCLIPDecoder], str] = {
     ForgetsFeatures: "generates_media",
     MakesGrey: "takes_its_own_media_back",
     IgnoresSeeds: "row_does_not_depend_on_its_batch",
+    EncodesLatents: "latents_stand_for_their_media",
     ReferenceEverywhere: "rows_without_a_reference_are_as_without_any",
 }

@@ -237,4 +237,7 @@ def test_the_shipped_decoders_give_what_they_gave_when_they_were_trained(key: st
         found["brush.edited"] = made(edit)
         found["brush.edited_guided"] = made(edit, **guided, reference_guidance=1.5)
     for name, value in found.items():
-        torch.testing.assert_close(value, golden[name], atol=1e-3, rtol=1e-3, msg=lambda m, n=name: f"{n}: {m}")
+        # The bands beside a pure tone hold nothing but the rounding of the Fourier transform, and their logarithm shows
+        # it: processors of two makers differ by 0.0017 there, in values of up to 15, and by 3e-6 everywhere else.
+        atol = 5e-3 if name == "voice.latents" else 1e-3
+        torch.testing.assert_close(value, golden[name], atol=atol, rtol=1e-3, msg=lambda m, n=name: f"{n}: {m}")
