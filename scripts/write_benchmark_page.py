@@ -25,6 +25,8 @@ Numbers of one machine say little; ratios say more. Above 1 x, anyloom is faster
 |---|---|---|---|---|---|---|
 """
 TAIL = """
+The rows of `serving` are its own words for what a client waits for: TTFT to the first piece of text, TPOT between pieces after it.
+
 What each row does, and what it leaves out:
 
 {notes}
@@ -70,10 +72,11 @@ def _module(row: dict[str, Any]) -> str:
 def _line(row: dict[str, Any]) -> str:
     versions = ", ".join(f"{name} {number}" for name, number in row["versions"].items())
     sign = "≥" if row["better"] == "higher" else "≤"
-    met = "yes" if row["met"] else "**no**"
+    goal, met = ("-", "-") if row["goal"] is None else (f"{sign} {row['goal']:g}", "yes" if row["met"] else "**no**")
     return (
-        f"| {row['name']} | {row['peer'] or '-'} | {row['ratio']:.3g} {row['unit']} | {sign} {row['goal']:g} | {met} "
-        f"| {versions} | {row['date']}{'*' * row['quick']} |\n"
+        f"| {row['name']} | {row['peer'] or '-'} | {row['ratio']:.3g} {row['unit']} | {goal} | {met} "
+        f"| {versions} | {row['date']}{'*' * row['quick']} |
+"
     )
 
 

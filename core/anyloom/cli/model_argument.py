@@ -45,20 +45,21 @@ class NamedModel:
     recipe: str = ""
 
 
-def load_named_model(sources: Sources, *, untrained: bool = False) -> NamedModel:
+def load_named_model(sources: Sources, *, untrained: bool = False, decoders_later: bool = False) -> NamedModel:
     """Load a saved folder, or what a config has trained, or what ships with it.
 
     Args:
         sources: At most one folder, config file or recipe; none takes the model that ships with a recipe. Overrides
             change the options of the trained model.
         untrained: Build what a config describes where it has not been trained.
+        decoders_later: See :meth:`anyloom.AnyToAnyModel.from_pretrained`.
 
     Raises:
         anyloom.errors.ConfigError: Nothing is named and nothing ships; or the config is wrong.
         anyloom.errors.CheckpointError: A folder holds no model, or a config has not been trained.
     """
     with _nothing_collected():
-        return _loaded(sources, untrained)
+        return _loaded(sources, untrained, decoders_later)
 
 
 @contextmanager
@@ -73,22 +74,22 @@ def _nothing_collected() -> Iterator[None]:
             gc.enable()
 
 
-def _loaded(sources: Sources, untrained: bool) -> NamedModel:
+def _loaded(sources: Sources, untrained: bool, later: bool) -> NamedModel:
     from anyloom.model.model import AnyToAnyModel
 
     source = sources.single("be used")
     if source is None:
-        return _shipped(sources)
+        return _shipped(sources, later)
     if os.path.isdir(source):
         if sources.overrides:
             raise CheckpointError("a saved model takes no overrides", where=source, fix="give its config instead")
-        model = AnyToAnyModel.from_pretrained(source, trust=sources.trust)
+        model = AnyToAnyModel.from_pretrained(source, trust=sources.trust, decoders_later=later)
         return NamedModel(model, source, Path(source))
     sections = sources.compose()
     results = [Path(s["result"]) for s in (sections, *_stages(sources, sections)) if s.get("result")]
     trained = next((r for r in results if is_saved_model(r)), None) or shipped_weights(source)
     if trained is not None:
-        return _trained(sources, source, trained)
+        return _trained(sources, source, trained, later)
     if not untrained:
         raise _not_trained(source, results)
     note("note: parts without weights are random")
@@ -97,7 +98,7 @@ def _loaded(sources: Sources, untrained: bool) -> NamedModel:
     return NamedModel(built.eval(), source, None)
 
 
-def _shipped(sources: Sources) -> NamedModel:
+def _shipped(sources: Sources, later: bool) -> NamedModel:
     from anyloom.model.model import AnyToAnyModel
 
     folder = shipped_weights()
@@ -105,14 +106,16 @@ def _shipped(sources: Sources) -> NamedModel:
         raise ConfigError("no model is named, and none ships with a recipe", where="MODEL", fix="name a folder")
     require_sections(sources.overrides, ("model",), "generate")
     # a plugin that is installed may name its own code
-    model = AnyToAnyModel.from_pretrained(_said(folder), sources.overrides, trust=not sources.safe)
+    model = AnyToAnyModel.from_pretrained(
+        _said(folder), sources.overrides, trust=not sources.safe, decoders_later=later
+    )
     recipe = (
         "" if sources.overrides else next(name for name in get_registry().recipes if shipped_weights(name) == folder)
     )
     return NamedModel(model, "the weights that ship", folder, recipe)
 
 
-def _trained(sources: Sources, source: str, folder: Path) -> NamedModel:
+def _trained(sources: Sources, source: str, folder: Path, later: bool) -> NamedModel:
     """What a config has trained. The folder has the model section of its training; variables are resolved in it."""
     from anyloom.model.model import AnyToAnyModel
 
@@ -122,7 +125,8 @@ def _trained(sources: Sources, source: str, folder: Path) -> NamedModel:
             what = f"it changes nothing in the trained model {folder}"
             raise ConfigError(what, where=override, fix="override options of its parts, model.x.y=..., or train again")
     # a user's own config may name code, and so may what it has trained
-    model = AnyToAnyModel.from_pretrained(_said(folder), sources.overrides, trust=sources.trust or not sources.safe)
+    trust = sources.trust or not sources.safe
+    model = AnyToAnyModel.from_pretrained(_said(folder), sources.overrides, trust=trust, decoders_later=later)
     return NamedModel(model, source, folder, source if folder == shipped_weights(source) else "")
 
 
@@ -164,6 +168,8 @@ def placed(model: AnyToAnyModel, device: str, dtype: str | None = None, *, offlo
 
     from anyloom.generation.offloading import keep_decoders_on
 
+    if dtype is not None or offload or device != "cpu":
+        model.parts.complete()
     if dtype is not None:
         model.to(getattr(torch, dtype))  # before the device holds it
     if offload:

@@ -12,12 +12,14 @@ from typing import Any, ClassVar, Final, Literal
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from anyloom.conversation.segments import Media
 from anyloom.diffusion.draws import RowDraws
 from anyloom.diffusion.guidance import Shown, guided
 from anyloom.diffusion.objective import Noised
 from anyloom.diffusion.options import DiffusionSampling, LatentDiffusionConfig
+from anyloom.diffusion.pictures import to_picture
 from anyloom.diffusion.rehearsal import peak_bytes
 from anyloom.diffusion.sampling import Trajectory
 from anyloom.diffusion.stored import StoredDenoiser
@@ -28,6 +30,9 @@ from anyloom.interfaces.decoder import Condition
 __all__ = ["LatentDiffusionDecoder", "Part"]
 
 Part = Literal["denoiser", "autoencoder"]
+_LOOKED_AT: Final = 16
+"""Longest side of latents that are decoded for a look, in latents."""
+
 _TILE: Final = 256
 """Side of the squares whose memory is told where none are chosen."""
 
@@ -218,7 +223,20 @@ class LatentDiffusionDecoder(StoredDenoiser):
         draws = RowDraws(len(features), seeds, features.device)
         reference = None if condition.reference is None else self.reference_latents(condition)
         trajectory = self.start(draws, options.denoising_steps)
-        return trajectory.run(self.guided_prediction(features, reference, draws, options))
+        return trajectory.run(self.guided_prediction(features, reference, draws, options), self.look)
+
+    @torch.no_grad()
+    def look(self, latents: Tensor) -> list[Media]:
+        """Small pictures of latents ``(B, Z, h, w)`` on their way; none where the autoencoder does not give pictures.
+
+        Latents are averaged over squares first, until no side is longer than 16: so the autoencoder works on a small
+        part of what the whole takes, whichever it is.
+        """
+        if latents.ndim != 4 or self.example().shape[1:2] != (3,):
+            return []
+        factor = -(-max(latents.shape[-2:]) // _LOOKED_AT)
+        small = F.avg_pool2d(latents, factor, ceil_mode=True) if factor > 1 else latents
+        return [Media(self.modality, data=picture) for picture in to_picture(self.autoencoder.decode(small))]
 
     def working_bytes(self) -> dict[str, int]:
         """Bytes of one denoising step with its guidance, and of the autoencoder, also in squares where they help."""

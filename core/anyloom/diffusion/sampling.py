@@ -5,12 +5,14 @@ from __future__ import annotations
 import copy
 import inspect
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
-from anyloom.interfaces.progress import report_progress
+from anyloom.conversation.segments import Media
+from anyloom.interfaces.progress import report_look, report_progress
 
 __all__ = ["Scheduler", "Trajectory"]
 
@@ -42,6 +44,7 @@ class Trajectory:
 
     Attributes:
         samples: Where they are, ``(B, ...)``.
+        estimate: Where they seem to go, ``(B, ...)``; the samples themselves where the scheduler does not say.
     """
 
     def __init__(
@@ -57,6 +60,7 @@ class Trajectory:
         self._extra = _generator_argument(self._scheduler, generators)
         self._done = 0
         self.samples: Tensor = noise * self._scheduler.init_noise_sigma
+        self.estimate: Tensor = self.samples
 
     @property
     def times(self) -> Tensor:
@@ -70,19 +74,27 @@ class Trajectory:
 
     def advance(self, prediction: Tensor, time: Tensor) -> None:
         """Take one step along a float32 prediction ``(B, ...)``."""
-        self.samples = self._scheduler.step(prediction, time, self.samples, **self._extra).prev_sample
+        step = self._scheduler.step(prediction, time, self.samples, **self._extra)
+        self.samples = step.prev_sample
+        estimate = getattr(step, "pred_original_sample", None)
+        self.estimate = self.samples if estimate is None else estimate
         self._done += 1
         report_progress(self._done, len(self.times))
 
-    def run(self, predict: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
+    def run(
+        self, predict: Callable[[Tensor, Tensor], Tensor], look: Callable[[Tensor], Sequence[Media]] | None = None
+    ) -> Tensor:
         """Go all the way, and return clean samples ``(B, ...)``.
 
         Args:
             predict: Noisy samples ``(B, ...)`` and times ``(B,)`` to float32 predictions ``(B, ...)``, guided or
                 not; see :func:`anyloom.diffusion.guidance.guided`.
+            look: Estimates ``(B, ...)`` to what they look like, for whoever watches.
         """
         for time in self.times:
             self.advance(predict(*self.inputs(time)), time)
+            if look is not None:
+                report_look(self._done, len(self.times), partial(look, self.estimate))
         return self.samples
 
 

@@ -20,6 +20,7 @@ from anyloom.conversation.segments import Media
 from anyloom.generation.answer import Answer, MadeMedium
 from anyloom.generation.offloading import beside
 from anyloom.generation.options import sampling_of
+from anyloom.generation.previews import previewed_as
 from anyloom.interfaces.decoder import Condition, Decoder
 from anyloom.interfaces.promises import made_media
 from anyloom.network.network import Network
@@ -101,7 +102,7 @@ def _make(network: Network, name: str, sampling: Mapping[str, Any], items: Seque
     assert decoder is not None
     options = validate(decoder.Sampling, sampling, where=f"generate.sampling.{name}")
     condition = _condition(decoder, items, made)
-    with beside(condition.features, decoder):
+    with beside(condition.features, decoder), previewed_as([i.segment for i in items]):
         answered = decoder.generate(condition, seeds=[i.seed for i in items], sampling=options)
     media = made_media(answered, len(items), decoder)
     for item, medium in zip(items, media, strict=True):

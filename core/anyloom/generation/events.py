@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from anyloom.conversation.segments import Media, Message
 
-__all__ = ["Event", "Finished", "MediumBegun", "MediumMade", "TextMade"]
+__all__ = ["Event", "Finished", "MediumBegun", "MediumMade", "MediumPreviewed", "TextMade"]
 
 
 @dataclass(frozen=True)
@@ -36,6 +36,23 @@ class MediumBegun:
 
 
 @dataclass(frozen=True)
+class MediumPreviewed:
+    """A cheap look at a medium that is being made; see :func:`anyloom.generation.previews.watching_previews`.
+
+    Args:
+        segment: Number of the segment.
+        media: What it looks like so far, small.
+        done: Steps that are over.
+        total: Of how many.
+    """
+
+    segment: int
+    media: Media
+    done: int
+    total: int
+
+
+@dataclass(frozen=True)
 class MediumMade:
     """A medium is there.
 
@@ -59,4 +76,4 @@ class Finished:
     message: Message
 
 
-Event = TextMade | MediumBegun | MediumMade | Finished
+Event = TextMade | MediumBegun | MediumPreviewed | MediumMade | Finished

@@ -9,6 +9,7 @@ cache.
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator, Mapping, Sequence
+from contextlib import closing
 from typing import Any
 
 import torch
@@ -82,9 +83,10 @@ class Session:
         Raises:
             anyloom.errors.ConversationError: Nothing was said, or it does not fit the model.
         """
-        for event in self.stream(*segments, seed=seed, **options):
-            if isinstance(event, Finished):
-                return event.message
+        with closing(self.stream(*segments, seed=seed, **options)) as events:
+            for event in events:
+                if isinstance(event, Finished):
+                    return event.message
         raise AssertionError("an answer always ends")
 
     def stream(self, *segments: Segment | str, seed: int | None = None, **options: Any) -> Generator[Event, None, None]:
@@ -97,11 +99,12 @@ class Session:
         self.messages.append(Message("user", segments))
         finished = False
         try:
-            for event in self._answer(chosen, drawn):
-                if isinstance(event, Finished):
-                    self.messages.append(event.message)
-                    finished = True
-                yield event
+            with closing(self._answer(chosen, drawn)) as events:
+                for event in events:
+                    if isinstance(event, Finished):
+                        self.messages.append(event.message)
+                        finished = True
+                    yield event
         finally:
             if not finished:
                 self.messages.pop()
@@ -142,7 +145,7 @@ class Session:
             self.messages = kept
             raise
 
-    def _answer(self, options: GenerationOptions, seed: int) -> Iterator[Event]:
+    def _answer(self, options: GenerationOptions, seed: int) -> Generator[Event, None, None]:
         conversation = self.conversation
         training = self.network.training
         self.network.eval()

@@ -1,16 +1,22 @@
-"""How far a decoder has come, for whoever watches: a bar in a terminal, a page in a browser."""
+"""How far a decoder has come, and what its media look like so far, for whoever watches: a terminal, a page."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Final
 
-__all__ = ["report_progress", "watching_progress"]
+from anyloom.conversation.segments import Media
+
+__all__ = ["Looker", "report_look", "report_progress", "watching_looks", "watching_progress"]
 
 Watcher = Callable[[int, int], None]
+Looker = Callable[[int, int, Callable[[], Sequence[Media]]], None]
+"""Takes steps that are done, steps in all, and what makes a cheap look at the media of all rows."""
+
 _WATCHER: Final[ContextVar[Watcher | None]] = ContextVar("watcher", default=None)
+_LOOKER: Final[ContextVar[Looker | None]] = ContextVar("looker", default=None)
 
 
 @contextmanager
@@ -33,3 +39,29 @@ def report_progress(done: int, total: int) -> None:
     watcher = _WATCHER.get()
     if watcher is not None:
         watcher(done, total)
+
+
+@contextmanager
+def watching_looks(looker: Looker | None) -> Iterator[None]:
+    """Call ``looker(done, total, look)`` after each step but the last of a decoder that runs inside, in its thread.
+
+    Nothing is made unless ``look()`` is called.
+    """
+    token = _LOOKER.set(looker)
+    try:
+        yield
+    finally:
+        _LOOKER.reset(token)
+
+
+def report_look(done: int, total: int, look: Callable[[], Sequence[Media]]) -> None:
+    """Offer a look at unfinished media; for decoders that work in steps.
+
+    Args:
+        done: Steps that are over.
+        total: Of how many.
+        look: Makes a medium for each row, or none where it cannot; draws no random numbers and changes nothing.
+    """
+    looker = _LOOKER.get()
+    if looker is not None and done < total:
+        looker(done, total, look)

@@ -58,24 +58,36 @@ class AnyToAnyModel(Network):
 
     @classmethod
     def from_pretrained(
-        cls, folder: str | Path, overrides: Sequence[str] = (), *, trust: bool = False
+        cls,
+        folder: str | Path,
+        overrides: Sequence[str] = (),
+        *,
+        trust: bool = False,
+        download: bool = False,
+        decoders_later: bool = False,
     ) -> AnyToAnyModel:
         """Load a model that :meth:`save_pretrained` wrote. Only safetensors and JSON are read.
 
         Args:
-            folder: The folder, or the name of a recipe that ships with weights, such as ``mini``.
+            folder: The folder, the name of a recipe that ships with weights, such as ``mini``, or ``owner/name`` of a
+                repository on the Hugging Face hub.
             overrides: Dotted overrides of its options, such as ``"model.decoders.brush.denoising_steps=4"``.
             trust: Import the classes that its config names by path. That runs their code: say so only for a model that
                 you have made or read. Components of installed plugins need no trust.
+            download: Let the repository be fetched; otherwise it must have been fetched before.
+            decoders_later: Build decoders when the first is asked for, where nothing else needs them: a first word then
+                does not wait for the libraries that draw pictures. For one thread that talks; what moves, saves or
+                counts the model asks for all of it.
 
         Raises:
             anyloom.errors.CheckpointError: There is no model, it is damaged, or it names code and is not trusted.
         """
-        from anyloom.config.packages import model_folder
+        from anyloom.config.packages import model_folder, shipped_weights
+        from anyloom.model.hub import fetched
 
-        path = model_folder(folder)
-        shipped = path != Path(folder)  # an installed plugin may name its own code
-        return load_model(cls, path, overrides, trust=trust or shipped)
+        path = fetched(folder, download=download) or model_folder(folder)
+        shipped = path == shipped_weights(str(folder))  # an installed plugin may name its own code
+        return load_model(cls, path, overrides, trust=trust or shipped, decoders_later=decoders_later)
 
     def save_pretrained(self, folder: str | Path, *, include_frozen: bool = True, dtype: str | None = None) -> None:
         """Write config, tensors and what the model needs beside them into a folder.
@@ -89,6 +101,36 @@ class AnyToAnyModel(Network):
         """
         path = checked_path(folder, where="save_pretrained", what="folder")
         save_model(self, path, include_frozen=include_frozen, dtype=dtype)
+
+    def push_to_hub(self, repository: str, *, private: bool = True, dtype: str | None = None) -> str:
+        """Put the model with its card into a repository of the Hugging Face hub, as one commit.
+
+        Token and address are those of huggingface_hub: ``hf auth login``, or ``HF_TOKEN``.
+
+        Args:
+            repository: ``owner/name``.
+            private: Make it private if it is new.
+            dtype: See :meth:`save_pretrained`.
+
+        Returns:
+            The address of the commit.
+
+        Raises:
+            anyloom.errors.ConfigError: That is no name of a repository, or the hub cannot be reached or refuses.
+        """
+        from tempfile import TemporaryDirectory
+
+        from anyloom.model.card import card
+        from anyloom.model.hub import push
+        from anyloom.storage.repositories import names_repository
+
+        if not isinstance(repository, str) or not names_repository(repository):
+            raise ConfigError(f"{repository!r:.80} names no repository", where="push_to_hub", fix="give owner/name")
+        with TemporaryDirectory() as scratch:
+            folder = Path(scratch) / "model"
+            self.save_pretrained(folder, dtype=dtype)
+            (folder / "README.md").write_text(card(self, repository), encoding="utf-8")
+            return push(folder, repository, private=private)
 
     def generate(
         self,

@@ -27,6 +27,7 @@ from anyloom.errors import CheckpointError, ConfigError
 from anyloom.interfaces.component import NeuralComponent
 from anyloom.model.fitting import fitted, fitting_parts, part_of
 from anyloom.model.required import check_required, required_packages
+from anyloom.network.assembly import add_decoders, assemble, stands_without_decoders
 from anyloom.network.config import ModelConfig
 from anyloom.network.network import Network
 from anyloom.network.parts import Parts
@@ -44,6 +45,7 @@ Model = TypeVar("Model", bound=Network)
 
 _HALF: Final = {"float16": torch.float16, "bfloat16": torch.bfloat16}
 _TENSORS: Final = "model.safetensors"
+_DECODERS: Final = "decoders."
 
 
 def save_model(model: Network, folder: Path, *, include_frozen: bool, dtype: str | None = None) -> None:
@@ -71,18 +73,58 @@ def save_model(model: Network, folder: Path, *, include_frozen: bool, dtype: str
         (draft / MANIFEST).write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
 
 
-def load_model(cls: type[Model], folder: Path, overrides: Sequence[str] = (), *, trust: bool = False) -> Model:
-    """Load a model folder as a class of model; see :meth:`anyloom.AnyToAnyModel.from_pretrained`."""
+def load_model(
+    cls: type[Model], folder: Path, overrides: Sequence[str] = (), *, trust: bool = False, decoders_later: bool = False
+) -> Model:
+    """Load a model folder as a class of model; see :meth:`anyloom.AnyToAnyModel.from_pretrained`.
+
+    Args:
+        cls: The class.
+        folder: The folder.
+        overrides: Of its options.
+        trust: Import classes that its config names by path.
+        decoders_later: Build decoders when the first is asked for, where nothing else needs them: a first word then
+            does not wait for the libraries that draw pictures. Until then they are not among the model's modules.
+    """
     record, tensors = _read_verified(folder, trust=trust)
     check_required(record, str(folder))
     for key, hashes in record["references"].items():
         for path, digest in hashes.items():
             _require_reference(key, path, digest)
     section = overridden(record["model"], overrides, key="model")
+    config = validate(ModelConfig, section, where="model")
+    if decoders_later and not record["references"] and stands_without_decoders(config):
+        return _without_decoders(cls, config, tensors, folder, trust=trust)
     with registered_names_only(not trust):
-        model = cls(validate(ModelConfig, section, where="model"))
+        model = cls(config)
     load_into(model.parts, _filled(model.parts, tensors, record["references"]), where=str(folder))
     return model.eval()
+
+
+def _without_decoders(
+    cls: type[Model], config: ModelConfig, tensors: Mapping[str, Tensor], folder: Path, *, trust: bool
+) -> Model:
+    """A model that adds its decoders, as a whole one has them, when the first is asked for."""
+    own = {name: t for name, t in tensors.items() if not name.startswith(_DECODERS)}
+    of_decoders = {name.removeprefix(_DECODERS): t for name, t in tensors.items() if name.startswith(_DECODERS)}
+    with registered_names_only(not trust):
+        model = cls(config, parts=assemble(config, decoders=False))
+    load_into(model.parts, own, where=str(folder))
+    model.eval()
+
+    def later(parts: Parts) -> None:
+        try:
+            with registered_names_only(not trust):
+                add_decoders(config, parts)
+            load_into(parts.decoders, of_decoders, where=str(folder))
+        except BaseException:
+            parts.decoders.clear()
+            raise
+        parts.freeze()
+        parts.decoders.eval()
+
+    model.parts.later = later
+    return model
 
 
 def start_from(parts: Parts, folder: Path, only: Sequence[str] = ()) -> list[str]:

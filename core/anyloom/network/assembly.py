@@ -12,11 +12,15 @@ from anyloom.network.config import ModelConfig
 from anyloom.network.parts import Parts
 from anyloom.network.spaces import modality_spaces, space_problems
 
-__all__ = ["assemble", "assemble_partly", "keyed"]
+__all__ = ["add_decoders", "assemble", "assemble_partly", "keyed", "stands_without_decoders"]
 
 
-def assemble(config: ModelConfig) -> Parts:
+def assemble(config: ModelConfig, *, decoders: bool = True) -> Parts:
     """Build every part of a config. Feature spaces that do not fit are refused.
+
+    Args:
+        config: The model section.
+        decoders: Also build decoders; see :func:`assemble_partly`.
 
     Raises:
         anyloom.errors.FeatureSpaceError: A decoder asks for other features than the encoder gives; names both
@@ -24,26 +28,30 @@ def assemble(config: ModelConfig) -> Parts:
         anyloom.errors.ConfigError: Options are wrong, or a component does not handle a modality. Several problems
             of any kind are raised as one error with a line for each.
     """
-    parts, problems = assemble_partly(config)
+    parts, problems = assemble_partly(config, decoders=decoders)
     if problems:
         raise combine(problems) from problems[0].__cause__
     return parts
 
 
-def assemble_partly(config: ModelConfig, catch: type[Exception] = AnyloomError) -> tuple[Parts, list[AnyloomError]]:
+def assemble_partly(
+    config: ModelConfig, catch: type[Exception] = AnyloomError, *, decoders: bool = True
+) -> tuple[Parts, list[AnyloomError]]:
     """Build what can be built, and return it with every problem that was met.
 
     Args:
         config: The model section.
         catch: What counts as a problem of one part; anything else is raised.
+        decoders: Also build decoders; without them nothing else may need one, see :func:`stands_without_decoders`.
     """
     parts, problems = Parts(), _Problems(catch)
     with problems.at("model.llm"):
         parts.llm = build_named("llm", config.llm, where="model.llm")
-    for group, kind in (("encoders", "encoder"), ("decoders", "decoder")):
-        for key, options in getattr(config, group).items():
-            with problems.at(f"model.{group}.{key}"):
-                getattr(parts, group)[key] = build_named(kind, options, where=f"model.{group}.{key}")
+    for key, options in config.encoders.items():
+        with problems.at(f"model.encoders.{key}"):
+            parts.encoders[key] = build_named("encoder", options, where=f"model.encoders.{key}")
+    if decoders:
+        _add_decoders(config, parts, problems)
     problems.found += space_problems(config, parts)
     if not problems.found:
         _add_representations(config, parts, problems)
@@ -52,6 +60,30 @@ def assemble_partly(config: ModelConfig, catch: type[Exception] = AnyloomError) 
             with problems.at(f"model.losses.{key}"):
                 parts.losses[key] = build_named("loss", options, where=f"model.losses.{key}")
     return parts, problems.found
+
+
+def stands_without_decoders(config: ModelConfig) -> bool:
+    """Whether everything but the decoders of a config can be built and used without them."""
+    return not config.couple and all(modality.predicted is not None for modality in config.modalities.values())
+
+
+def add_decoders(config: ModelConfig, parts: Parts) -> None:
+    """Build the decoders of parts that were assembled without them.
+
+    Raises:
+        anyloom.errors.AnyloomError: One cannot be built, or does not fit; see :func:`assemble`.
+    """
+    problems = _Problems(AnyloomError)
+    _add_decoders(config, parts, problems)
+    problems.found += space_problems(config, parts)
+    if problems.found:
+        raise combine(problems.found) from problems.found[0].__cause__
+
+
+def _add_decoders(config: ModelConfig, parts: Parts, problems: _Problems) -> None:
+    for key, options in config.decoders.items():
+        with problems.at(f"model.decoders.{key}"):
+            parts.decoders[key] = build_named("decoder", options, where=f"model.decoders.{key}")
 
 
 def _add_representations(config: ModelConfig, parts: Parts, problems: _Problems) -> None:

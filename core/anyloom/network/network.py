@@ -174,7 +174,7 @@ class Network(nn.Module):
     def train(self, mode: bool = True) -> Self:
         """Set training mode; frozen parts stay in evaluation mode."""
         super().train(mode)
-        for part in self.parts.components():
+        for part in self.parts.present():
             if part.fixed:
                 part.component.eval()
         return self

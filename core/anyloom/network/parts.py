@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from torch import nn
@@ -50,6 +51,9 @@ class Parts(nn.Module):
 
     llm: LLM
 
+    later: Callable[[Parts], None] | None = None
+    """Adds the decoders when somebody asks for one, where a model is read without them; see :meth:`complete`."""
+
     def __init__(self) -> None:
         super().__init__()
         self.encoders = nn.ModuleDict()
@@ -66,6 +70,7 @@ class Parts(nn.Module):
 
     def decoder(self, key: str) -> Decoder:
         """The decoder of a config key."""
+        self.complete()
         decoder = self.decoders[key]
         assert isinstance(decoder, Decoder)
         return decoder
@@ -88,8 +93,23 @@ class Parts(nn.Module):
         assert isinstance(loss, Loss)
         return loss
 
+    def complete(self) -> None:
+        """Add the decoders, if they were left for later. If that fails, the next who asks is told so again."""
+        later, self.later = self.later, None
+        if later is not None:
+            try:
+                later(self)
+            except BaseException:
+                self.later = later
+                raise
+
     def components(self) -> list[Part]:
         """Every component there is: the one list for loading, saving, checking, freezing and sharding."""
+        self.complete()
+        return self.present()
+
+    def present(self) -> list[Part]:
+        """The components without decoders that were left for later."""
         listed = [Part("model.llm", "llm", "llm", self.llm)] if "llm" in self._modules else []
         for kind, group, key in (
             ("encoder", "encoders", "model.encoders.{}"),

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from anyloom.errors import CheckpointError
 
-__all__ = ["fetch", "is_repository"]
+__all__ = ["fetch", "is_repository", "names_repository"]
 
 
 def is_repository(source: str) -> bool:
@@ -17,7 +17,16 @@ def is_repository(source: str) -> bool:
     >>> is_repository("nobody/nothing-at-all"), is_repository("./nobody/nothing-at-all")
     (True, False)
     """
-    return not Path(source).exists() and re.fullmatch(r"[\w-][\w.-]*/[\w.-]+", source) is not None
+    return names_repository(source) and not Path(source).exists()
+
+
+def names_repository(name: str) -> bool:
+    """Whether a text has the form of a repository's name.
+
+    >>> names_repository("owner/model"), names_repository("../model"), names_repository("owner/model/part")
+    (True, False, False)
+    """
+    return re.fullmatch(r"[\w-][\w.-]{0,95}/[\w.-]{1,96}", name) is not None
 
 
 def fetch(source: str, patterns: Sequence[str], *, download: bool) -> Path:
@@ -40,7 +49,10 @@ def fetch(source: str, patterns: Sequence[str], *, download: bool) -> Path:
             source, allow_patterns=list(patterns), ignore_patterns=["*.bin"], local_files_only=not download
         )
     except (OSError, ValueError) as error:
-        raise CheckpointError(
-            "the repository is not on this machine", where=source, fix="set download: true, or give a folder"
-        ) from error
+        if download:
+            reason = str(error).strip().splitlines()[0]
+            fix = "look at the name, 'hf auth whoami' and the network, or give a folder"
+            raise CheckpointError(f"the repository cannot be fetched ({reason})", where=source, fix=fix) from error
+        fix = "set download: true (download=True in Python), or give a folder"
+        raise CheckpointError("the repository is not on this machine", where=source, fix=fix) from error
     return Path(local)

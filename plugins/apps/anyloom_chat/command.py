@@ -23,7 +23,7 @@ def main(arguments: Sequence[str]) -> int:
     """Run ``anyloom chat`` with the words after it."""
     options = _parser().parse_intermixed_args(list(arguments))
     sources = split_sources(options)
-    named = load_named_model(sources)
+    named = load_named_model(sources, decoders_later=not options.web)  # the page answers in several threads
     gc.freeze()  # what is there by now stays
     named = replace(named, model=placed(named.model, options.device, options.dtype, offload=options.offload))
 
@@ -41,7 +41,8 @@ def main(arguments: Sequence[str]) -> int:
     state = f"{len(talk.turns)} turns stand" if talk.continued else "new"
     note(f"session: {folder} ({state}); /help lists what can be said, Ctrl-D ends")
     with reading_apart(Isolation() if options.isolate else None):
-        return Terminal(talk, reader_with_history(Path.home() / ".cache" / "anyloom" / "chat-history")).run()
+        reader = reader_with_history(Path.home() / ".cache" / "anyloom" / "chat-history")
+        return Terminal(talk, reader, previews=options.previews).run()
 
 
 def _page(named: NamedModel, options: argparse.Namespace, overrides: list[str]) -> int:
@@ -75,6 +76,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--seed", type=seed_number, default=0, help="of a new conversation; default: 0")
     text = "do not write into media what made them"
     parser.add_argument("--no-metadata", dest="metadata", action="store_false", help=text)
+    text = "show pictures in the making every so many steps, where the terminal can show pictures; default: 0, never"
+    parser.add_argument("--previews", type=seed_number, default=0, metavar="STEPS", help=text)
     parser.add_argument("--web", action="store_true", help="show a page on this computer instead")
     parser.add_argument("--port", type=int, default=7860, help="of the page; default: 7860")
     parser.add_argument("--open", action="store_true", help="open the page in the browser")

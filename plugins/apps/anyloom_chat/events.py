@@ -5,11 +5,12 @@ from __future__ import annotations
 import queue
 import threading
 from collections.abc import Callable, Generator, Iterator
-from contextlib import closing
+from contextlib import closing, nullcontext
 from dataclasses import dataclass
 
 from anyloom.errors import AnyloomError
 from anyloom.generation.events import Event
+from anyloom.generation.previews import watching_previews
 from anyloom.interfaces.progress import watching_progress
 from anyloom_chat.talk import Kept
 
@@ -31,12 +32,15 @@ class Stopped(Exception):  # noqa: N818 - no error
 Answering = Generator[Event | Kept, None, None]
 
 
-def in_thread(answer: Callable[[], Answering], stop: threading.Event) -> Iterator[Event | Kept | Progress]:
+def in_thread(
+    answer: Callable[[], Answering], stop: threading.Event, *, previews: bool = False
+) -> Iterator[Event | Kept | Progress]:
     """Yield the events of an answer, and its progress, while another thread makes it.
 
     Args:
         answer: Begins the answer; called in the other thread.
         stop: Once it is set, the answer ends at the next step and its turn is taken back.
+        previews: Also yield looks at media while they are made.
 
     Raises:
         Stopped: It was stopped.
@@ -51,7 +55,8 @@ def in_thread(answer: Callable[[], Answering], stop: threading.Event) -> Iterato
 
     def work() -> None:
         try:
-            with watching_progress(watch), closing(answer()) as made:
+            looking = watching_previews(events.put) if previews else nullcontext()
+            with watching_progress(watch), looking, closing(answer()) as made:
                 for event in made:
                     events.put(event)
                     if stop.is_set() and not isinstance(event, Kept):

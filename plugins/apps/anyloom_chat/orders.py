@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator
+from collections.abc import Generator
 from typing import Any, Protocol
 
 from anyloom.config.yaml_text import parse_yaml
@@ -26,7 +26,7 @@ class Shows(Protocol):
     def say(self, text: str) -> None:
         """Print a line."""
 
-    def answer(self, events: Iterator[Event | Kept]) -> None:
+    def answer(self, answer: Generator[Event | Kept, None, None]) -> None:
         """Show an answer while it comes."""
 
 

@@ -85,7 +85,7 @@ class Talk:
     @property
     def makes(self) -> list[str]:
         """Modalities that the model can answer with."""
-        return [name for name in self.model.tags if self.model.decoder(name) is not None]
+        return [name for name, modality in self.model.config.modalities.items() if modality.decoder is not None]
 
     def ask(self, segments: Sequence[Text | Media], **options: Any) -> Generator[Event | Kept, None, None]:
         """Say something and watch the answer come; the last that comes is :class:`Kept`.

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import shutil
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
+import tempfile
+from collections.abc import Callable, Generator, Sequence
+from contextlib import closing, nullcontext, suppress
 from pathlib import Path
 from typing import IO, Final
 
 from anyloom.conversation import Media, Text
 from anyloom.errors import AnyloomError
-from anyloom.generation.events import Event, MediumBegun, TextMade
+from anyloom.generation.events import Event, MediumBegun, MediumPreviewed, TextMade
+from anyloom.generation.previews import watching_previews
 from anyloom.interfaces.progress import watching_progress
+from anyloom.media import io_for, write_media
 from anyloom_chat.inline import protocol_of, shown
 from anyloom_chat.orders import Orders, Quit
 from anyloom_chat.talk import Kept, Talk
@@ -31,12 +34,16 @@ class Terminal:
         talk: The conversation.
         read: Returns the next line after a prompt; raises EOFError at the end.
         out: Where answers are shown.
+        previews: Every how many steps a terminal that can show pictures shows one in the making; 0 for never.
     """
 
-    def __init__(self, talk: Talk, read: Callable[[str], str] = input, out: IO[str] | None = None) -> None:
+    def __init__(
+        self, talk: Talk, read: Callable[[str], str] = input, out: IO[str] | None = None, *, previews: int = 0
+    ) -> None:
         self.talk, self.read = talk, read
         self.out = sys.stdout if out is None else out
         self.protocol = protocol_of(stream=self.out)
+        self.previews = previews if self.protocol != "none" else 0
         self.orders = Orders(talk, self)
         self._bar = False
 
@@ -75,9 +82,10 @@ class Terminal:
             return self.talk.ask_for(segments[0])
         return segments
 
-    def answer(self, events: Iterator[Event | Kept]) -> None:
-        """Show an answer while it comes."""
-        with watching_progress(self._progress):
+    def answer(self, answer: Generator[Event | Kept, None, None]) -> None:
+        """Show an answer while it comes; one that is stopped is closed, which takes its turn back."""
+        looking = watching_previews(self._look, every=self.previews) if self.previews else nullcontext()
+        with closing(answer) as events, watching_progress(self._progress), looking:
             for event in events:
                 if isinstance(event, TextMade):
                     self._write(event.text)
@@ -89,6 +97,15 @@ class Terminal:
                     for file in event.files:
                         self._write(shown(file, self.protocol))
                         self.say(str(file))
+
+    def _look(self, event: MediumPreviewed) -> None:
+        """Show what a medium looks like so far; kinds that are no pictures have no such file."""
+        with tempfile.TemporaryDirectory(prefix="anyloom-") as folder:
+            suffix = io_for(event.media.modality).suffixes[0]
+            picture = shown(write_media(event.media, Path(folder, f"look{suffix}")), self.protocol)
+        if picture:
+            self._end_bar()
+            self._write(picture)
 
     def say(self, text: str) -> None:
         """Print a line."""

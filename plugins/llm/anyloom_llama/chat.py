@@ -8,6 +8,8 @@ from itertools import pairwise
 from typing import Any, Final
 
 from anyloom.errors import ConversationError
+from anyloom_llama.bounded_template import BoundedTemplate
+from anyloom_llama.bounded_tokenizer import tokenized
 from anyloom_llama.reason import reason
 
 __all__ = ["PLAIN_TEMPLATE", "Answer", "ChatTemplate", "Rendered", "unused_character"]
@@ -65,13 +67,16 @@ class ChatTemplate:
 
     def __init__(self, backend: Any, source: str | None = None) -> None:
         self.backend = backend
-        self.source = source or backend.chat_template or _plain(backend)
+        own = backend.chat_template
+        own = own.get("default") if isinstance(own, dict) else own  # the others are for tools and such
+        self.source: str = source or own or _plain(backend)
+        self._compiled: BoundedTemplate | None = None
         self._known: dict[tuple[tuple[str, ...], bool], list[tuple[str, int]]] = {}
         self._invitation = self._find_invitation()
         self.end = self._find_end()
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_known": {}}
+        return {**self.__dict__, "_known": {}, "_compiled": None}
 
     def render(self, turns: Sequence[_Turn], *, open_answer: bool = False) -> Rendered:
         """Write a conversation.
@@ -103,11 +108,9 @@ class ChatTemplate:
     def _apply(self, turns: Sequence[_Turn], open_answer: bool) -> str:
         messages = [{"role": role, "content": text} for role, text in turns]
         try:
-            return str(
-                self.backend.apply_chat_template(
-                    messages, chat_template=self.source, tokenize=False, add_generation_prompt=open_answer
-                )
-            )
+            self._compiled = self._compiled or BoundedTemplate(self.source)
+            given = {"tools": None, "documents": None, **self.backend.special_tokens_map}
+            return self._compiled.render(messages=messages, add_generation_prompt=open_answer, **given)
         except Exception as error:  # templates raise what they like
             raise ConversationError(
                 f"the chat template refuses the roles {', '.join(r for r, _ in turns)} ({reason(error)})",
@@ -187,7 +190,8 @@ class ChatTemplate:
 
 def _plain(backend: Any) -> str:
     """The plain template, behind the token that the tokenizer itself puts before a text."""
-    begins = backend.bos_token_id is not None and backend("a")["input_ids"][0] == backend.bos_token_id
+    first = tokenized(backend, "a", add_special_tokens=True)["input_ids"][:1]
+    begins = backend.bos_token_id is not None and first == [backend.bos_token_id]
     return "{{ bos_token }}" + PLAIN_TEMPLATE if begins else PLAIN_TEMPLATE
 
 

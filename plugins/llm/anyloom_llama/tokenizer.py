@@ -15,6 +15,7 @@ from typing import Any, Final
 from anyloom.conversation.segments import Media, Message, Text
 from anyloom.errors import CheckpointError, ConversationError
 from anyloom.interfaces import Piece, Tokenizer
+from anyloom_llama.bounded_tokenizer import require_moderate, tokenized
 from anyloom_llama.chat import ChatTemplate, Rendered, unused_character
 
 __all__ = ["ChatTokenizer"]
@@ -47,8 +48,8 @@ class ChatTokenizer(Tokenizer):
         chat_template: Jinja template that replaces the tokenizer's own.
 
     Raises:
-        anyloom.errors.CheckpointError: The tokenizer has no token that ends a text, or cannot say which characters its
-            tokens stand for.
+        anyloom.errors.CheckpointError: The tokenizer has no token that ends a text, cannot say which characters its
+            tokens stand for, or makes texts many times longer.
         anyloom.errors.ConversationError: The template cannot write a question and its answer.
     """
 
@@ -62,6 +63,7 @@ class ChatTokenizer(Tokenizer):
             raise CheckpointError(
                 "the tokenizer has no tokenizer.json", where=where, fix="convert it with transformers' AutoTokenizer"
             )
+        require_moderate(backend)
         self.backend, self.template = backend, ChatTemplate(backend, chat_template)
         self.size: int = len(backend)
         self.eos_id: int = backend.convert_tokens_to_ids(self.template.end)
@@ -100,7 +102,7 @@ class ChatTokenizer(Tokenizer):
         return [i for i in self.backend.all_special_ids if i not in self.stop_ids]
 
     def _ids(self, text: str, **options: Any) -> list[int]:
-        return list(self.backend(text, add_special_tokens=False, **options)["input_ids"]) if text else []
+        return list(tokenized(self.backend, text, **options)["input_ids"]) if text else []
 
     def _markup_tokens(self) -> list[str]:
         """Spellings that a user must not turn into a token: special ones, and what the template writes."""
@@ -135,7 +137,7 @@ class ChatTokenizer(Tokenizer):
         if not text:
             return
         anchor, skipped = self._anchor(text) if offset and self._adds_space else ("", 0)
-        found = self.backend(anchor + text, add_special_tokens=False, return_offsets_mapping=True)
+        found = tokenized(self.backend, anchor + text, return_offsets_mapping=True)
         tokens = list(zip(found["input_ids"], found["offset_mapping"], strict=True))
         for token, (start, end) in tokens[skipped:]:
             yield _Unit(offset + start - len(anchor), offset + end - len(anchor), token)

@@ -24,7 +24,7 @@ from anyloom.interfaces.modality import ModalityIO
 from anyloom_media.files import data_uri, limit, opened, require_suffix, unreadable
 from anyloom_media.formats import START, container_format, is_sound_file
 from anyloom_media.image import picture_tag
-from anyloom_media.notes import put_into_wave, sound_note
+from anyloom_media.notes import fits_sound, put_into_wave, sound_note
 from anyloom_media.sound_file import READ_FORMATS, blocks, sample_rate
 from anyloom_media.spectrogram import log_mel_picture
 
@@ -148,7 +148,7 @@ class AudioIO(ModalityIO):
     def write(self, media: Media, path: Path) -> Path:
         """Write a sound, clamped to -1..1: WAV with 16 bits, FLAC with 24, Ogg Vorbis, Opus or MP3.
 
-        WAV, FLAC and Vorbis keep the note.
+        They keep the note, Opus one of at most 50,000 bytes.
 
         Raises:
             anyloom.errors.MediaError: The tensor is no sound, its rate is unknown or not one of the format's.
@@ -157,7 +157,7 @@ class AudioIO(ModalityIO):
         samples, rate = _checked(media, str(path))
         try:
             with path.open("wb") as file, soundfile.SoundFile(file, "w", rate, 1, subtype, format=kind) as sound:
-                if media.note and subtype in ("PCM_24", "VORBIS"):  # Opus has no room for a long one
+                if media.note and fits_sound(subtype, media.note):
                     sound.comment = media.note
                 sound.write(samples.numpy())
         except (soundfile.SoundFileError, RuntimeError, ValueError) as error:
@@ -168,7 +168,7 @@ class AudioIO(ModalityIO):
         return path
 
     def note(self, path: Path) -> str:
-        """Return the note of a WAV, FLAC or Ogg file; see the interface."""
+        """Return the note of a sound; see the interface."""
         return sound_note(path)
 
     def to_board(self, media: Media, board: Any, name: str, step: int) -> None:

@@ -20,7 +20,7 @@ from anyloom.errors import MediaError
 from anyloom.interfaces.component import ComponentConfig
 from anyloom.interfaces.modality import ModalityIO
 from anyloom_media.files import data_uri, limit, opened, require_suffix, unreadable
-from anyloom_media.notes import picture_note, put_into_picture
+from anyloom_media.picture_notes import picture_note, put_into_file, saving
 from anyloom_media.pillow import from_pillow, to_pillow
 
 __all__ = ["ImageIO", "picture_tag"]
@@ -121,7 +121,9 @@ class ImageIO(ModalityIO):
                 return from_pillow(_upright(picture))
 
     def write(self, media: Media, path: Path) -> Path:
-        """Write a picture; floats are clamped to 0..1. JPEG loses detail, the other formats do not; PNG keeps the note.
+        """Write a picture; floats are clamped to 0..1. JPEG loses detail, the other formats do not.
+
+        All but BMP keep the note.
 
         Raises:
             anyloom.errors.MediaError: The tensor is no picture, or the suffix names no known format.
@@ -129,15 +131,16 @@ class ImageIO(ModalityIO):
         kind = _WRITTEN[require_suffix(path, self.suffixes, self.modality)]
         picture = to_pillow(media.tensor(), str(path))
         try:
-            picture.save(path, format=kind, **_WRITING.get(kind, {}))
+            kept = saving(kind, media.note) if media.note else {}
+            picture.save(path, format=kind, **_WRITING.get(kind, {}), **kept)
         except (ValueError, SystemError) as error:  # such as a picture that is too large for the format
             raise MediaError(f"cannot be written as {kind}: {error}", where=str(path), fix="write .png") from error
-        if media.note and kind == "PNG":
-            path.write_bytes(put_into_picture(path.read_bytes(), media.note))
+        if media.note:
+            put_into_file(path, kind, media.note)
         return path
 
     def note(self, path: Path) -> str:
-        """Return the note of a PNG file; see the interface."""
+        """Return the note of a picture; see the interface."""
         return picture_note(path)
 
     def from_pillow(self, picture: Any) -> Media:

@@ -1,16 +1,14 @@
-"""What made a medium, kept in its file: a text chunk of PNG, a comment of WAV, FLAC, Ogg and clips.
+"""What made a sound or clip, kept in its file as its comment; pictures have a file of their own.
 
-Other formats have no place for it, or none that is long enough. Readers of other programs pass over it: pixels and
-samples are the same with and without.
+Readers of other programs pass over it: pixels and samples are the same with and without.
 
-Sources: PNG specification (third edition) 11.3.3.4, iTXt; Multimedia Programming Interface 1.0 (1991), LIST INFO.
+Source: Multimedia Programming Interface 1.0 (1991), LIST INFO. Other formats are written by libsndfile and FFmpeg.
 """
 
 from __future__ import annotations
 
 import os
 import struct
-import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO, Final
@@ -19,45 +17,22 @@ import soundfile
 
 from anyloom_media.files import opened
 
-__all__ = ["MOST_CHARACTERS", "clip_note", "picture_note", "put_into_picture", "put_into_wave", "sound_note"]
+__all__ = ["MOST_CHARACTERS", "chunks", "clip_note", "fits_sound", "note_text", "put_into_wave", "sound_note"]
 
 MOST_CHARACTERS: Final = 1_000_000
 """Longer notes are not read; nothing here writes longer ones."""
 
-_SIGNATURE: Final = b"\x89PNG\r\n\x1a\n"
-_KEYWORD: Final = b"anyloom"
-_HEAD: Final = _KEYWORD + b"\0\0\0\0\0"  # keyword, not compressed, no language, no translated keyword
+_ROOM_IN_OPUS: Final = 50_000
+"""Bytes: libsndfile writes the head of an Opus file into one page of Ogg, which holds 65,025."""
+
 _MOST_CHUNKS: Final = 10_000
 
 
-def put_into_picture(content: bytes, note: str) -> bytes:
-    """Return a PNG file with a note before its end.
-
-    Args:
-        content: A whole PNG file.
-        note: What to keep.
-    """
-    data = _HEAD + note.encode()
-    chunk = struct.pack(">I", len(data)) + b"iTXt" + data + struct.pack(">I", zlib.crc32(b"iTXt" + data))
-    end = content.rindex(b"IEND") - 4
-    return content[:end] + chunk + content[end:]
-
-
-def picture_note(path: Path) -> str:
-    """Return the note of a PNG file, empty if there is none.
-
-    Raises:
-        anyloom.errors.MediaError: The file is missing or empty.
-    """
-    with opened(path) as file:
-        if file.read(8) != _SIGNATURE:
-            return ""
-        for kind, size in _chunks(file, ">I4s", padded=False, tail=4, swap=True):
-            if kind == b"iTXt" and size <= MOST_CHARACTERS * 4:
-                data = file.read(size)
-                if data.startswith(_HEAD):
-                    return _text(data[len(_HEAD) :])
-    return ""
+def fits_sound(subtype: str | None, note: str) -> bool:
+    """Whether libsndfile keeps a note in a file of a subtype; WAV is written by :func:`put_into_wave`."""
+    if subtype == "OPUS":
+        return len(note.encode()) <= _ROOM_IN_OPUS
+    return subtype in ("PCM_24", "VORBIS", None)
 
 
 def put_into_wave(path: Path, note: str) -> None:
@@ -74,7 +49,7 @@ def put_into_wave(path: Path, note: str) -> None:
 
 
 def sound_note(path: Path) -> str:
-    """Return the note of a sound file, empty if there is none or it is none of WAV, FLAC and Ogg.
+    """Return the note of a sound file, empty if there is none or it is none of WAV, FLAC, Ogg and MP3.
 
     Raises:
         anyloom.errors.MediaError: The file is missing or empty.
@@ -83,12 +58,13 @@ def sound_note(path: Path) -> str:
         start = file.read(12)
         if start[:4] == b"RIFF" and start[8:] == b"WAVE":
             return _wave_note(file)
-        if start[:4] not in (b"fLaC", b"OggS"):
+        if start[:4] not in (b"fLaC", b"OggS") and start[:3] != b"ID3":
             return ""
         os.lseek(file.fileno(), 0, os.SEEK_SET)  # libsndfile reads by the number, past Python's buffer
         try:
             with soundfile.SoundFile(file.fileno(), closefd=False) as sound:
-                return _short(str(sound.comment or ""))
+                comment = str(sound.comment or "")
+                return _short(_unmixed(comment) if start[:3] == b"ID3" else comment)
         except (soundfile.SoundFileError, RuntimeError, ValueError):
             return ""  # what is wrong with it is said by whoever reads its samples
 
@@ -111,16 +87,16 @@ def clip_note(path: Path) -> str:
 
 
 def _wave_note(file: BinaryIO) -> str:
-    for kind, size in _chunks(file, "<4sI", padded=True, tail=0, swap=False):
+    for kind, size in chunks(file, "<4sI", padded=True, tail=0, swap=False):
         if kind == b"LIST" and 12 < size <= MOST_CHARACTERS * 4:
             data = file.read(size)
             if data[:8] == b"INFOICMT":
                 (length,) = struct.unpack("<I", data[8:12])
-                return _text(data[12 : 12 + length].rstrip(b"\0"))
+                return note_text(data[12 : 12 + length].rstrip(b"\0"))
     return ""
 
 
-def _chunks(file: BinaryIO, head: str, *, padded: bool, tail: int, swap: bool) -> Iterator[tuple[bytes, int]]:
+def chunks(file: BinaryIO, head: str, *, padded: bool, tail: int, swap: bool) -> Iterator[tuple[bytes, int]]:
     """Kind and size of each chunk, the file standing at its content; sizes are not believed beyond the file's end."""
     for _ in range(_MOST_CHUNKS):
         start = file.read(8)
@@ -133,11 +109,20 @@ def _chunks(file: BinaryIO, head: str, *, padded: bool, tail: int, swap: bool) -
         file.seek(place + size + tail + (size % 2 if padded else 0))
 
 
-def _text(data: bytes) -> str:
+def note_text(data: bytes) -> str:
+    """A note of bytes; empty if it is too long or no text."""
     try:
         return _short(data.decode())
     except UnicodeDecodeError:
         return ""
+
+
+def _unmixed(text: str) -> str:
+    """A comment of MP3: LAME takes the bytes of UTF-8 for letters of Latin-1."""
+    try:
+        return text.encode("latin-1").decode()
+    except UnicodeError:
+        return text
 
 
 def _short(text: str) -> str:

@@ -33,7 +33,9 @@ _FORMATS: Final = {
     ".mov": ("mov", "libx264"),
     ".avi": ("avi", "libx264"),
 }
-_KEEPING_NOTES: Final = ("mp4", "webm", "matroska")
+_CONTAINER: Final = {"mov": {"movflags": "use_metadata_tags"}}
+"""QuickTime's older text has room for 64 KB alone."""
+
 _OPTIONS: Final = {"libx264": {"crf": "16", "preset": "medium"}, "libvpx-vp9": {"crf": "18", "b": "0"}}
 _SHOWN_SIDE: Final = 256
 _SHOWN_FRAMES: Final = 300
@@ -112,7 +114,7 @@ class VideoIO(ModalityIO):
     def write(self, media: Media, path: Path) -> Path:
         """Write a clip as H.264 (VP9 for .webm) at high quality; colours are stored at half resolution.
 
-        MP4, WebM and Matroska files keep the note.
+        All of them keep the note.
 
         Raises:
             anyloom.errors.MediaError: The tensor is no clip, its width or height is odd, or its rate is unknown.
@@ -122,10 +124,10 @@ class VideoIO(ModalityIO):
         if frames.shape[-1] % 2 or frames.shape[-2] % 2:
             what = f"a clip needs even width and height, got {frames.shape[-1]} x {frames.shape[-2]}"
             raise MediaError(what, where=str(path), fix="crop or pad it")
-        rate = _rate(media, str(path))
+        rate, options = _rate(media, str(path)), _CONTAINER.get(kind, {}) if media.note else {}
         try:
-            with path.open("wb") as file, av.open(file, "w", format=kind) as container:
-                if media.note and kind in _KEEPING_NOTES:
+            with path.open("wb") as file, av.open(file, "w", format=kind, options=options) as container:
+                if media.note:
                     container.metadata["comment"] = media.note
                 _encode(container, codec, frames, rate)
         except (av.error.FFmpegError, ValueError) as error:

@@ -18,6 +18,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 from PIL import Image
@@ -27,9 +28,14 @@ from anyloom import AnyToAnyModel
 from anyloom.cli.main import main
 from anyloom.cli.model_argument import NamedModel
 from anyloom.config.packages import shipped_weights
+from anyloom.generation.events import TextMade
+from anyloom.generation.previews import previewed_as
+from anyloom.interfaces.progress import report_look
 from anyloom.media import note_of
+from anyloom_chat.events import Answering, in_thread
 from anyloom_chat.inline import protocol_of, shown
 from anyloom_chat.talk import Talk
+from anyloom_chat.terminal import Terminal
 from anyloom_chat.words import segments_of
 
 MODEL = "mini-plain"
@@ -303,3 +309,31 @@ def test_an_answer_that_is_stopped_between_words_takes_its_turn_back_at_once(tmp
     assert talk.session.messages == []
     assert talk.turns == []
     assert held[0].gi_frame is None
+
+
+def test_looks_at_pictures_are_shown_where_the_terminal_can(monkeypatch: pytest.MonkeyPatch) -> None:
+    def answer() -> Answering:
+        with previewed_as([0]):
+            report_look(2, 4, lambda: [anyloom.sample("hat")])
+            yield TextMade(0, "there")
+
+    shown_by = dict[tuple[str, int], bool]()
+    for protocol in ("kitty", "none"):
+        monkeypatch.setenv("ANYLOOM_INLINE", protocol)
+        for previews in (0, 2):
+            out = io.StringIO()
+            Terminal(Mock(makes=[]), out=out, previews=previews).answer(answer())
+            assert out.getvalue().endswith("there")
+            shown_by[protocol, previews] = "\x1b_Ga=T" in out.getvalue()
+    assert shown_by == {("kitty", 0): False, ("kitty", 2): True, ("none", 0): False, ("none", 2): False}
+
+
+def test_looks_come_among_the_events_of_a_page() -> None:
+    def answer() -> Answering:
+        with previewed_as([0]):
+            report_look(2, 4, lambda: [anyloom.sample("hat")])
+        yield TextMade(0, "there")
+
+    seen = [type(e).__name__ for e in in_thread(answer, threading.Event(), previews=True)]
+    assert seen == ["MediumPreviewed", "TextMade"]
+    assert [type(e).__name__ for e in in_thread(answer, threading.Event())] == ["TextMade"]

@@ -13,6 +13,7 @@ from anyloom import Conversation, Message
 from anyloom.errors import CheckpointError, ConversationError
 from anyloom.interfaces import Piece
 from anyloom.sequence.interleave import IGNORE, Interleaver
+from anyloom_llama.bounded_template import BoundedTemplate
 from anyloom_llama.chat import PLAIN_TEMPLATE, ChatTemplate
 from anyloom_llama.tokenizer import ChatTokenizer
 from parts import picture
@@ -224,12 +225,12 @@ def test_a_template_may_write_the_date(tmp_path: Path, monkeypatch: pytest.Monke
     template = "{{ today }}\n{% for m in messages %}{{ m.content }}</s>{% endfor %}"
     backend = sentencepiece(tmp_path, None)
     day = ["1 May"]
-    apply = type(backend).apply_chat_template
+    render = BoundedTemplate.render
 
-    def dated(self: Any, *args: Any, **more: Any) -> Any:
-        return apply(self, *args, today=day[0], **more)
+    def dated(self: BoundedTemplate, **values: Any) -> str:
+        return render(self, today=day[0], **values)
 
-    monkeypatch.setattr(type(backend), "apply_chat_template", dated)
+    monkeypatch.setattr(BoundedTemplate, "render", dated)
     tokenizer = ChatTokenizer(backend, template)
     for day[0] in ("1 May", "21 May"):
         ids = flat(tokenizer.render(messages(TURNS["one turn"])))

@@ -7,6 +7,7 @@ import struct
 import subprocess
 from dataclasses import replace
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 import torch
@@ -20,11 +21,12 @@ SOUND = Media("audio", torch.sin(torch.arange(8000) / 9)[None] * 0.5, meta={"sam
 CLIP = Media("video", torch.randint(0, 255, (4, 3, 32, 32), dtype=torch.uint8), meta={"fps": 8})
 PICTURE = Media("image", torch.linspace(0, 1, 3 * 20 * 30).reshape(3, 20, 30))
 KEEPING = {
-    **dict.fromkeys((".wav", ".flac", ".ogg"), SOUND),
-    **dict.fromkeys((".mp4", ".m4v", ".webm", ".mkv"), CLIP),
-    ".png": PICTURE,
+    **dict.fromkeys((".wav", ".flac", ".ogg", ".mp3"), SOUND),
+    **dict.fromkeys((".mp4", ".m4v", ".webm", ".mkv", ".mov", ".avi"), CLIP),
+    **dict.fromkeys((".png", ".jpg", ".webp", ".gif", ".tiff"), PICTURE),
 }
-NOT_KEEPING = {".mp3": SOUND, ".opus": SOUND, ".jpg": PICTURE, ".webp": PICTURE, ".mov": CLIP}
+PICTURES = (".png", ".jpg", ".webp", ".gif", ".tiff")
+NOT_KEEPING = {".opus": SOUND, ".bmp": PICTURE}
 
 
 @pytest.mark.parametrize("suffix", KEEPING)
@@ -37,7 +39,7 @@ def test_a_note_is_read_again_and_changes_nothing(tmp_path: Path, suffix: str) -
     assert torch.equal(read_media(noted).tensor(), read_media(plain).tensor())
 
 
-@pytest.mark.parametrize("suffix", [s for s in KEEPING if s != ".png"])
+@pytest.mark.parametrize("suffix", [s for s in KEEPING if s not in PICTURES])
 def test_ffmpeg_finds_the_note_of_sounds_and_clips(tmp_path: Path, suffix: str) -> None:
     path = write_media(replace(KEEPING[suffix], note="made by anyloom"), tmp_path / f"noted{suffix}")
     shown = ["-show_entries", "format_tags:stream_tags", "-of", "json", str(path)]
@@ -49,6 +51,22 @@ def test_pillow_finds_the_note_of_pictures(tmp_path: Path) -> None:
     with Image.open(write_media(replace(PICTURE, note=NOTE), tmp_path / "noted.png")) as picture:
         picture.load()
         assert picture.text["anyloom"] == NOTE
+
+
+def test_pillow_finds_the_notes_of_other_pictures(tmp_path: Path) -> None:
+    short = "made <by> anyloom & nobody else"
+    paths = {s: write_media(replace(PICTURE, note=short), tmp_path / f"noted{s}") for s in PICTURES}
+    with Image.open(paths[".jpg"]) as jpeg, Image.open(paths[".gif"]) as gif:
+        assert jpeg.info["comment"] == gif.info["comment"] == short.encode()
+    for suffix in (".webp", ".tiff"):
+        with Image.open(paths[suffix]) as picture:
+            found = ElementTree.fromstring(picture.info["xmp"]).iter("{urn:anyloom}note")
+            assert [element.text for element in found] == [short]
+
+
+def test_a_short_note_has_room_in_opus(tmp_path: Path) -> None:
+    sound = replace(SOUND, note="Grüße " * 5_000)
+    assert note_of(write_media(sound, tmp_path / "noted.opus")) == sound.note
 
 
 @pytest.mark.parametrize("suffix", NOT_KEEPING)
