@@ -25,7 +25,8 @@ Numbers of one machine say little; ratios say more. Above 1 x, anyloom is faster
 |---|---|---|---|---|---|---|
 """
 TAIL = """
-The rows of `serving` are its own words for what a client waits for: TTFT to the first piece of text, TPOT between pieces after it.
+In the rows of `serving`, which say what a client waits for, TTFT is the time to the first piece of text, TPOT the time
+between pieces after it.
 
 What each row does, and what it leaves out:
 
@@ -75,8 +76,7 @@ def _line(row: dict[str, Any]) -> str:
     goal, met = ("-", "-") if row["goal"] is None else (f"{sign} {row['goal']:g}", "yes" if row["met"] else "**no**")
     return (
         f"| {row['name']} | {row['peer'] or '-'} | {row['ratio']:.3g} {row['unit']} | {goal} | {met} "
-        f"| {versions} | {row['date']}{'*' * row['quick']} |
-"
+        f"| {versions} | {row['date']}{'*' * row['quick']} |\n"
     )
 
 
