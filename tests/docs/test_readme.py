@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from pathlib import Path
 
@@ -14,7 +15,8 @@ from anyloom.config.compose import compose
 from anyloom.network.config import ModelConfig
 from anyloom.options import validate
 
-README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+README_FILE = Path(__file__).parents[2] / "README.md"
+README = README_FILE.read_text(encoding="utf-8")
 
 
 def test_the_example_config_composes_and_changes_only_what_it_says() -> None:
@@ -62,3 +64,28 @@ def test_the_table_of_components_is_complete() -> None:
     shown = set(re.findall(rf"^\| `([\w-]+)` \| ({'|'.join(kinds)}) \|", README, re.MULTILINE))
     own = [s for kind in kinds for s in get_registry().components(kind)]
     assert shown == {(s.name, s.kind) for s in own if s.package == "anyloom"}
+
+
+def _first(pattern: str, page: str) -> tuple[float, ...]:
+    found = re.search(pattern, (README_FILE.parent / "docs" / page).read_text(encoding="utf-8"))
+    assert found is not None, pattern
+    return tuple(map(float, found.groups()))
+
+
+def test_the_headline_is_pooled_over_draws_and_says_what_is_decoded() -> None:
+    decision = "decisions/0025-the-papers-projectors-learn-too.md"
+    row = r"\| one example \| [^|]* \| ([\d.]+) \((\d+) - (\d+)\) \| (\d+) \|"
+    share, low, high, count = _first(row, decision)
+    (control,) = _first(r"\| no example \(the control\) \| [^|]* \| ([\d.]+) ", decision)
+    text = " ".join(README.split())
+    assert f"for {share:.0f} % of edits after a single example (five draws of the test set, pooled: " in text
+    assert f"N = {count:.0f}, 95 % interval {low:.0f} to {high:.0f} %; single draws differ by as much)" in text
+    assert f"for {control:.0f} % without the example" in text
+    (decoded,) = _first(r"\| in context, 1 example \| ([\d.]+) ±", "mini.md")
+    (style,) = _first(r"\| in context, 1 example .*\n\| · style \| ([\d.]+) ±", "mini.md")
+    # Wilson (1927): the shares p that are 1.96 of their own standard errors from the measured one.
+    z, n, p = 1.96, 300, decoded / 100
+    middle = (p + z * z / 2 / n) / (1 + z * z / n)
+    half = z * math.sqrt(p * (1 - p) / n + (z / 2 / n) ** 2) / (1 + z * z / n)
+    interval = f"({100 * (middle - half):.0f} to {100 * (middle + half):.0f} %)"
+    assert f"for {decoded:.0f} % of edits {interval}, of edits of style for {style:.0f} %." in text

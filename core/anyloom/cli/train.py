@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import shlex
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -63,7 +64,7 @@ def _run(subcommand: str, arguments: list[str]) -> int:
             print(write_yaml(composed))
             continue
         if subcommand == "fit":
-            require_stages(composed, stages, command, stage=name)
+            require_stages(composed, _written(sources, stages), command, stage=name)
         _run_stage(subcommand, composed, answers, safe=options.safe)
     return 0
 
@@ -84,6 +85,15 @@ def _stage(sources: Sources, name: str) -> dict[str, Any]:
     composed = sources.compose(name)
     composed.pop("stages", None)
     return composed
+
+
+def _written(sources: Sources, stages: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """The stages as they were run before: where this one writes is not where those have written."""
+    kept = [o for o in sources.overrides if not o.startswith("result=")]
+    if len(kept) == len(sources.overrides):
+        return stages
+    before = replace(sources, overrides=kept)
+    return {name: _stage(before, name) for name in stages}
 
 
 def _run_stage(subcommand: str, sections: dict[str, Any], answers: Path | None, *, safe: bool) -> None:

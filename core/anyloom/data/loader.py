@@ -263,11 +263,7 @@ class ResumableLoader:
                 where="ckpt_path",
                 fix="start anew from the result: an older version wrote this checkpoint",
             )
-        if state["order"] != self._fingerprint():
-            warnings.warn(
-                "the data or their seed are not those of the checkpoint: samples may come twice or not at all",
-                stacklevel=2,
-            )
+        self._take_order(state["order"])
         self.close()
         whole = self._whole  # measured on streams at their beginning
         self._handed = Handed(self.rank, self.world, state["position"], state["beyond"])
@@ -292,6 +288,18 @@ class ResumableLoader:
         places = dict(zip(names, self.data.order.drawn(position)))
         at = {name: max((a for a in states if a <= places[name]), default=0) for name, states in kept.items()}
         return {name: {"at": at[name], "state": states.get(at[name])} for name, states in kept.items()}
+
+    def _take_order(self, kept: Any) -> None:
+        """Go on in the order of the checkpoint: a pass that changes its seed would repeat samples and lose others."""
+        mine = self._fingerprint()
+        if kept == mine:
+            return
+        if isinstance(kept, list) and kept[1:] == mine[1:] and isinstance(kept[0], int):
+            self.data = self.data.with_seed(kept[0])
+            what = f"the run goes on in the order of data.seed {kept[0]}, with which it began, and not of {mine[0]}"
+        else:
+            what = "the data are not those of the checkpoint: samples may come twice or not at all"
+        warnings.warn(what, stacklevel=3)
 
     def _fingerprint(self) -> list[Any]:
         order = self.data.order

@@ -94,6 +94,10 @@ class Order(Protocol):
         """As :meth:`Mixture.draws`."""
         ...
 
+    def with_seed(self, seed: int) -> Order:
+        """The order that the same sets have with another seed."""
+        ...
+
 
 class Repeated:
     """The beginning of an order, over and over.
@@ -112,6 +116,10 @@ class Repeated:
         beginning = self.order.draws(0, self.epoch)
         positions = range(start + (rank - start) % world, stop, world)
         return [replace(beginning[p % self.epoch], position=p) for p in positions]
+
+    def with_seed(self, seed: int) -> Repeated:
+        """The beginning of the order that has another seed."""
+        return Repeated(self.order.with_seed(seed), self.epoch)
 
 
 class Mixture:
@@ -161,6 +169,10 @@ class Mixture:
             found += self._in_epoch(epoch, positions, mine) if self.shuffle else self._in_sequence(positions[mine])
             start = end
         return found
+
+    def with_seed(self, seed: int) -> Mixture:
+        """The same mixture in the order of another seed."""
+        return Mixture(self.parts, seed=seed, shuffle=self.shuffle, epoch=self.epoch)
 
     def drawn(self, position: int) -> list[int]:
         """Return how often each set has been drawn before a position of a shuffled order."""

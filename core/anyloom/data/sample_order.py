@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from anyloom.data.mixture import Mixture, Order, Part
 from anyloom.data.reading import SampleSet
@@ -46,6 +46,10 @@ class SampleOrder:
     order: Order
     seed: int = 0
     shuffle: bool = True
+
+    def with_seed(self, seed: int) -> SampleOrder:
+        """The same sets in the order of another seed."""
+        return replace(self, order=self.order.with_seed(seed), seed=seed)
 
     @staticmethod
     def of(build: Callable[[int], Samples], *, shuffle: bool = True, seed: int = 0) -> SampleOrder:

@@ -24,7 +24,7 @@ from anyloom.checking.preflight import section_problems
 from anyloom.config.files import require_files
 from anyloom.config.schema import ProjectConfig
 from anyloom.data.module import AnyToAnyData
-from anyloom.errors import AnyloomError, ConfigError, combine
+from anyloom.errors import AnyloomError, CheckpointError, ConfigError, combine
 from anyloom.interfaces.module import TrainingModule
 from anyloom.options import split_name, validate
 from anyloom.storage.space import require_room
@@ -200,6 +200,11 @@ def _tried(
         if isinstance(error.__context__, KeyboardInterrupt) or error.code == 128 + signal.SIGINT:
             raise KeyboardInterrupt from error
         raise
+    except CheckpointError as error:
+        if subcommand == "fit" or error.where != str(project.result):
+            raise
+        fix = "name what 'fit' has written of this config: result=FOLDER, and --stage NAME if it has stages"
+        raise CheckpointError(error.what, where=error.where, fix=fix) from error
     except ArgumentError as error:
         raise ConfigError(" ".join(str(error).split()), where="trainer") from error
     except Exception as error:

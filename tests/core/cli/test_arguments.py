@@ -92,6 +92,10 @@ def test_fit_says_which_stages_come_first_and_where_the_result_is(
     assert "--stage all" in error
     assert main(["fit", "mini", f"variables.run={tmp_path / 'none'}", "--stage", "brush"]) == 2
     assert "canvas" in capsys.readouterr().err
+    # Where this stage is to write says nothing about where those before it have written.
+    words = ["fit", "mini", f"variables.run={tmp_path / 'none'}", f"result={tmp_path / 'mine'}", "--stage", "model"]
+    assert main(words) == 2
+    assert "those before have not been run: eye, ear, brush, voice" in capsys.readouterr().err
     project = sections(tmp_path, max_steps=1)
     assert main(["fit", write_config(tmp_path, project)]) == 0
     assert f"result: {project['result']}\n" in capsys.readouterr().out

@@ -111,6 +111,23 @@ def test_a_run_goes_on_with_another_batch_size(tmp_path: Path, size: int, worker
         assert sorted(lines) == list("12345678"), epoch
 
 
+def test_a_run_goes_on_in_its_order_with_another_seed(tmp_path: Path) -> None:
+    (tmp_path / "whole").mkdir()
+    unbroken = fit(project(tmp_path / "whole", max_epochs=2))
+    config = project(tmp_path, max_epochs=2)
+    cut = copy.deepcopy(config)
+    cut["trainer"]["callbacks"].insert(0, {"class_path": "projects.PowerCut", "init_args": {"step": 2}})
+    SEEN.clear()
+    with pytest.raises(RuntimeError, match="power cut"):
+        run("fit", cut)
+    config["data"]["seed"], config["seed_everything"] = 5, 7
+    with pytest.warns(UserWarning, match=r"in the order of data\.seed 0, with which it began, and not of 5"):
+        run("fit", {**config, "ckpt_path": "last"})
+    assert unbroken == SEEN
+    for epoch in range(2):
+        assert sorted(line for e, batch in SEEN if e == epoch for line in batch) == list("12345678"), epoch
+
+
 def damage(folder: Path) -> None:
     """Line 3 is no JSON, the picture of line 5 is cut."""
     lines = (folder / "data" / "train.jsonl").read_text().splitlines()

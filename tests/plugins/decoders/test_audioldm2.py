@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import math
 import shutil
 from pathlib import Path
@@ -236,6 +237,23 @@ def test_a_model_with_a_vocoder_is_saved_and_loaded_whole(tmp_path: Path) -> Non
 def test_a_missing_vocoder_is_one_clear_error(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match="cannot read the vocoder"):
         AudioLDM2Decoder.from_options(TINY, vocoder=str(tmp_path / "nothing"))
+
+
+def test_a_vocoder_with_another_upsampling_is_refused(tmp_path: Path) -> None:
+    """Eight times four samples of each frame, where frames are 64 samples apart: sounds would be half as long."""
+    _publish(tmp_path)
+    file = tmp_path / "vocoder" / "config.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), "upsample_rates": [8, 4]}))
+    with pytest.raises(CheckpointError, match="takes 32 samples per frame, not 64"):
+        AudioLDM2Decoder.from_options({**TINY, "weights": str(tmp_path)}).load_weights()
+
+
+def test_a_vocoder_for_another_sample_rate_is_refused(tmp_path: Path) -> None:
+    _publish(tmp_path)
+    file = tmp_path / "vocoder" / "config.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), "sampling_rate": 22050}))
+    with pytest.raises(CheckpointError, match="takes 22050 samples per second, not 16000"):
+        AudioLDM2Decoder.from_options({**TINY, "weights": str(tmp_path)}).load_weights()
 
 
 def test_a_vocoder_for_other_mels_is_refused(tmp_path: Path) -> None:

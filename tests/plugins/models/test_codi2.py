@@ -16,14 +16,15 @@ from safetensors.torch import load_file, save_file
 from scripts.make_tiny_codi2 import LLAMA_2_TEMPLATE, llama_tokenizer, write
 
 from anyloom import AnyToAnyModel, Conversation, Message, read_media
-from anyloom.building import build_named
+from anyloom.building import build_named, component_class
 from anyloom.checking.preflight import Findings, look_over
 from anyloom.cli.main import main
 from anyloom.config.compose import compose
 from anyloom.data.mixing import without_mixing
+from anyloom.diffusion.objective import loss_weight
 from anyloom.network.config import ModelConfig
 from anyloom.network.network import Network
-from anyloom.options import validate
+from anyloom.options import split_name, validate
 
 TINY = str(Path(__file__).parents[3] / "scripts" / "tiny_codi2.yaml")
 MODALITIES = ("image", "audio", "video")
@@ -94,6 +95,16 @@ def test_the_full_size_is_the_published_one(full_size: Findings) -> None:
         "audio": "imagebind-huge (1 x 1024, raw)",
         "video": "imagebind-huge (1 x 1024, raw)",
     }
+
+
+def test_every_diffusion_loss_is_that_of_the_noise() -> None:
+    """Eq. 1 of the paper: an error e of the noise counts e^2, which is alpha^2 v^2 for the same guess as a velocity."""
+    abar = torch.tensor([0.1, 0.5, 0.9])
+    for key, options in compose(["codi2"])["model"]["decoders"].items():
+        name, own = split_name(options, where=key)
+        config = validate(component_class("decoder", name).Config, own, where=key)
+        expected = {"epsilon": torch.ones(3), "v_prediction": abar}[config.prediction]
+        assert torch.equal(loss_weight(abar, config.prediction, config.weighting), expected), key
 
 
 def test_training_the_full_size_without_its_files_says_how_to_get_them(
