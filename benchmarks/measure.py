@@ -25,7 +25,7 @@ class Row:
         name: What is measured.
         peer: What it is compared with; empty for a value of its own.
         ratio: The number.
-        goal: What it should be.
+        goal: What it should be; None where nobody said.
         better: ``higher`` or ``lower``.
         unit: ``x`` for a ratio.
         note: Equal losses, sizes, what the peer leaves out.
@@ -35,15 +35,17 @@ class Row:
     name: str
     peer: str
     ratio: float
-    goal: float
+    goal: float | None
     better: str = "higher"
     unit: str = "x"
     note: str = ""
     versions: dict[str, str] = field(default_factory=dict)
 
     @property
-    def met(self) -> bool:
-        """Whether the goal is reached."""
+    def met(self) -> bool | None:
+        """Whether the goal is reached; None where there is none."""
+        if self.goal is None:
+            return None
         return self.ratio >= self.goal if self.better == "higher" else self.ratio <= self.goal
 
 

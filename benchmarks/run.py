@@ -20,7 +20,7 @@ from pathlib import Path
 os.environ["OMP_NUM_THREADS"] = "1"
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 sys.path.insert(0, str(Path(__file__).resolve().parent))
-MODULES = ("start", "tokens", "loop", "generation", "caching", "saving")
+MODULES = ("start", "tokens", "loop", "generation", "serving", "caching", "saving")
 
 
 def main() -> int:
@@ -35,9 +35,9 @@ def main() -> int:
         command = f"python benchmarks/run.py{' --quick' * options.quick} --only {name} --json FILE"
         for row in importlib.import_module(name).rows(options.quick):
             found.append({**asdict(row), "met": row.met, "command": command})
-            sign = "met" if row.met else "missed"
+            goal = "no goal" if row.goal is None else f"goal {row.goal:g}, {'met' if row.met else 'missed'}"
             against = f" / {row.peer}" if row.peer else ""
-            print(f"{row.name}{against}: {row.ratio:.3g} {row.unit} (goal {row.goal:g}, {sign})", flush=True)
+            print(f"{row.name}{against}: {row.ratio:.3g} {row.unit} ({goal})", flush=True)
     machine = {"processor": platform.processor() or platform.machine(), "cores": os.cpu_count()}
     whole = {
         "date": datetime.date.today().isoformat(), "quick": options.quick, "machine": machine, "rows": found,

@@ -54,10 +54,9 @@ def main() -> None:
 def _line(row: dict[str, Any]) -> str:
     versions = ", ".join(f"{name} {number}" for name, number in row["versions"].items())
     sign = "≥" if row["better"] == "higher" else "≤"
-    met = "yes" if row["met"] else "**no**"
+    goal, met = ("-", "-") if row["goal"] is None else (f"{sign} {row['goal']:g}", "yes" if row["met"] else "**no**")
     return (
-        f"| {row['name']} | {row['peer'] or '-'} | {row['ratio']:.3g} {row['unit']} | {sign} {row['goal']:g} | {met} "
-        f"| {versions} |\n"
+        f"| {row['name']} | {row['peer'] or '-'} | {row['ratio']:.3g} {row['unit']} | {goal} | {met} | {versions} |\n"
     )
 
 

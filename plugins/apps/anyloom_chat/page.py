@@ -14,8 +14,8 @@ import anyloom
 from anyloom.config.yaml_text import parse_yaml
 from anyloom.conversation import Media, Text
 from anyloom.errors import AnyloomError, ConversationError
-from anyloom.generation.events import MediumBegun, TextMade
-from anyloom.media import Isolation, read_media
+from anyloom.generation.events import MediumBegun, MediumMade, MediumPreviewed, TextMade
+from anyloom.media import Isolation, io_for, read_media
 from anyloom_chat.drawings import Drawn, drawn_below
 from anyloom_chat.events import Answering, Progress, Stopped, in_thread
 from anyloom_chat.rooms import Rooms
@@ -75,6 +75,7 @@ def make_page(rooms: Rooms) -> gr.Blocks:
                 after = gr.File(label="After", elem_id="after")
             pair = gr.Button("Show this pair", elem_id="pair")
         with gr.Accordion("How media are made", open=False):
+            looks = gr.Checkbox(False, label="Show pictures in the making", elem_id="looks")
             settings = [page.number(*option) for option in page.options]
         with gr.Accordion("This conversation", open=False):
             gallery = gr.Gallery(label="Pictures", elem_id="gallery", columns=6)
@@ -82,7 +83,7 @@ def make_page(rooms: Rooms) -> gr.Blocks:
         gr.Examples([[{"text": text, "files": [str(page.sample)]}] for text in _PROMPTS], [box], label="Try")
 
         shown = [chat, gallery, download]
-        how = [name, kind, *settings]
+        how = [name, kind, looks, *settings]
         # One at a time, and none is lost: by default Gradio drops what is said before it has done with the last answer.
         one = {"concurrency_id": "model", "concurrency_limit": 1, "trigger_mode": "multiple"}
         blocks.load(page.opened, [name], [name, *shown])
@@ -224,23 +225,26 @@ class Page:
     ) -> Iterator[list[Any]]:
         """Yield what the page shows while an answer is made."""
         talk = self.rooms.talk(name)
+        kind, looks, *settings = how
         with _told():
-            options = self._options(*how)
+            options = self._options(kind, *settings)
         before = _messages(talk)
         question = [
             {"role": "user", "content": _content(s.text if isinstance(s, Text) else Path(s.path))} for s in asked
         ]
-        coming = ""
+        coming, look = "", list[dict[str, Any]]()
         yield [_empty_box(), [*before, *question, _pending("...")], gr.skip(), gr.skip()]
         with _told(), self.rooms.lock:
-            for event in in_thread(lambda: answer(options), self.rooms.begin(name)):
+            for event in in_thread(lambda: answer(options), self.rooms.begin(name), previews=bool(looks)):
                 if isinstance(event, TextMade):
                     coming += event.text
                 elif isinstance(event, MediumBegun):
                     coming += f"[{event.modality}]"
+                elif isinstance(event, MediumPreviewed | MediumMade):
+                    look = [_look(event.media)] if isinstance(event, MediumPreviewed) else []
                 state = f" {event.done} of {event.total}" if isinstance(event, Progress) else ""
                 if not isinstance(event, Kept):
-                    yield [gr.skip(), [*before, *question, _pending(coming + state)], gr.skip(), gr.skip()]
+                    yield [gr.skip(), [*before, *question, *look, _pending(coming + state)], gr.skip(), gr.skip()]
         yield [gr.skip(), *self._shown(talk)]  # what was typed meanwhile stays
 
     def _options(self, kind: str, *settings: str) -> dict[str, Any]:
@@ -317,6 +321,11 @@ def _content(piece: str | Path | Drawn) -> Any:
     if isinstance(piece, Drawn):
         return gr.HTML(piece.html)
     return {"path": served(piece)} if isinstance(piece, Path) else html.escape(piece, quote=False)
+
+
+def _look(media: Media) -> dict[str, Any]:
+    """What a medium looks like so far."""
+    return {"role": "assistant", "content": _content(Drawn(io_for(media.modality).to_html(media)))}
 
 
 def _pending(text: str) -> dict[str, Any]:

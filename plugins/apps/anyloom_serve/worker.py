@@ -21,6 +21,7 @@ from anyloom.generation.events import Event
 from anyloom.generation.generate import check_options, new_answer
 from anyloom.generation.options import GenerationOptions, PlannedMedium
 from anyloom.generation.reading import read
+from anyloom.interfaces.progress import watching_progress
 from anyloom.network.network import Network
 from anyloom_serve.jobs import Failed, Job
 
@@ -32,6 +33,10 @@ _PATIENCE = 16
 
 class ServerFullError(AnyloomError):
     """Too many requests wait; come back later."""
+
+
+class _NobodyWaitsError(Exception):
+    """All who asked for what is being decoded have left."""
 
 
 class Worker:
@@ -48,6 +53,8 @@ class Worker:
         self.steps = 0
         self._queue: deque[Job] = deque()
         self._running: list[Job] = []
+        self._read: list[Job] = []
+        """Jobs whose prompts are being read: no more in the queue, and not running yet."""
         self._engine = Engine(network)
         self._wake = threading.Condition()
         self._closing = False
@@ -92,7 +99,7 @@ class Worker:
     @property
     def load(self) -> tuple[int, int]:
         """Answers in the making, and requests that wait."""
-        return len(self._running), len(self._queue)
+        return len(self._running) + len(self._read), len(self._queue)
 
     def close(self, seconds: float = 30.0) -> bool:
         """Take nothing in any more and finish what has been taken; what is not done in time fails.
@@ -145,9 +152,12 @@ class Worker:
         """Read the prompts of waiting jobs for which there are places, together; of those that fail each alone."""
         with self._wake:
             places = self.together - len(self._running)
-            jobs = [self._queue.popleft() for _ in range(min(places, len(self._queue)))]
-        if not jobs:
-            return
+            jobs = self._read = [self._queue.popleft() for _ in range(min(places, len(self._queue)))]
+        if jobs:
+            self._begin_or_fail(jobs)
+        self._read = []
+
+    def _begin_or_fail(self, jobs: list[Job]) -> None:
         try:
             self._begin(self._engine, jobs)
         except Exception:
@@ -205,12 +215,23 @@ class Worker:
                 job.finish(self.network)
 
     def _decode(self, jobs: Sequence[Job]) -> None:
-        """Make the media of several answers; coupled media of an answer wait until it is over."""
+        """Make the media of several answers; coupled media of an answer wait until it is over.
+
+        A decoder that works in steps breaks off when nobody waits for any of them.
+        """
         ready = [j for j in jobs if j.answer is not None and (j.answer.done or not self.network.config.couple)]
         if not ready:
             return
+
+        def watch(done: int, total: int) -> None:
+            if all(job.left.is_set() for job in ready):
+                raise _NobodyWaitsError
+
         try:
-            made = decode(self.network, [j.answer for j in ready if j.answer], [j.made for j in ready])
+            with watching_progress(watch):
+                made = decode(self.network, [j.answer for j in ready if j.answer], [j.made for j in ready])
+        except _NobodyWaitsError:  # they are forgotten before the next step
+            return
         except Exception as error:
             if len(ready) > 1:
                 for job in ready:

@@ -22,6 +22,7 @@ from PIL import Image
 
 from anyloom import Conversation, Message
 from anyloom.cli.main import main
+from anyloom.diffusion.sampling import Trajectory
 from anyloom.generation.events import Finished
 from anyloom.generation.options import GenerationOptions
 from anyloom_serve.jobs import Failed
@@ -139,6 +140,37 @@ def test_who_leaves_is_forgotten(serving: Callable[..., Any]) -> None:
     with pytest.raises(httpx.ReadTimeout):
         httpx.post(f"{server.url}/v1/chat/completions", json=slow, timeout=0.3)
     assert until(lambda: server.worker.load == (0, 0), LEAVING)
+
+
+def test_a_medium_that_nobody_waits_for_is_not_finished(shipped: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All who wait for it leave in the third step; then one of two does."""
+    advance, submitted, leaving = Trajectory.advance, threading.Event(), list[Any]()
+    steps = 0
+
+    def counted(self: Trajectory, *more: Any) -> None:
+        nonlocal steps
+        assert submitted.wait(60)
+        steps += 1
+        if steps == 3:
+            leaving[0].cancel()
+        advance(self, *more)
+
+    monkeypatch.setattr(Trajectory, "advance", counted)
+    worker = Worker(shipped)
+    worker.start()
+    options = GenerationOptions(plan=("image",), sampling={"image": {"denoising_steps": 20}})
+    prompt = Conversation([Message("user", "Draw this: red apple, noto style.")])
+    leaving.append(worker.submit(prompt, options, 1, lambda event: None))
+    submitted.set()
+    assert until(lambda: worker.load == (0, 0), 60)
+    assert steps == 3
+    submitted.clear()
+    steps, events = 0, list[Any]()
+    leaving[:] = [worker.submit(prompt, options, 1, lambda event: None)]
+    worker.submit(prompt, options, 2, events.append)
+    submitted.set()
+    assert until(lambda: events and isinstance(events[-1], Finished), 60)
+    assert worker.close(10)
 
 
 def test_batch_mates_answer_as_alone(serving: Callable[..., Any], shipped: Any) -> None:
