@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import inspect
 import itertools
+import os
 from collections.abc import Iterator, Mapping
 from contextvars import ContextVar
 from typing import Any, Final
@@ -175,19 +176,36 @@ def _few_modules(where: str) -> Iterator[None]:
     """Stop the building of a network that a small number in a file has made endless or far too large.
 
     Raises:
-        anyloom.errors.ConfigError: It has more than ``modules`` (:mod:`anyloom.limits`), or a tensor of it does not
-            fit into memory.
+        anyloom.errors.ConfigError: It has more than ``modules`` (:mod:`anyloom.limits`), or its parameters do not fit
+            into memory.
     """
-    from torch.nn.modules.module import register_module_module_registration_hook
+    from torch.nn.modules.module import (
+        register_module_module_registration_hook,
+        register_module_parameter_registration_hook,
+    )
 
     most, made = limit("modules"), itertools.count(1)
+    memory, taken = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"), 0
 
     def count(*_: Any) -> None:
         if next(made) > most:
             fix = "make it smaller, or set ANYLOOM_LIMITS=modules=..."
             raise ConfigError(f"more than {most:,} modules are built", where=where, fix=fix)
 
-    handle = register_module_module_registration_hook(count)
+    def weigh(_: Any, name: str, parameter: Any) -> None:
+        """Called before its values are drawn: until then the system has given no memory for them."""
+        nonlocal taken
+        if parameter is not None and parameter.device.type == "cpu":
+            taken += parameter.numel() * parameter.element_size()
+        if taken > memory:
+            what = f"its parameters take more than the {memory / 1e9:,.0f} GB of this machine, of which {name!r} takes "
+            what += f"{parameter.numel() * parameter.element_size() / 1e9:,.1f} GB"
+            raise ConfigError(what, where=where, fix="make it smaller")
+
+    handles = (
+        register_module_module_registration_hook(count),
+        register_module_parameter_registration_hook(weigh),
+    )
     try:
         yield
     except (RuntimeError, MemoryError) as error:  # what torch raises has no class of its own
@@ -196,7 +214,8 @@ def _few_modules(where: str) -> Iterator[None]:
         what = f"one of its tensors does not fit into memory ({' '.join(str(error).split())[:120]})"
         raise ConfigError(what, where=where, fix="make it smaller") from error
     finally:
-        handle.remove()
+        for handle in handles:
+            handle.remove()
 
 
 def build_named(kind: str, options: Any, /, *, where: str, **more: Any) -> Any:

@@ -87,7 +87,9 @@ def in_child(function: Callable[[], Any], *, seconds: float = 60) -> tuple[Any, 
 
     process = context.Process(target=work)
     process.start()
-    assert ours.poll(seconds), f"it did not end within {seconds} s"
+    if not ours.poll(seconds):
+        process.kill()
+        raise AssertionError(f"it did not end within {seconds} s")
     answer: tuple[Any, int] = ours.recv()
     process.join(5)
     return answer

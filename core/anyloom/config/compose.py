@@ -27,6 +27,8 @@ from anyloom.options import checked_path
 
 __all__ = ["compose", "overridden", "require_sections"]
 
+_BITS = 1024  # of a whole number; a float has no larger one
+
 _MOST_BASES: Final = 100
 
 Source = str | Path | Mapping[str, Any]
@@ -252,6 +254,8 @@ def _plain(value: Any, where: str, depth: int = 0) -> Any:
         return {_key(k, where): _plain(v, where, depth + 1) for k, v in value.items()}
     if isinstance(value, list | tuple):
         return [_plain(v, where, depth + 1) for v in value]
+    if isinstance(value, int) and value.bit_length() > _BITS:
+        raise ConfigError("a number is larger than any option takes", where=where or "config", fix="make it smaller")
     if value is None or isinstance(value, str | int | float | Path | Enum | timedelta):
         return value
     fix = "use texts, numbers, booleans, lists and mappings"

@@ -22,6 +22,7 @@ _LIMITS: Final = {
     "hidden_size": 1_000_000,
     "intermediate_size": 10_000_000,
     "vocab_size": 100_000_000,
+    "head_dim": 1_000_000,
     "num_local_experts": 10_000,
     "num_experts": 10_000,
     "n_routed_experts": 10_000,
@@ -148,6 +149,8 @@ def _doubled(cls: type[PretrainedConfig], options: Mapping[str, Any]) -> list[An
 
 
 def _made(cls: type[PretrainedConfig], values: Mapping[str, Any]) -> PretrainedConfig:
+    if nan := sorted(name for name, value in values.items() if _has_nan(value)):
+        raise ConfigError("NaN is no possible value", where=f"architecture.{nan[0]}", fix="give a number")
     try:
         made = cls(**values)
         _check_limits(made)
@@ -160,6 +163,15 @@ def _made(cls: type[PretrainedConfig], values: Mapping[str, Any]) -> PretrainedC
             fix="compare them with a published config.json of this family",
         ) from error
     return made
+
+
+def _has_nan(value: Any) -> bool:
+    """Whether NaN stands anywhere in an option; infinity is a value of some families."""
+    if isinstance(value, Mapping):
+        value = list(value.values())
+    if isinstance(value, list | tuple):
+        return any(_has_nan(inner) for inner in value)
+    return isinstance(value, float) and value != value
 
 
 def _fitting(cls: type[PretrainedConfig], vocab_size: int) -> dict[str, Any]:

@@ -67,7 +67,9 @@ class ChatTemplate:
 
     def __init__(self, backend: Any, source: str | None = None) -> None:
         self.backend = backend
-        self.source = source or backend.chat_template or _plain(backend)
+        own = backend.chat_template
+        own = own.get("default") if isinstance(own, dict) else own  # the others are for tools and such
+        self.source: str = source or own or _plain(backend)
         self._compiled: BoundedTemplate | None = None
         self._known: dict[tuple[tuple[str, ...], bool], list[tuple[str, int]]] = {}
         self._invitation = self._find_invitation()

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any, Final, Literal
 
-from pydantic import Field, PositiveFloat, PositiveInt, field_validator, model_validator
+from pydantic import Field, PositiveFloat, field_validator, model_validator
 
 from anyloom.interfaces import LLM, ComponentConfig
 from anyloom.options import WrongOptionsError
@@ -26,7 +26,7 @@ class LoraOptions(ComponentConfig):
         targets: Names of the linear layers; by default peft's choice for the architecture.
     """
 
-    rank: PositiveInt = 16
+    rank: int = Field(16, ge=1, le=16_384)
     alpha: PositiveFloat = 32.0
     dropout: float = Field(0.0, ge=0, lt=1)
     targets: tuple[str, ...] | None = None

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import av
 
-from anyloom.errors import AnyloomError
+from anyloom.errors import AnyloomError, MediaError
 from anyloom_media.files import opened, unreadable
 from anyloom_media.formats import START, container_format
 from anyloom_media.integrity import missing_part
@@ -49,7 +49,14 @@ def _library_errors(path: Path, modality: str) -> Iterator[None]:
     """Turn whatever a library raises for a broken file into one MediaError."""
     try:
         yield
-    except (AnyloomError, MemoryError):
+    except AnyloomError:
+        raise
+    except av.error.FFmpegError as error:
+        if isinstance(error, MemoryError):  # of a table whose size a header makes up, not of this machine
+            what = "its header asks for more memory than there is"
+            raise MediaError(what, where=str(path), fix="fetch it or write it again", reason="too large") from error
+        raise unreadable(path, modality, getattr(error, "strerror", None) or error) from error
+    except MemoryError:
         raise
     except Exception as error:  # FFmpeg's errors are of a dozen classes, libsndfile's are RuntimeErrors
         raise unreadable(path, modality, getattr(error, "strerror", None) or error) from error
