@@ -37,6 +37,8 @@ __all__ = ["main", "print_results", "write_results"]
 def main(arguments: Sequence[str]) -> int:
     """Run ``anyloom evaluate`` with the words after it."""
     options = _parser().parse_intermixed_args(list(arguments))
+    if options.model is not None:
+        options.sources.insert(0, options.model)
     sources = split_sources(options)
     require_sections(sources.overrides, ("suite", "variables"), "evaluate")
     suite = _suite(options.suite, options.queries, sources)
@@ -56,6 +58,7 @@ def main(arguments: Sequence[str]) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="anyloom evaluate", description="Run an evaluation suite on a model.")
     parser.add_argument("sources", nargs="*", metavar="MODEL|KEY=VALUE", help=f"{HELP}; overrides for the suite")
+    parser.add_argument("--model", metavar="MODEL", help="the model, instead of as the first word")
     parser.add_argument("--suite", help="recipe or YAML file with a suite; by default the only one that is installed")
     parser.add_argument("--queries", type=int, metavar="N", help="samples per task, at most; default: the suite's")
     parser.add_argument("--seed", type=seed_number, default=0, help="of samples and answers; default: 0")
