@@ -100,7 +100,9 @@ class PictureChoice(GroupedMeans):
     def _answers(self, evaluated: Sequence[Evaluated]) -> list[Tensor | None]:
         """A feature or the pixels of each answer; None where there is none."""
         if self._table is None:
-            media = [[m for m in e.answer.media if m.modality == self.config.modality and m.has_data] for e in evaluated]
+            media = [
+                [m for m in e.answer.media if m.modality == self.config.modality and m.has_data] for e in evaluated
+            ]
             return [_pixels(found[0]) if found else None for found in media]
         edits = [edit_of(e.sample, self.config.modality, self._find) for e in evaluated]
         known: list[tuple[Evaluated, Edit]] = [(e, edit) for e, edit in zip(evaluated, edits) if edit is not None]
