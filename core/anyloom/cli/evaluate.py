@@ -110,6 +110,7 @@ def write_results(suite: Suite, results: Results, shown: Sequence[Evaluated], fo
     """
     from anyloom import __version__
     from anyloom.evaluation.environment import environment
+    from anyloom.evaluation.intervals import EXPLAINED
     from anyloom.evaluation.page import make_report
     from anyloom.evaluation.paired import SCORES, write_scores
     from anyloom.evaluation.tables import markdown_of, tables_of
@@ -119,7 +120,7 @@ def write_results(suite: Suite, results: Results, shown: Sequence[Evaluated], fo
     results.facts |= {"anyloom": __version__, "command": command, "environment": environment()}
     write_scores(folder / SCORES, results.scores)
     tables = "\n".join(markdown_of(table) for table in tables_of(suite, results))
-    note = "After ± stands the standard error. Rows marked as quoted were measured by others."
+    note = f"{EXPLAINED} Rows marked as quoted were measured by others."
     write_text(folder / "results.md", f"## {suite.title}\n\n{note}\n\n`{command}`\n\n{tables}")
     write_report(folder / "report.html", make_report(suite, results, shown))
     results.write(folder / "results.json")  # last: it shows that the others are there

@@ -68,7 +68,8 @@ def test_pictures_of_a_grid_differ_and_were_seen_in_training() -> None:
 def test_val_has_other_prompts_and_there_is_no_training() -> None:
     first, second = ({script(s) for s in built(split, examples=[8])} for split in ("val", "test"))
     assert not first & second
-    assert built() and [script(s) for s in built()] == [script(s) for s in built()]
+    assert built()
+    assert [script(s) for s in built()] == [script(s) for s in built()]
     with pytest.raises(ConfigError, match="val or test"):
         built("train")
     with pytest.raises(ConfigError, match="no theme 'size'"):
