@@ -95,9 +95,10 @@ def named_samples(suite: Suite) -> dict[str, Sample]:
 
 
 def _called(sample: Sample) -> str:
-    """Its name for people: what its data set calls it, where its own name is but its place."""
+    """Its name for people: what its data set calls it, where it has no other, or none but its place."""
     names = _others(sample)
-    return names[0] if names and sample.key == sample.provenance.get("source") else sample_name(sample)
+    placed = not sample.key or sample.key == sample.provenance.get("source")
+    return names[0] if names and placed else sample_name(sample)
 
 
 def _others(sample: Sample) -> Sequence[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Annotated, Final, TypeVar
+from typing import Annotated, Any, Final, TypeVar
 
 from pydantic import Field, field_validator, model_validator
 
@@ -50,6 +50,7 @@ _MIXTURE: Final = {
     "wish": 0.0,
     "edit-rephrased": 0.0,
 }
+_BY_FAMILY: Final = ("edit", "edit-rephrased", "exemplar", "rounds")  # a query of each family has the same number
 _TASKS: Final = {**TASKS, "talk": talk_sample, "wish": wish_sample}
 
 Weight = Annotated[float, Field(ge=0)]
@@ -283,8 +284,16 @@ class TrainingSamples:
 
 
 def _annotated(sample: Sample, pool: Pool, **more: str | int) -> Sample:
-    """Add candidates, split and number of the query to provenance."""
-    return replace(sample, provenance={**sample.provenance, **more, "candidates": candidates(sample, pool)})
+    """Add candidates, split, number of the query and a name for people to provenance."""
+    facts = {**sample.provenance, **more, "candidates": candidates(sample, pool)}
+    return replace(sample, provenance=facts | {"names": (_name(sample.task, facts),)})
+
+
+def _name(task: str, facts: Mapping[str, Any]) -> str:
+    """What an answer to a query of the fixed splits is called, such as ``exemplar/tone/7/k1``."""
+    family = (facts["family"],) if task in _BY_FAMILY else ()
+    examples = (f"k{facts['k']}",) if "k" in facts else ()
+    return "/".join([task, *family, str(facts["query"]), *examples])
 
 
 def _weighted(rng: random.Random, weights: Mapping[K, float]) -> K:

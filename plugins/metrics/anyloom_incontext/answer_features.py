@@ -30,7 +30,7 @@ def answer_features(kind: str, table: FeatureTable, known: _Known, decoder: Deco
         features = [next((m.features for m in media if m.features is not None), None) for media in answered]
         return [None if f is None else f.float().cpu().flatten() for f in features]
     if kind == "decoded":
-        made = [next((m for m in media if m.data is not None), None) for media in answered]
+        made = [next((m for m in media if m.has_data), None) for media in answered]
     else:
         made = [None] * len(known) if decoder is None else [*_reconstructed(decoder, table, known)]
     present = [m for m in made if m is not None]

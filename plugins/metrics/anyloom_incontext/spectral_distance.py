@@ -103,7 +103,7 @@ class SpectralDistance(GroupedMeans):
                 continue
             rate = edit.target.meta.get("sample_rate", 16000.0)
             target = edit.target.tensor().float()[0]
-            answered = [m for m in one.answer.media if m.modality == self.config.modality and m.data is not None]
+            answered = [m for m in one.answer.media if m.modality == self.config.modality and m.has_data]
             made = _at(answered[0], rate) if answered else target * 0
             distance = self._distance(made, target)
             values: dict[str, float | None] = {"distance": distance}

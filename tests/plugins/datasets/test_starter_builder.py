@@ -167,6 +167,14 @@ def test_test_set_is_fixed_and_complete() -> None:
     assert {sample.task for sample in samples} == ALL_TASKS
 
 
+def test_every_query_of_the_test_has_a_name_of_its_own() -> None:
+    tasks = dict.fromkeys((*ALL_TASKS, "composition", "rounds", "talk", "wish", "edit-rephrased"), 1)
+    samples = starter(num_queries=8, tasks=tasks).build("test")
+    names = [name for sample in samples for name in sample.provenance["names"]]
+    assert len(set(names)) == len(names) == len(samples)
+    assert {"exemplar/tone/7/k2", "edit/style/0", "sound-add/3", "composition/1/k0", "rounds/back/2"} <= set(names)
+
+
 def test_exemplar_queries_are_the_same_for_every_number_of_examples() -> None:
     queries: dict[tuple[object, object], list[Sample]] = {}
     for sample in held_out_samples():

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
 import pickle
+import wave
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -19,8 +21,11 @@ from anyloom.conversation import Conversation, Media, Message
 from anyloom.discovery import get_registry
 from anyloom.errors import ConfigError
 from anyloom.interfaces import Condition, DatasetBuilder, Encoder, Evaluated, FeatureSpace, Metric, Sample
+from anyloom.media import read_media
+from anyloom_incontext.answer_features import answer_features
 from anyloom_incontext.caption_words import CaptionWords
 from anyloom_incontext.feature_error import FeatureError
+from anyloom_incontext.features import FeatureTable
 from anyloom_incontext.provenance import edit_of
 from anyloom_incontext.ranking import chance_of_hit, squared_distances, standing
 from anyloom_incontext.retrieval import Retrieval
@@ -293,6 +298,37 @@ def test_spectral_distance_of_answers() -> None:
     metric.reset()
     metric.update([Evaluated(sample, Message("assistant", "no sound"))])
     assert float(metric.compute()["louder/distance"]) > 2
+
+
+def wav(path: Path, samples: Any) -> Path:
+    """A 16-bit file at 16 kHz, written by the standard library."""
+    with wave.open(str(path), "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(16000)
+        file.writeframes(np.asarray(samples, "<i2").tobytes())
+    return path
+
+
+def test_sounds_that_were_read_from_files_are_not_silence(tmp_path: Path) -> None:
+    """Half the amplitude is a quarter of the power, everywhere: log10(4), whatever the sound."""
+    real = np.random.default_rng(0).integers(-8000, 8000, 16000) * 2
+    target, half = wav(tmp_path / "target.wav", real), wav(tmp_path / "half.wav", real // 2)
+    conversation = Conversation([Message("user", "play"), Message("assistant", [read_media(target)])])
+    for lazy in (False, True):
+        metric = SpectralDistance(SpectralDistance.Config())
+        metric.update([Evaluated(Sample(conversation, "play"), Message("assistant", [read_media(half, lazy=lazy)]))])
+        assert float(metric.compute()["play/distance"]) == pytest.approx(2 * math.log10(2), abs=2e-4)
+
+
+def test_pictures_that_are_still_in_their_files_are_looked_at() -> None:
+    lazy = Media("image", loader=lambda: torch.tensor(PLACES["B"]), key="made")
+    asked = edit()
+    known = edit_of(asked, "image", point)
+    assert known is not None
+    one = Evaluated(asked, Message("assistant", [lazy]))
+    seen = answer_features("decoded", FeatureTable(model(), "image"), [(one, known)], None)
+    assert [None if f is None else f.tolist() for f in seen] == [[5.0, 0.0]]
 
 
 def test_sounds_at_another_rate_are_resampled() -> None:

@@ -212,3 +212,20 @@ def test_cobsat_outputs_are_called_as_its_programs_call_them(tmp_path: Path, cli
     assert main(words) == 0
     results: Any = Results.read(tmp_path / "r" / "results.json")
     assert results.values["said/inference/all"].value == 1.0
+
+
+def test_sounds_of_another_program_are_scored_in_context(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The right sound as a WAV file is at no distance; the input as an answer is at the distance of copying."""
+    monkeypatch.chdir(tmp_path)
+    words = ["--suite", "in-context", "suite.queries=1", "suite.limits={}"]
+    suite = read_suite("in-context", words[2:])
+    asked = {name: s for s in samples_of(suite) for name in s.provenance["names"]}
+    right, same = asked["sound-add/0"], asked["sound-drop/0"]
+    write_media(right.conversation.messages[-1].media[0], tmp_path / "out" / "sound-add" / "0.wav")
+    write_media(same.conversation.prompt().media[0], tmp_path / "out" / "sound-drop" / "0.wav")
+    assert main(["score", "out", *words]) == 0
+    values = Results.read(tmp_path / "scores" / "results.json").values
+    assert values["sound/sound-add/distance"].value == pytest.approx(0, abs=0.02)
+    copied = values["sound/sound-drop/distance_copying"].value
+    assert values["sound/sound-drop/distance"].value == pytest.approx(copied, abs=0.02)
+    assert copied > 0.05

@@ -41,18 +41,18 @@ REASONS: Final = (
 
 def answered(evaluated: Evaluated, modality: str) -> Media | None:
     """The first decoded media item of a modality in the answer."""
-    return next((m for m in evaluated.answer.media if m.modality == modality and _there(m)), None)
+    return next((m for m in evaluated.answer.media if m.modality == modality and m.has_data), None)
 
 
 def target_of(sample: Sample, modality: str) -> Media | None:
     """The first media item of a modality in the target."""
     media = sample.conversation.messages[-1].media
-    return next((m for m in media if m.modality == modality and _there(m)), None)
+    return next((m for m in media if m.modality == modality and m.has_data), None)
 
 
 def input_of(sample: Sample, modality: str) -> Media | None:
     """The media item of the prompt that the sample is about: the one it names as ``source``, else the last."""
-    media = [m for m in sample.conversation.prompt().media if m.modality == modality and _there(m)]
+    media = [m for m in sample.conversation.prompt().media if m.modality == modality and m.has_data]
     named = [m for m in media if m.key and m.key == sample.provenance.get("source")]
     found = named or media
     return found[-1] if found else None
@@ -128,10 +128,6 @@ def identity_of(sample: Sample) -> int:
 def number_of(name: str) -> int:
     """A number of 63 bits that stands for a name in a tensor."""
     return int.from_bytes(hashlib.blake2b(name.encode(), digest_size=8).digest(), "big") >> 1
-
-
-def _there(media: Media) -> bool:
-    return media.data is not None or media.loader is not None
 
 
 def _silent(data: Tensor) -> bool:
