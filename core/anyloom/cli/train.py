@@ -50,13 +50,17 @@ def _run(subcommand: str, arguments: list[str]) -> int:
     elif options.stage == "all":
         if not stages:
             raise ConfigError("the config has no stages", where="--stage", fix="leave --stage all out")
+        if _named_results(sources):
+            what = "all stages would write to one folder"
+            raise ConfigError(what, where="result", fix="leave result= out, or name one --stage")
         names = list(stages)
     elif options.stage is not None and options.stage not in stages:
         sources.compose(options.stage)  # names the stages that there are
     answers = None
     if getattr(options, "output", None) is not None and not options.print_config:
         answers = ready_folder(free_folder(options.output, "answers.jsonl"))
-    command = shlex.join(["anyloom", subcommand, *options.sources])
+    results = _named_results(sources)
+    command = shlex.join(["anyloom", subcommand, *(word for word in options.sources if word not in results)])
     for name in names:
         composed = dict(stages[name] if name else sections)
         composed.pop("stages", None)
@@ -87,12 +91,16 @@ def _stage(sources: Sources, name: str) -> dict[str, Any]:
     return composed
 
 
+def _named_results(sources: Sources) -> list[str]:
+    return [o for o in sources.overrides if o.startswith("result=")]
+
+
 def _written(sources: Sources, stages: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
     """The stages as they were run before: where this one writes is not where those have written."""
-    kept = [o for o in sources.overrides if not o.startswith("result=")]
-    if len(kept) == len(sources.overrides):
+    results = _named_results(sources)
+    if not results:
         return stages
-    before = replace(sources, overrides=kept)
+    before = replace(sources, overrides=[o for o in sources.overrides if o not in results])
     return {name: _stage(before, name) for name in stages}
 
 

@@ -84,9 +84,11 @@ def _remove(folder: Path) -> None:
 def _announce(plan: Plan, state: RunState) -> None:
     """Say what will happen and how long it takes."""
     width = max(len(s.name) for s in plan.stages)
-    expected = f"at most {_minutes(plan.seconds)}" if all(s.seconds for s in plan.stages) else "some minutes"
+    known = all(s.seconds for s in plan.stages)
+    expected = f"at most {_minutes(sum(s.seconds or 0 for s in plan.stages))}" if known else "some minutes"
     count = "1 stage" if len(plan.stages) == 1 else f"{len(plan.stages)} stages"
-    _say(f"{plan.settings.title}\n{count}, then measuring: {expected} in all. Folder: {plan.output}")
+    measuring = f"about {_minutes(plan.settings.evaluation_seconds)} on two idle cores"
+    _say(f"{plan.settings.title}\n{count}: {expected}, then measuring: {measuring}. Folder: {plan.output}")
     for stage in plan.stages:
         done = "done before" if state.record(stage.name).status == "complete" else _minutes(stage.seconds or 0)
         _say(f"  {stage.name:{width}}  {done:>11}  {stage.summary}")

@@ -95,7 +95,11 @@ def test_fit_says_which_stages_come_first_and_where_the_result_is(
     # Where this stage is to write says nothing about where those before it have written.
     words = ["fit", "mini", f"variables.run={tmp_path / 'none'}", f"result={tmp_path / 'mine'}", "--stage", "model"]
     assert main(words) == 2
-    assert "those before have not been run: eye, ear, brush, voice" in capsys.readouterr().err
+    error = capsys.readouterr().err
+    assert "those before have not been run: eye, ear, brush, voice" in error
+    assert "mine" not in error, "the stages before would write there too"
+    assert main([*words[:-1], "all"]) == 2
+    assert "result: all stages would write to one folder" in capsys.readouterr().err
     project = sections(tmp_path, max_steps=1)
     assert main(["fit", write_config(tmp_path, project)]) == 0
     assert f"result: {project['result']}\n" in capsys.readouterr().out
