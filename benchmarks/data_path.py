@@ -6,15 +6,16 @@ Samples per second of CPU, all processes together, in turns. ``python benchmarks
 from __future__ import annotations
 
 import io
-import resource
 import statistics
 import sys
 import tarfile
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import psutil
 import torch
 import webdataset
 from PIL import Image
@@ -84,17 +85,17 @@ def main() -> None:
         blobs = [source[i]["jpg"].read() for i in range(len(source))]
         ways: dict[str, Callable[[], int]] = {
             "decoding alone": lambda: sum(len(decoded(b)) > 0 for b in blobs),
-            "anyloom": lambda: anyloom(source, workers, 1),
-            "anyloom, bucket 32": lambda: anyloom(source, workers, 32),
-            "DataLoader": lambda: plain(source, workers),
-            "webdataset": lambda: web(archives, workers),
+            "anyloom": anyloom(source, workers, 1),
+            "anyloom, bucket 32": anyloom(source, workers, 32),
+            "DataLoader": plain(source, workers),
+            "webdataset": web(archives, workers),
         }
         found: dict[str, list[float]] = {name: [] for name in ways}
         for turn in range(6):
             for name, way in ways.items():
                 before = cpu()
                 count = way()
-                if turn:
+                if turn:  # the first pass starts the workers
                     found[name].append(count / (cpu() - before))
         best = statistics.median(found["decoding alone"])
         for name, speeds in found.items():
@@ -115,29 +116,34 @@ def shard(path: Path, number: int) -> Path:
     return path
 
 
-def anyloom(source: TarGroups, workers: int, bucket: int) -> int:
+def anyloom(source: TarGroups, workers: int, bucket: int) -> Callable[[], int]:
     samples = TaskSamples(source, Picture())
     order = Mixture([Part("a", len(samples), 1.0, shards=samples.shards)])
     data = SampleOrder([SampleSet("a", lambda epoch: samples, samples)], order)
-    loader = ResumableLoader(data, Collate(), Batching(BATCH, bucket), workers=workers)
-    count = sum(len(texts) for _, texts in loader)
-    loader.close()
-    return count
+    return counted(ResumableLoader(data, Collate(), Batching(BATCH, bucket), workers=workers))
 
 
-def plain(source: TarGroups, workers: int) -> int:
-    return sum(len(texts) for _, texts in DataLoader(Plain(source), BATCH, shuffle=True, num_workers=workers))
+def plain(source: TarGroups, workers: int) -> Callable[[], int]:
+    kept = workers > 0
+    return counted(DataLoader(Plain(source), BATCH, shuffle=True, num_workers=workers, persistent_workers=kept))
 
 
-def web(archives: list[Path], workers: int) -> int:
+def web(archives: list[Path], workers: int) -> Callable[[], int]:
     data = webdataset.WebDataset([str(a) for a in archives], shardshuffle=False, empty_check=False).shuffle(256)
     pairs = data.to_tuple("jpg", "txt").map_tuple(decoded, bytes.decode).batched(BATCH)
-    return sum(len(batch[1]) for batch in webdataset.WebLoader(pairs, batch_size=None, num_workers=workers))
+    return counted(webdataset.WebLoader(pairs, batch_size=None, num_workers=workers, persistent_workers=workers > 0))
+
+
+def counted(loader: Iterable[Any]) -> Callable[[], int]:
+    """Samples of a pass over a loader, whose workers go on living."""
+    return lambda: sum(len(batch[1]) for batch in loader)
 
 
 def cpu() -> float:
-    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
-    return sum(u.ru_utime + u.ru_stime for u in used)
+    """CPU seconds of this process and of its workers, which are still running."""
+    this = psutil.Process()
+    times = [process.cpu_times() for process in (this, *this.children(recursive=True))]
+    return sum(t.user + t.system for t in times)
 
 
 if __name__ == "__main__":

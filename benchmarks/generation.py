@@ -30,7 +30,7 @@ def text(quick: bool) -> Rows:
         ids = model.interleaver()(prompt, open_answer=True).ids
         lm = model.llm.lm
         known = lm.get_input_embeddings().weight.shape[0]
-        for count, goal in ((1, 1.0), (16, 1.0)):
+        for count, goal in ((1, 1.0), (16, 4.0)):
             stacked = ids.clamp(max=known - 1)[None].expand(count, -1).contiguous()
             made: dict[str, int] = {}
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +11,13 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
+
+
+def test_the_page_is_written_from_the_kept_rows() -> None:
+    script = runpy.run_path(str(ROOT / "scripts" / "write_benchmark_page.py"))
+    kept = json.loads((ROOT / "benchmarks" / "results.json").read_text(encoding="utf-8"))
+    assert (ROOT / "docs" / "benchmarks.md").read_text(encoding="utf-8") == script["page"](kept)
+    assert {row["command"].split()[1] for row in kept["rows"]} == {"benchmarks/run.py"}
 
 
 @pytest.mark.slow

@@ -35,8 +35,10 @@ def test_the_example_config_composes_and_changes_only_what_it_says() -> None:
 def test_the_python_examples_run_anywhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     blocks = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
-    assert len(blocks) == 2
+    assert len(blocks) == 3
     for block in blocks:
+        if "import openai" in block:  # needs a server: see tests/plugins/apps/test_serve_clients.py
+            continue
         code = compile(block, "README.md", "exec", dont_inherit=True)  # this file's __future__ is not the README's
         found: dict[str, object] = {"__name__": "example"}
         exec(code, found)

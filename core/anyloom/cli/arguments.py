@@ -15,6 +15,7 @@ __all__ = [
     "Sources",
     "add_config_arguments",
     "add_device_arguments",
+    "add_download_argument",
     "add_isolation_argument",
     "add_trust_arguments",
     "require_sections",
@@ -34,12 +35,14 @@ class Sources:
         overrides: ``key=value``, in order.
         safe: Whether the config is a stranger's: no class paths, no environment.
         trust: Whether saved models may name classes to import.
+        download: Whether a model that is named ``owner/name`` may be fetched from the Hugging Face hub.
     """
 
     configs: list[str]
     overrides: list[str]
     safe: bool = False
     trust: bool = False
+    download: bool = False
 
     def compose(self, stage: str | None = None) -> dict[str, Any]:
         """Compose the configs; see :func:`anyloom.config.compose.compose`. Overrides must change something."""
@@ -78,6 +81,12 @@ def add_trust_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--trust", action="store_true", help="import the classes that a saved model names by path")
 
 
+def add_download_argument(parser: argparse._ActionsContainer) -> None:
+    """Add ``--download``."""
+    text = "fetch a model that is named OWNER/NAME from the Hugging Face hub, if it is not here yet"
+    parser.add_argument("--download", action="store_true", help=text)
+
+
 def add_device_arguments(parser: argparse._ActionsContainer) -> None:
     """Add ``--device``, ``--dtype`` and ``--offload``."""
     parser.add_argument("--device", default="cpu", help="where the model runs: cpu, cuda, auto; default: cpu")
@@ -108,7 +117,8 @@ def split_sources(options: argparse.Namespace) -> Sources:
         else:
             what = "there is no such file or folder, and an override is written key=value"
             raise ConfigError(what, where=word, fix="check the path, or write for example data.batch_size=4")
-    return Sources(configs, overrides, getattr(options, "safe", False), getattr(options, "trust", False))
+    chosen = {name: getattr(options, name, False) for name in ("safe", "trust", "download")}
+    return Sources(configs, overrides, **chosen)
 
 
 def require_sections(overrides: Sequence[str], allowed: Sequence[str], command: str) -> None:

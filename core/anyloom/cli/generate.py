@@ -8,7 +8,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from anyloom.cli.arguments import add_device_arguments, add_isolation_argument, add_trust_arguments, split_sources
+from anyloom.cli.arguments import (
+    add_device_arguments,
+    add_download_argument,
+    add_isolation_argument,
+    add_trust_arguments,
+    split_sources,
+)
 from anyloom.cli.asking import InOrder, chat_value, choices_of, conversation_of, media_rules, seed_number
 from anyloom.cli.console import note
 from anyloom.cli.model_argument import HELP, UNTRAINED_HELP, load_named_model, placed
@@ -96,6 +102,7 @@ def _parser() -> argparse.ArgumentParser:
         "--set", action="append", default=[], metavar="MODALITY.OPTION=VALUE", help="an option of one decoder"
     )
     answer.add_argument("--untrained", action="store_true", help=UNTRAINED_HELP)
+    add_download_argument(answer)
     add_device_arguments(answer)
     answer.add_argument(
         "--output",

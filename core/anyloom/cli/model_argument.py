@@ -24,7 +24,10 @@ if TYPE_CHECKING:
 
 __all__ = ["HELP", "UNTRAINED_HELP", "NamedModel", "device_named", "load_named_model", "placed", "shipped_weights"]
 
-HELP: Final = "folder of a saved model, or a config file or recipe; by default the model that ships with a recipe"
+HELP: Final = (
+    "folder of a saved model, OWNER/NAME of one on the hub, or a config file or recipe; "
+    "by default the model that ships with a recipe"
+)
 UNTRAINED_HELP: Final = "answer from random weights where a config has not been trained"
 
 
@@ -80,11 +83,12 @@ def _loaded(sources: Sources, untrained: bool, later: bool) -> NamedModel:
     source = sources.single("be used")
     if source is None:
         return _shipped(sources, later)
-    if os.path.isdir(source):
+    folder = _fetched(source, sources) or Path(source)
+    if os.path.isdir(folder):
         if sources.overrides:
             raise CheckpointError("a saved model takes no overrides", where=source, fix="give its config instead")
-        model = AnyToAnyModel.from_pretrained(source, trust=sources.trust, decoders_later=later)
-        return NamedModel(model, source, Path(source))
+        model = AnyToAnyModel.from_pretrained(folder, trust=sources.trust, decoders_later=later)
+        return NamedModel(model, source, folder)
     sections = sources.compose()
     results = [Path(s["result"]) for s in (sections, *_stages(sources, sections)) if s.get("result")]
     trained = next((r for r in results if is_saved_model(r)), None) or shipped_weights(source)
@@ -96,6 +100,20 @@ def _loaded(sources: Sources, untrained: bool, later: bool) -> NamedModel:
     require_sections(sources.overrides, ("model", "variables", "files"), "generate")
     built = AnyToAnyModel.from_config(source, sources.overrides, safe=sources.safe, trust=sources.trust)
     return NamedModel(built.eval(), source, None)
+
+
+def _fetched(source: str, sources: Sources) -> Path | None:
+    """The folder of a repository on the hub that was fetched before, or may be fetched now."""
+    from anyloom.model.hub import fetched
+
+    if source in get_registry().recipes:
+        return None
+    try:
+        return fetched(source, download=sources.download)
+    except CheckpointError:
+        if sources.download:
+            raise
+        return None
 
 
 def _shipped(sources: Sources, later: bool) -> NamedModel:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from anyloom.data.ledger import Bad, reason_of
@@ -34,6 +35,19 @@ class Prepared:
     item: Any
     length: int
     lost: int = 0
+
+    def sealed(self) -> Prepared:
+        """The same with an item in bytes, which processes hand on without looking at it."""
+        return replace(self, item=_Sealed(pickle.dumps(self.item)))
+
+    def opened(self) -> Prepared:
+        """The same with the item itself."""
+        return replace(self, item=pickle.loads(self.item.content)) if isinstance(self.item, _Sealed) else self
+
+
+@dataclass(frozen=True)
+class _Sealed:
+    content: bytes
 
 
 @dataclass(frozen=True)
@@ -152,7 +166,7 @@ class Reader:
             anyloom.errors.AnyloomError: What is wrong is not about one record.
         """
         with reading_apart(self.isolation):
-            return self._usable(rows, packed)
+            return self._usable([[sample.opened() for sample in row] for row in rows], packed)
 
     def _usable(self, rows: Sequence[Sequence[Prepared]], packed: bool) -> Made:
         try:

@@ -11,13 +11,13 @@ import traceback
 import weakref
 from collections.abc import Callable
 from multiprocessing.connection import Connection, wait
-from multiprocessing.reduction import ForkingPickler
 from typing import Any, Final, Protocol
 
 import torch
 import torch.multiprocessing
 
-from anyloom.data.reading import Reader
+from anyloom.data.reading import Prepared, Reader
+from anyloom.data.transport import receive, send
 from anyloom.discovery.guarding import tell
 from anyloom.errors import AnyloomError
 
@@ -128,8 +128,7 @@ class _Worker:
             try:
                 if self._connection not in wait([self._connection, self._process.sentinel]):
                     raise EOFError
-                # a batch lies in memory that is shared by its worker, which must live until it has been taken
-                result = pickle.loads(self._connection.recv_bytes())
+                result = receive(self._connection)
             except (OSError, EOFError):
                 self._replace()
                 continue
@@ -205,11 +204,14 @@ def _work(reader: Reader, connection: Connection) -> None:
     while True:
         work, arguments, named = pickle.loads(tasks.get())
         try:
-            answer = True, getattr(reader, work)(*arguments, **named)
+            done = getattr(reader, work)(*arguments, **named)
+            # what is read comes back to this or another worker: on the way nobody has to look at it
+            send(
+                connection,
+                (True, [p.sealed() if isinstance(p, Prepared) else p for p in done] if work == "prepare" else done),
+            )
         except BaseException as error:
-            answer = False, _portable(error)
-        # what is read comes back to this or another worker, so plainly; batches stay in shared memory
-        connection.send_bytes(pickle.dumps(answer) if work == "prepare" else ForkingPickler.dumps(answer))
+            send(connection, (False, _portable(error)))
 
 
 def _take(connection: Connection, tasks: queue.SimpleQueue[bytes]) -> None:

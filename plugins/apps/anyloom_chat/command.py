@@ -9,7 +9,13 @@ from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
-from anyloom.cli.arguments import add_device_arguments, add_isolation_argument, add_trust_arguments, split_sources
+from anyloom.cli.arguments import (
+    add_device_arguments,
+    add_download_argument,
+    add_isolation_argument,
+    add_trust_arguments,
+    split_sources,
+)
 from anyloom.cli.asking import seed_number
 from anyloom.cli.console import note
 from anyloom.cli.model_argument import HELP, NamedModel, load_named_model, placed
@@ -82,6 +88,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--port", type=int, default=7860, help="of the page; default: 7860")
     parser.add_argument("--open", action="store_true", help="open the page in the browser")
     add_isolation_argument(parser)
+    add_download_argument(parser)
     add_device_arguments(parser)
     add_trust_arguments(parser)
     return parser

@@ -8,7 +8,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from anyloom.cli.arguments import add_device_arguments, add_trust_arguments, split_sources
+from anyloom.cli.arguments import add_device_arguments, add_download_argument, add_trust_arguments, split_sources
 from anyloom.cli.console import note
 from anyloom.cli.model_argument import HELP, NamedModel, load_named_model, placed
 from anyloom.errors import ConfigError
@@ -83,6 +83,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     text = "time for answers in the making when the server is stopped; default: 30"
     parser.add_argument("--drain-seconds", type=float, default=30.0, metavar="SECONDS", help=text)
+    add_download_argument(parser)
     add_device_arguments(parser)
     add_trust_arguments(parser)
     return parser

@@ -17,14 +17,19 @@ from local_hub import COMMIT, environment, running_hub
 from parts import model_options
 
 PUSH_AND_LOAD = """
-import sys, torch
+import argparse, sys, torch
 from anyloom import AnyToAnyModel
+from anyloom.cli.arguments import split_sources
+from anyloom.cli.model_argument import load_named_model
 model = AnyToAnyModel.from_pretrained(sys.argv[1], trust=True)
 print(model.push_to_hub("owner/model"))
 loaded = AnyToAnyModel.from_pretrained("owner/model", trust=True, download=True)
 kept = AnyToAnyModel.from_pretrained("owner/model", trust=True)
 tensors = model.state_dict()
-for other in (loaded, kept):
+words = argparse.Namespace(sources=["owner/model"], trust=True)
+named = load_named_model(split_sources(words))
+assert named.name == "owner/model" and (named.folder / "config.json").is_file()
+for other in (loaded, kept, named.model):
     own = other.state_dict()
     assert own.keys() == tensors.keys() and all(torch.equal(own[k], tensors[k]) for k in own)
 try:

@@ -217,10 +217,14 @@ def test_what_is_no_medium_is_named(server: Any, part: Any) -> None:
     assert "/tmp" not in error["message"]
 
 
-def test_the_guides_example_runs(server: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    guide = (Path(__file__).parents[3] / "docs" / "guide" / "serving.md").read_text(encoding="utf-8")
-    example = guide.split("```python\n")[1].split("```")[0].replace("http://127.0.0.1:8000", server.url)
+@pytest.mark.parametrize(("page", "picture"), [("docs/guide/serving.md", "answer.png"), ("README.md", "apple.png")])
+def test_examples_of_the_pages_run(
+    server: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, page: str, picture: str
+) -> None:
+    text = (Path(__file__).parents[3] / page).read_text(encoding="utf-8")
+    blocks = [block.split("```")[0] for block in text.split("```python\n")[1:]]
+    (example,) = [block for block in blocks if "import openai" in block]
     monkeypatch.chdir(tmp_path)
-    exec(compile(example, "serving.md", "exec"), {})
-    with Image.open(tmp_path / "answer.png") as made:
+    exec(compile(example.replace("http://127.0.0.1:8000", server.url), page, "exec"), {})
+    with Image.open(tmp_path / picture) as made:
         assert made.size == (64, 64)

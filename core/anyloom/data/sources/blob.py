@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import BinaryIO
 
 from torch import Tensor
 
@@ -63,12 +64,13 @@ class Blob:
         if self.data is not None:
             return self.data
         try:
-            with open(self.path, "rb") as file:
+            size = limit + 1 if self.size is None else self.size
+            if self.size is not None and size > limit:
+                raise BadRecord("too large", self.where, f"{size} bytes; at most {limit} are read")
+            # a piece is asked for as it is: a buffer would be filled beyond it
+            with open(self.path, "rb", buffering=-1 if self.size is None else 0) as file:
                 file.seek(self.offset)
-                size = limit + 1 if self.size is None else self.size
-                if self.size is not None and size > limit:
-                    raise BadRecord("too large", self.where, f"{size} bytes; at most {limit} are read")
-                found = file.read(size)
+                found = _filled(file, size)
         except OSError as error:
             raise BadRecord("missing", self.where, f"cannot be read ({error.strerror or error})") from error
         if len(found) > limit:
@@ -104,6 +106,14 @@ class Blob:
         if self.data is not None:
             return f"bytes:{hashlib.sha256(self.data).hexdigest()}"
         return f"file:{Path(self.path).resolve()}:{self.offset}"
+
+
+def _filled(file: BinaryIO, size: int) -> bytes:
+    """As many bytes as there are, up to a size: one call of the system gives no more than about 2 GiB."""
+    found = file.read(size)
+    while 0 < len(found) < size and (more := file.read(size - len(found))):
+        found += more
+    return found
 
 
 @dataclass(frozen=True)
