@@ -118,8 +118,8 @@ def model(tmp_path_factory: pytest.TempPathFactory, tokenizer_folder: Path) -> s
 
 def test_every_suite_is_tried() -> None:
     own = {name for name, spec in get_registry().recipes.items() if spec.package == "anyloom_suites"}
-    assert own == {*SUITES, "joint"}
-    for name in own:
+    assert own == {*SUITES, "joint", "cobsat-mini"}
+    for name in own - {"cobsat-mini"}:
         assert set(compose([name])) == {"suite", "variables"}
 
 
@@ -229,3 +229,32 @@ def test_sounds_of_another_program_are_scored_in_context(tmp_path: Path, monkeyp
     copied = values["sound/sound-drop/distance_copying"].value
     assert values["sound/sound-drop/distance"].value == pytest.approx(copied, abs=0.02)
     assert copied > 0.05
+
+
+def test_cobsat_mini_tells_what_is_given_from_what_is_inferred(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another program that copies the last example has what is inferred, and one that knows the answer has both."""
+    monkeypatch.chdir(tmp_path)
+    words = ["--suite", "cobsat-mini", "suite.data.datasets.inference.num_queries=1"]
+    for sample in samples_of(read_suite("cobsat-mini", words[2:])):
+        (name,) = sample.provenance["names"]
+        seen = [*sample.conversation.prompt().media, *sample.conversation.messages[-1].media]
+        if sample.provenance["k"] == 1:
+            write_media(seen[0], tmp_path / "out" / f"{name}.png")
+        elif sample.provenance["k"] == 4:
+            write_media(seen[-1], tmp_path / "out" / f"{name}.png")
+    assert main(["score", "out", *words]) == 0
+    values = Results.read(tmp_path / "scores" / "results.json").values
+    for kind in ("attribute-inference", "object-inference"):
+        found = {
+            k: [values[f"pixels/{kind}/k{k}/{aspect}"].value for aspect in ("given", "inferred", "both")]
+            for k in (0, 1, 4)
+        }
+        assert found == {0: [0, 0, 0], 1: [0, 1, 0], 4: [1, 1, 1]}
+
+
+def test_cobsat_mini_runs_on_a_model(model: str, tmp_path: Path) -> None:
+    words = ["evaluate", "--model", model, "--suite", "cobsat-mini", "--output", str(tmp_path / "r"), "--trust"]
+    assert main([*words, "suite.data.datasets.inference.num_queries=1", "suite.shown=1"]) == 0
+    values = Results.read(tmp_path / "r" / "results.json").values
+    for metric in ("nearest", "pixels"):
+        assert [values[f"{metric}/object-inference/k{k}/both"].count for k in (0, 1, 2, 4, 8)] == [3] * 5
