@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import importlib
+import importlib.util
 import inspect
 import re
 from collections.abc import Iterator, Mapping
@@ -44,6 +45,10 @@ def trainer_problems(options: Mapping[str, Any]) -> list[ConfigError]:
                 )
             )
             continue
+        if key == "strategy" and "deepspeed" in _strategy_name(value) and importlib.util.find_spec("deepspeed") is None:
+            fix = f"install deepspeed, or use {_SHARDED}"
+            problems.append(ConfigError("DeepSpeed is not installed", where="trainer.strategy", fix=fix))
+            continue
         found = [problem for where, part in _items(key, value) if (problem := _problem(key, part, where))]
         problems += found or value_problems(key, value)
     return problems + _averages_of_shards(options)
@@ -66,10 +71,14 @@ def _averages_of_shards(options: Mapping[str, Any]) -> list[ConfigError]:
 
 
 def _is_first_fsdp(strategy: Any) -> bool:
-    """Whether a strategy, by name, by class path or as an object, is lightning's wrapper of the first FSDP."""
+    """Whether a strategy is lightning's wrapper of the first FSDP."""
+    return "fsdp" in _strategy_name(strategy)
+
+
+def _strategy_name(strategy: Any) -> str:
+    """Name of a strategy that is given by name, by class path or as an object: small letters alone."""
     name = strategy.get("class_path") if isinstance(strategy, Mapping) else strategy
-    text = str(name if isinstance(name, str) else type(name).__name__).lower().replace("_", "")
-    return "fsdp" in text
+    return str(name if isinstance(name, str) else type(name).__name__).lower().replace("_", "")
 
 
 def _items(key: str, value: Any) -> Iterator[tuple[str, Any]]:

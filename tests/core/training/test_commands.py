@@ -287,6 +287,17 @@ def test_the_first_form_of_fsdp_is_refused_in_one_line(strategy: str, form: str)
     assert "fsdp2, or ddp" in problem.fix
 
 
+@pytest.mark.parametrize(
+    "value", ["deepspeed_stage_3", {"class_path": "lightning.pytorch.strategies.DeepSpeedStrategy"}]
+)
+def test_deepspeed_that_is_not_installed_is_said_in_a_line(value: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "deepspeed", None)
+    (problem,) = trainer_problems({"strategy": value})
+    assert problem.where == "trainer.strategy"
+    assert "not installed" in problem.what
+    assert "fsdp2" in problem.fix
+
+
 def test_every_process_follows_the_clock_of_the_first() -> None:
     timer = Timer(duration={"seconds": 10})
     timer.time_elapsed = lambda *_: 4.0  # type: ignore[method-assign]
