@@ -18,12 +18,13 @@ import yaml
 
 from anyloom import AnyToAnyModel
 from anyloom.building import build_named
+from anyloom.evaluation.intervals import EXPLAINED
 from anyloom.evaluation.measure import answer_samples
 from anyloom.evaluation.page import sample_row
 from anyloom.evaluation.results import Results
 from anyloom.evaluation.runner import samples_of
 from anyloom.evaluation.suite import Suite, read_suite
-from anyloom.evaluation.tables import shown_value, tables_of
+from anyloom.evaluation.tables import shown_value, tables_of, value_interval
 from anyloom.interfaces import Evaluated, Metric, Score
 from anyloom.report import Measure, Report, SampleGroup, write_report
 
@@ -70,7 +71,7 @@ def page(suite: Suite, results: Results, targets: Sequence[dict[str, Any]]) -> s
         "## Beside the targets\n",
         target_table(results, targets),
         "## All values\n",
-        "After ± stands the standard error.\n",
+        f"{EXPLAINED}\n",
         *(f"### {t.title}\n\n{t.explanation}\n\n{markdown(t)}" for t in tables_of(suite, results)),
         f"## Sign tests\n\n{tests}",
     ]
@@ -96,7 +97,8 @@ def _measured(results: Results, target: dict[str, Any]) -> tuple[float | None, s
         return None, "–"
     info = results.info(target["value"])
     if "times" not in target:
-        return value.value, shown_value(value.value, value.error, info.form if info else "percent")
+        interval = value_interval(results, target["value"], value)
+        return value.value, shown_value(value.value, interval, info.form if info else "percent")
     base = results.values.get(target["times"])
     if base is None:
         return None, "–"
@@ -120,7 +122,7 @@ def markdown(table: Measure) -> str:
     rows = [
         [
             ("· " if row.part else "") + row.label,
-            *(shown_value(v, e, table.form) for v, e in zip(row.values, row.errors)),
+            *(shown_value(v, i, table.form) for v, i in zip(row.values, row.intervals)),
             str(row.count),
         ]
         for row in table.rows

@@ -108,6 +108,18 @@ class Stop(lightning.Callback):
             self._count()
 
 
+class KilledRank(Stop):
+    """Kills one of several processes before a batch."""
+
+    def __init__(self, batch: int, rank: int) -> None:
+        super().__init__(batch, "SIGKILL")
+        self.rank = rank
+
+    def on_train_batch_start(self, trainer: Any, *_: Any) -> None:
+        if trainer.global_rank == self.rank:
+            self._count()
+
+
 class LongBatch(lightning.Callback):
     """Makes the batches after the second take a minute, as a hanging disk would."""
 

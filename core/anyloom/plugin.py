@@ -41,6 +41,14 @@ def anyloom_components() -> list[ComponentSpec]:
             summary="Lets the conditions of two latent diffusion decoders attend to each other's side (CoDi)",
         ),
         ComponentSpec(
+            kind="loss",
+            name="info-nce",
+            target="anyloom.network.info_nce:InfoNCE",
+            tiny="anyloom.testing.own:info_nce",
+            licence="Apache-2.0",
+            summary="A predicted medium lies nearer to its own target than to those of others in the batch",
+        ),
+        ComponentSpec(
             kind="dataset",
             name="conversations",
             target="anyloom.data.conversations:ConversationFiles",

@@ -17,8 +17,8 @@ HIT = "retrieval/exemplar/k1/hard_top1"
 @pytest.fixture
 def results() -> Results:
     values = {
-        HIT: Value(0.385, 300, 0.028),
-        "retrieval/exemplar/k0/hard_top1": Value(0.05, 300, 0.013),
+        HIT: Value(0.385, 300, 0.028141),
+        "retrieval/exemplar/k0/hard_top1": Value(0.05, 300, 0.012604),
         "sound/sound-add/relative": Value(0.9, 100, 0.05),
     }
     facts = {"command": "anyloom evaluate x", "weights": {"model.safetensors": "abc"}, "parameters": {"llm": 1_500_000}}
@@ -34,7 +34,7 @@ def results() -> Results:
 
 def test_page_has_the_suites_tables_and_the_facts(results: Results) -> None:
     text = page(read_suite("in-context"), results, [])
-    assert "| all | 5.0 ± 1.3 % | 38.5 ± 2.8 % | 300 |" in text
+    assert "| all | 5.0 (3.1 to 8.1) % | 38.5 (33.2 to 44.1) % | 300 |" in text
     assert "one helps: 104 queries better, 1 worse, 195 equal, p = 2.6e-30" in text
     assert "1.5 M parameters" in text
     assert "SHA-256 `abc`" in text
@@ -44,13 +44,16 @@ def test_page_has_the_suites_tables_and_the_facts(results: Results) -> None:
 @pytest.mark.parametrize(
     ("target", "row"),
     [
-        ({"must": 0.3, "aim": 0.45}, "38.5 ± 2.8 % | 30.0 % | 45.0 % | yes"),
-        ({"must": 0.3, "aim": 0.38}, "38.5 ± 2.8 % | 30.0 % | 38.0 % | aim"),
-        ({"must": 0.4}, "38.5 ± 2.8 % | 40.0 % | – | **no**"),
-        ({"aim": 0.4}, "38.5 ± 2.8 % | – | 40.0 % | no (not a must)"),
+        ({"must": 0.3, "aim": 0.45}, "38.5 (33.2 to 44.1) % | 30.0 % | 45.0 % | yes"),
+        ({"must": 0.3, "aim": 0.38}, "38.5 (33.2 to 44.1) % | 30.0 % | 38.0 % | aim"),
+        ({"must": 0.4}, "38.5 (33.2 to 44.1) % | 40.0 % | – | **no**"),
+        ({"aim": 0.4}, "38.5 (33.2 to 44.1) % | – | 40.0 % | no (not a must)"),
         ({"times": "retrieval/exemplar/k0/hard_top1", "must": 3}, "7.7 | 3.000 | – | yes"),
-        ({"value": "sound/sound-add/relative", "must": 1.0, "lower": True}, "0.900 ± 0.050 | 1.000 | – | yes"),
-        ({"value": "sound/sound-add/relative", "must": 0.8, "lower": True}, "0.900 ± 0.050 | 0.800 | – | **no**"),
+        ({"value": "sound/sound-add/relative", "must": 1.0, "lower": True}, "0.900 (0.802 to 0.998) | 1.000 | – | yes"),
+        (
+            {"value": "sound/sound-add/relative", "must": 0.8, "lower": True},
+            "0.900 (0.802 to 0.998) | 0.800 | – | **no**",
+        ),
         ({"value": "nothing", "must": 0.3}, "– | 30.0 % | – | not measured"),
     ],
 )

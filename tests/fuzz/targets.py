@@ -6,6 +6,7 @@ as is an input that takes longer than :data:`SECONDS`. Most inputs are damaged c
 
 from __future__ import annotations
 
+import base64
 import functools
 import io
 import json
@@ -29,7 +30,7 @@ from parts import llm_options, picture, save_tokenizer, sound
 __all__ = ["SECONDS", "TARGETS", "Target", "damaged"]
 
 SECONDS = 10.0
-"""Longest time that one input may take."""
+"""Longest time of the processor that one input may take."""
 
 
 @dataclass(frozen=True)
@@ -218,6 +219,23 @@ def _plugin_set(data: bytes, folder: Path) -> None:
     read_set(folder / "set")
 
 
+def _body(data: bytes, folder: Path) -> None:
+    """As the server reads a request: its shape, its options, its conversation with the media in it."""
+    from pydantic import ValidationError
+
+    from anyloom_serve.answering import options_of
+    from anyloom_serve.limits import Limits
+    from anyloom_serve.requests import ChatRequest
+    from anyloom_serve.wire import Reader
+
+    try:
+        body = ChatRequest.model_validate_json(data)
+    except ValidationError as error:
+        raise AnyloomError(str(error)) from error
+    options_of(body, Limits(), ["image", "audio", "video"])
+    Reader(Limits(), takes=["image", "audio", "video"], apart=False).conversation(body.messages)
+
+
 def _media(modality: str, suffix: str) -> Callable[[bytes, Path], object]:
     def read(data: bytes, folder: Path) -> None:
         from anyloom.media import read_media
@@ -287,6 +305,19 @@ def _tensors() -> list[bytes]:
     return [safetensors.torch.save(values, {"format": "pt"})]
 
 
+def _bodies() -> list[bytes]:
+    def part(kind: str, made: bytes) -> dict[str, Any]:
+        address = f"data:{kind};base64,{base64.b64encode(made).decode()}"
+        return {"type": "image_url", "image_url": {"url": address}}
+
+    (image,) = _written(lambda: picture(1), ".png")()
+    (heard,) = _written(_loud, ".wav")()
+    audio = {"type": "input_audio", "input_audio": {"data": base64.b64encode(heard).decode(), "format": "wav"}}
+    content = [{"type": "text", "text": "a"}, part("image/png", image), audio]
+    options = {"max_tokens": 4, "temperature": 0.5, "modalities": ["text", "image"], "seed": 1, "stream": False}
+    return _json({"messages": [{"role": "user", "content": content}], **options})()
+
+
 def _archives() -> list[bytes]:
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as archive:
@@ -353,6 +384,7 @@ TARGETS: list[Target] = [
     Target("archives", _archives, _archive),
     Target("checkpoints", _torch_files, _checkpoint),
     Target("pickles", _torch_files, _converted),
+    Target("bodies", _bodies, _body),
     Target("plugin-sets", lambda: [b"# plugins\na==1.0\nb-c==2.0.1\n"], _plugin_set),
     *(Target(f"image{s}", _written(lambda: picture(1), s), _media("image", s)) for s in _PICTURES),
     *(Target(f"audio{s}", _written(_loud, s), _media("audio", s)) for s in _SOUNDS),

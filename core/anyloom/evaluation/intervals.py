@@ -8,10 +8,15 @@ from typing import Final
 
 import torch
 
-__all__ = ["NORMAL", "interval_of_mean", "interval_of_share"]
+__all__ = ["EXPLAINED", "NORMAL", "interval_of", "interval_of_mean", "interval_of_share"]
 
 NORMAL: Final = 1.959964
 """Standard errors on each side of a normal estimate that hold 95 %."""
+
+EXPLAINED: Final = (
+    "In brackets the 95 % interval: Wilson's where each sample is right or wrong, else 1.96 standard errors each way."
+)
+"""What tables say of their intervals."""
 
 _RESAMPLES: Final = 10_000
 _LEVEL: Final = 0.95
@@ -49,3 +54,28 @@ def interval_of_share(share: float, count: float) -> tuple[float, float]:
     spread = NORMAL * math.sqrt(share * (1 - share) / count + square / (4 * count**2))
     scale = 1 + square / count
     return max(0.0, (centre - spread) / scale), min(1.0, (centre + spread) / scale)
+
+
+def interval_of(value: float, error: float | None, count: int, *, share: bool) -> tuple[float, float] | None:
+    """95 % interval of a measured value; None where nothing is known of its spread.
+
+    A share of samples that are right or wrong is told by its standard error, sqrt(p (1 - p) / (n - 1)): it has Wilson's
+    interval, which is no point where all samples agree. Any other value has the normal one.
+
+    Args:
+        value: The value.
+        error: Its standard error.
+        count: Samples behind it; 0 if unknown.
+        share: Whether it lies between 0 and 1 and is the mean of values that do.
+
+    >>> [round(end, 3) for end in interval_of(0.5, 0.5 / 9**0.5, 10, share=True)]
+    [0.237, 0.763]
+    >>> [round(end, 3) for end in interval_of(0.5, 0.1, 10, share=True)]
+    [0.304, 0.696]
+    """
+    if share and 0 <= value <= 1 and count > 0:
+        of_share = math.sqrt(value * (1 - value) / max(count - 1, 1))
+        known = 0.0 if error is None and count == 1 and value in (0, 1) else error
+        if known is not None and math.isclose(known, of_share, rel_tol=1e-3, abs_tol=1e-6):
+            return interval_of_share(value, count)
+    return None if error is None else (value - NORMAL * error, value + NORMAL * error)

@@ -6,18 +6,16 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from anyloom.config.yaml_text import write_yaml
+from anyloom.evaluation.intervals import EXPLAINED
 from anyloom.evaluation.results import Results
 from anyloom.evaluation.suite import Suite
-from anyloom.evaluation.tables import shown_value, tables_of
+from anyloom.evaluation.tables import shown_value, tables_of, value_interval
 from anyloom.interfaces.metric import Evaluated
 from anyloom.report import Attribution, Headline, Report, SampleGroup, SampleRow
 
 __all__ = ["make_report", "sample_groups", "sample_row"]
 
-_NOTE: Final = (
-    "All columns of a row answer the same queries, N of them. After ± stands the standard error (0 where all agree); "
-    "the best value of a row is green."
-)
+_NOTE: Final = f"All columns of a row answer the same queries, N of them. {EXPLAINED} The best value of a row is green."
 
 
 def make_report(suite: Suite, results: Results, shown: Sequence[Evaluated]) -> Report:
@@ -40,7 +38,8 @@ def _headlines(suite: Suite, results: Results) -> list[Headline]:
     for headline in suite.headlines:
         value, info = results.values.get(headline.value), results.info(headline.value)
         if value is not None:
-            shown = shown_value(value.value, value.error, info.form if info else "percent")
+            interval = value_interval(results, headline.value, value)
+            shown = shown_value(value.value, interval, info.form if info else "percent")
             found.append(Headline(shown, headline.label, f"N = {value.count}"))
     for comparison, test in results.tests:
         if test.wins or test.losses:

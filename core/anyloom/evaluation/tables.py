@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from anyloom.evaluation.results import Results, named_parts
+from anyloom.evaluation.intervals import interval_of
+from anyloom.evaluation.results import Results, Value, named_parts
 from anyloom.evaluation.suite import Suite, TableSettings
 from anyloom.report.contents import Measure, MeasuredRow
 
-__all__ = ["markdown_of", "shown_value", "tables_of", "text_of"]
+__all__ = ["markdown_of", "shown_value", "tables_of", "text_of", "value_interval"]
 
 
 def tables_of(suite: Suite, results: Results) -> list[Measure]:
@@ -73,20 +74,26 @@ def _row(label: str, names: Sequence[str], results: Results) -> MeasuredRow:
         [None if v is None else v.value for v in found],
         max((v.count for v in found if v is not None), default=0),
         part=label.startswith(" "),
-        errors=[None if v is None else v.error for v in found],
+        intervals=[None if v is None else value_interval(results, n, v) for n, v in zip(names, found)],
     )
 
 
-def shown_value(value: float | None, error: float | None, form: str) -> str:
-    """A value with its standard error in words.
+def value_interval(results: Results, name: str, value: Value) -> tuple[float, float] | None:
+    """The 95 % interval of a measured value."""
+    info = results.info(name)
+    return interval_of(value.value, value.error, value.count, share=info is None or info.form == "percent")
 
-    >>> shown_value(0.385, 0.0344, "percent"), shown_value(0.358, None, "number"), shown_value(None, None, "number")
-    ('38.5 ± 3.4 %', '0.358', '–')
+
+def shown_value(value: float | None, interval: tuple[float, float] | None, form: str) -> str:
+    """A value with its interval in words.
+
+    >>> shown_value(0.385, (0.332, 0.441), "percent"), shown_value(0.358, None, "number")
+    ('38.5 (33.2 to 44.1) %', '0.358')
     """
     if value is None:
         return "–"
     scale, digits, unit = (100, 1, " %") if form == "percent" else (1, 3, "")
-    spread = "" if error is None else f" ± {scale * error:.{digits}f}"
+    spread = "" if interval is None else " ({0:.{2}f} to {1:.{2}f})".format(*(scale * end for end in interval), digits)
     return f"{scale * value:.{digits}f}{spread}{unit}"
 
 
@@ -96,7 +103,7 @@ def text_of(table: Measure) -> str:
     rows = [
         [
             ("  " if row.part else "") + row.label,
-            *(shown_value(v, e, table.form) for v, e in zip(row.values, row.errors or [None] * len(row.values))),
+            *(shown_value(v, i, table.form) for v, i in zip(row.values, row.intervals or [None] * len(row.values))),
             str(row.count) if row.count else "–",
         ]
         for row in table.rows
@@ -106,8 +113,8 @@ def text_of(table: Measure) -> str:
         cells[0].ljust(widths[0]) + "".join(f"  {cell:>{w}}" for cell, w in zip(cells[1:], widths[1:]))
         for cells in (head, *rows)
     ]
-    spread = any(e is not None for row in table.rows for e in row.errors)
-    said = f"{table.better} is better" + ("; after ± one standard error" if spread else "")
+    spread = any(i is not None for row in table.rows for i in row.intervals)
+    said = f"{table.better} is better" + ("; in brackets 95 % intervals" if spread else "")
     remarks = [f"  note: {remark}" for remark in table.remarks]
     return "\n".join([f"{table.title} ({said})", *(f"  {line}".rstrip() for line in lines), *remarks])
 
@@ -117,8 +124,8 @@ def markdown_of(table: Measure) -> str:
     head = ["", *table.columns, "N"]
     lines = [f"| {' | '.join(head)} |", "|" + "---|" * len(head)]
     for row in table.rows:
-        errors = row.errors or [None] * len(row.values)
-        cells = [shown_value(v, e, table.form) for v, e in zip(row.values, errors)]
+        intervals = row.intervals or [None] * len(row.values)
+        cells = [shown_value(v, i, table.form) for v, i in zip(row.values, intervals)]
         lines.append(f"| {' | '.join([row.label, *cells, str(row.count) if row.count else '–'])} |")
     remarks = [f"- {remark}" for remark in table.remarks]
     return "\n".join([f"### {table.title}", "", table.explanation, "", *lines, "", *remarks]).rstrip() + "\n"

@@ -49,14 +49,14 @@ class MeasuredRow:
         values: One per column of the table; None where a column has nothing to say.
         count: How many samples the values are taken over; 0 where that is not known.
         part: Whether the row is a part of one above it.
-        errors: Standard errors of the values, None where one is not known; empty if none is.
+        intervals: Ends of the values' 95 % intervals, None where one is not known; empty if none is.
     """
 
     label: str
     values: Sequence[float | None]
     count: int
     part: bool = False
-    errors: Sequence[float | None] = ()
+    intervals: Sequence[tuple[float, float] | None] = ()
 
 
 @dataclass(frozen=True)

@@ -34,11 +34,12 @@ def _table(head: Sequence[str], rows: Sequence[str], words: Sequence[int] = ()) 
     return f'<div class="scroll"><table><thead><tr>{cells}</tr></thead><tbody>{body}</tbody></table></div>'
 
 
-def _shown(value: float | None, error: float | None, form: str) -> str:
+def _shown(value: float | None, interval: tuple[float, float] | None, form: str) -> str:
     if value is None:
         return "–"
     scale, digits, unit = (100, 1, " %") if form == "percent" else (1, 3, "")
-    spread = "" if error is None else f' <span class="soft">± {scale * error:.{digits}f}</span>'
+    ends = " to ".join(f"{scale * end:.{digits}f}" for end in interval or ())
+    spread = f' <span class="soft">({ends})</span>' if ends else ""
     return f"{scale * value:.{digits}f}{spread}{unit}"
 
 
@@ -58,8 +59,8 @@ def _measured_row(measure: Measure, row: MeasuredRow) -> str:
     several = measure.comparable and len(set(known)) > 1
     best = (max if measure.better == "higher" else min)(known) if several else None
     cells = "".join(
-        f"<td{' class=best' if value is not None and value == best else ''}>{_shown(value, error, measure.form)}</td>"
-        for value, error in zip(row.values, row.errors or [None] * len(row.values))
+        f"<td{' class=best' if value is not None and value == best else ''}>{_shown(value, ends, measure.form)}</td>"
+        for value, ends in zip(row.values, row.intervals or [None] * len(row.values))
     )
     label = f"<td{' class=part' if row.part else ''}>{escape(row.label)}</td>"
     return f"<tr>{label}{cells}<td>{f'{row.count:,}' if row.count else '–'}</td></tr>"

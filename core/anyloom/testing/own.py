@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from anyloom.testing.case import DatasetCase, ProjectorCase, RepresentationCase
+from anyloom.testing.case import DatasetCase, LossCase, ProjectorCase, RepresentationCase
 
-__all__ = ["autoregressive", "conversations", "parallel", "projector"]
+__all__ = ["autoregressive", "conversations", "info_nce", "parallel", "projector"]
 
 
 def projector(folder: Path) -> ProjectorCase:
@@ -26,6 +26,12 @@ def parallel(folder: Path) -> RepresentationCase:
     """Three features at once."""
     del folder
     return RepresentationCase("parallel")
+
+
+def info_nce(folder: Path) -> LossCase:
+    """Four media of three features each."""
+    del folder
+    return LossCase("info-nce")
 
 
 def conversations(folder: Path) -> DatasetCase:

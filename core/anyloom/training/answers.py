@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from lightning.pytorch.callbacks import Callback
 from anyloom.interfaces.metric import Evaluated
 from anyloom.media.answers import answer_json
 from anyloom.storage.atomic import write_text
+from anyloom.storage.locking import locked
 
 __all__ = ["AnswerWriter"]
 
@@ -26,12 +28,19 @@ class AnswerWriter(Callback):
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.count = 0
+        self._lock = ExitStack()
 
     def _part(self, rank: int) -> Path:
         return self.folder / f"answers-{rank}.jsonl.partial"
 
     def on_predict_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
-        """Begin this process's file anew."""
+        """Begin this process's file anew.
+
+        Raises:
+            anyloom.errors.CheckpointError: Another run writes there.
+        """
+        if trainer.is_global_zero:
+            self._lock.enter_context(locked(self.folder))
         self.folder.mkdir(parents=True, exist_ok=True)
         self._part(trainer.global_rank).write_text("", encoding="utf-8")
 
@@ -67,3 +76,13 @@ class AnswerWriter(Callback):
         for part in parts:
             part.unlink()
         print(f"wrote {len(lines)} answers to {path}")  # noqa: T201 - the command's result
+
+    def teardown(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, stage: str) -> None:
+        """Let the next run in."""
+        self._lock.close()
+
+    def on_exception(
+        self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, exception: BaseException
+    ) -> None:
+        """Let the next run in; after an exception lightning tears nothing down."""
+        self._lock.close()

@@ -7,7 +7,7 @@ from anyloom.discovery import ComponentSpec, hookimpl
 
 @hookimpl
 def anyloom_components() -> list[ComponentSpec]:
-    """The starter data set."""
+    """The starter data set, and prompts of CoBSAT's form from its pictures."""
     return [
         ComponentSpec(
             kind="dataset",
@@ -18,5 +18,15 @@ def anyloom_components() -> list[ComponentSpec]:
             requires=("PIL", "soundfile", "soxr"),
             licence="Apache-2.0 AND CC-BY-4.0 AND MIT AND CC0-1.0",
             summary="Conversations about 7,572 emoji pictures and 127 short sounds that ship with the project",
-        )
+        ),
+        ComponentSpec(
+            kind="dataset",
+            name="starter-inference",
+            target="anyloom_starter.inference:InferenceBuilder",
+            tiny="anyloom_starter.tiny:inference",
+            modalities=("image",),
+            requires=("PIL",),
+            licence="Apache-2.0 AND CC-BY-4.0",
+            summary="CoBSAT's question to pictures of the starter pack: what do the examples have in common?",
+        ),
     ]

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from anyloom.testing import DatasetCase
 
-__all__ = ["dataset"]
+__all__ = ["dataset", "inference"]
 
 
 def dataset(folder: Path) -> DatasetCase:
@@ -14,3 +14,9 @@ def dataset(folder: Path) -> DatasetCase:
     del folder
     options = {"num_samples": 8, "num_queries": 8}
     return DatasetCase("starter", options=options, splits=("train", "val", "test"))
+
+
+def inference(folder: Path) -> DatasetCase:
+    """A few prompts of both splits."""
+    del folder
+    return DatasetCase("starter-inference", options={"num_queries": 2, "examples": [0, 1, 4]}, splits=("val", "test"))

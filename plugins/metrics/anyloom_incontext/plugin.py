@@ -7,7 +7,7 @@ from anyloom.discovery import ComponentSpec, hookimpl
 
 @hookimpl
 def anyloom_components() -> list[ComponentSpec]:
-    """Retrieval among candidates, feature error, spectral distance of sounds, words of captions."""
+    """Retrieval among candidates, feature error, spectral distance of sounds, words of captions, choices in a grid."""
     return [
         ComponentSpec(
             kind="metric",
@@ -40,5 +40,13 @@ def anyloom_components() -> list[ComponentSpec]:
             modalities=("text",),
             licence="Apache-2.0",
             summary="exact matches, word recall and attribute words of generated text",
+        ),
+        ComponentSpec(
+            kind="metric",
+            name="picture-choice",
+            target="anyloom_incontext.picture_choice:PictureChoice",
+            tiny="anyloom_incontext.tiny:picture_choice",
+            licence="Apache-2.0",
+            summary="the given and the inferred word of CoBSAT's question, by the nearest picture of a grid",
         ),
     ]

@@ -10,7 +10,7 @@ from anyloom.conversation import Conversation, Media, Message
 from anyloom.interfaces import Evaluated, Sample
 from anyloom.testing import MetricCase
 
-__all__ = ["caption_words", "spectral_distance"]
+__all__ = ["caption_words", "picture_choice", "spectral_distance"]
 
 
 def caption_words(folder: Path) -> MetricCase:
@@ -38,3 +38,19 @@ def spectral_distance(folder: Path) -> MetricCase:
         answer = Message("assistant", [_sound(n + 20)] if n else "no sound")
         evaluated.append(Evaluated(Sample(Conversation(messages), "edit"), answer))
     return MetricCase("spectral-distance", evaluated=evaluated)
+
+
+def picture_choice(folder: Path) -> MetricCase:
+    """Grids of two by three plain pictures; right, half right, wrong and missing answers."""
+    del folder
+    grid = tuple(tuple(_plain(row, column) for column in range(3)) for row in range(2))
+    facts = {"grid": grid, "chosen": {"given": 1, "inferred": 2}}
+    sample = Sample(Conversation([Message("user", "a: "), Message("assistant", [grid[1][2]])]), "inference", facts)
+    answers: list[Message] = [Message("assistant", [grid[row][column]]) for row, column in ((1, 2), (1, 0), (0, 0))]
+    evaluated = [Evaluated(sample, answer) for answer in (*answers, Message("assistant", "no picture"))]
+    return MetricCase("picture-choice", options={"answer": "pixels"}, evaluated=evaluated)
+
+
+def _plain(row: int, column: int) -> Media:
+    colour = torch.tensor([row * 200, column * 100, 0], dtype=torch.uint8)
+    return Media("image", colour[:, None, None].expand(3, 8, 8), key=f"plain-{row}-{column}")

@@ -6,6 +6,7 @@ import json
 import random
 from itertools import product
 from pathlib import Path
+from statistics import NormalDist
 from typing import Any
 
 import pytest
@@ -17,6 +18,7 @@ from anyloom.cli.main import main
 from anyloom.conversation import Conversation, Message
 from anyloom.errors import CheckpointError, ConfigError
 from anyloom.evaluation.draw import pick
+from anyloom.evaluation.intervals import interval_of
 from anyloom.evaluation.results import Results, Value
 from anyloom.evaluation.sign_test import SignTest, compare, probability_by_chance
 from anyloom.evaluation.suite import Suite, read_suite
@@ -83,7 +85,8 @@ def test_command_writes_results_and_report(folder: Path, capsys: pytest.CaptureF
     assert facts["command"] == f"anyloom evaluate {words}"
     assert facts["anyloom"]
     said = capsys.readouterr().out
-    assert f"edits  {value.value:.3f} ± {value.error:.3f}  4" in said
+    low, high = (value.value + sign * 1.96 * value.error for sign in (-1, 1))
+    assert f"edits  {value.value:.3f} ({low:.3f} to {high:.3f})  4" in said
     assert "Empty" not in said
     page = (folder / "first" / "report.html").read_text(encoding="utf-8")
     assert "Tiny &lt;suite&gt;" in page
@@ -153,10 +156,10 @@ def test_tables_leave_out_what_was_not_measured() -> None:
     ]
     assert (table.better, table.form, table.explanation) == ("lower", "number", "How far.")
     assert text_of(table).splitlines() == [
-        "T (lower is better; after ± one standard error)",
-        "                    one  copying  N",
-        "  all     0.250 ± 0.125        –  8",
-        "    tone              –    0.500  4",
+        "T (lower is better; in brackets 95 % intervals)",
+        "                             one  copying  N",
+        "  all     0.250 (0.005 to 0.495)        –  8",
+        "    tone                       –    0.500  4",
     ]
 
 
@@ -178,3 +181,23 @@ def test_equal_queries_are_picked_for_every_number_of_examples() -> None:
 
 def edit_about(query: int, k: int) -> Sample:
     return Sample(Conversation([Message("assistant", "x")]), "edit", {"query": query, "k": k})
+
+
+@pytest.mark.parametrize(
+    ("right", "count", "low", "high"),
+    [(81, 263, 0.2553, 0.3662), (15, 148, 0.0624, 0.1605), (0, 20, 0.0, 0.1611), (1, 29, 0.0061, 0.1718)],
+)
+def test_shares_have_the_intervals_of_newcombes_table(right: int, count: int, low: float, high: float) -> None:
+    """R. G. Newcombe, Statistics in Medicine 17 (1998) 857, table I, method 3: Wilson's score interval."""
+    hits = torch.tensor([1.0] * right + [0.0] * (count - right), dtype=torch.float64)
+    found = interval_of(right / count, float(hits.std() / count**0.5), count, share=True)
+    assert found == pytest.approx((low, high), abs=5e-5)
+
+
+def test_means_have_the_normal_interval() -> None:
+    scores = torch.tensor([0.2, 0.4, 0.9], dtype=torch.float64)
+    error = float(scores.std() / 3**0.5)
+    ends = [NormalDist(0.5, error).inv_cdf(p) for p in (0.025, 0.975)]
+    assert interval_of(0.5, error, 3, share=True) == pytest.approx(ends, abs=1e-6)
+    assert interval_of(12.5, error, 3, share=False) == pytest.approx([12 + end for end in ends], abs=1e-6)
+    assert interval_of(0.5, None, 3, share=True) is None

@@ -10,8 +10,10 @@ import subprocess
 import sys
 import textwrap
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import lightning
 import pytest
 import torch
 import yaml
@@ -19,6 +21,7 @@ import yaml
 from anyloom.errors import AnyloomError, CheckpointError
 from anyloom.storage.hashes import sha256
 from anyloom.storage.locking import locked
+from anyloom.training.answers import AnswerWriter
 from anyloom.training.outside_errors import translated
 from anyloom.training.run import run
 from projects import sections
@@ -170,6 +173,18 @@ def test_a_trainer_option_that_does_not_fit_the_data_is_one_error(
     config["trainer"][option] = value
     with pytest.raises(AnyloomError, match=message):
         run("fit", config)
+
+
+def test_two_predictions_into_one_folder_are_one_error(tmp_path: Path) -> None:
+    trainer: Any = SimpleNamespace(is_global_zero=True, global_rank=0)
+    first, second, module = AnswerWriter(tmp_path / "a"), AnswerWriter(tmp_path / "a"), lightning.LightningModule()
+    first.on_predict_start(trainer, module)
+    with pytest.raises(CheckpointError, match="another run writes here"):
+        second.on_predict_start(trainer, module)
+    first.on_exception(trainer, module, KeyboardInterrupt())
+    second.on_predict_start(trainer, module)
+    second.teardown(trainer, module, "predict")
+    assert [p.name for p in tmp_path.rglob("*") if p.is_file()] == ["answers-0.jsonl.partial"]
 
 
 @pytest.mark.parametrize("what", ["result", "logs"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -15,7 +16,9 @@ from typing import Any
 import pytest
 import torch
 
+from anyloom.storage.tensors import read_tensors
 from anyloom.training.outside_errors import translated
+from core.training.test_exact_resume import values
 from projects import sections, write_config, write_conversations
 
 TESTS = Path(__file__).parents[2]
@@ -124,6 +127,30 @@ def test_a_process_that_does_not_answer_ends_the_other(tmp_path: Path, fault: st
     assert status != 0
     assert "another process of this run ended or does not answer" in text, text
     assert "Traceback" not in text, text
+
+
+@pytest.mark.parametrize("strategy", ["ddp", "fsdp2"])
+def test_processes_that_are_killed_at_random_points_end_bit_equal(tmp_path: Path, strategy: str) -> None:
+    """Three kills of either process, drawn by a seed; what two unbroken processes learn comes of it, bit for bit."""
+    draw, results = random.Random(16), {}
+    for name, kills in (("whole", []), ("cut", [(draw.randrange(2), draw.randrange(3)) for _ in range(3)])):
+        (tmp_path / name).mkdir()
+        config = two(tmp_path / name, strategy=strategy, max_steps=8)
+        config["data"]["batch_size"] = 1
+        config["faults"] = {"timeout": 60}
+        for rank, batch in kills:
+            stop = {"class_path": "projects.KilledRank", "init_args": {"batch": batch, "rank": rank}}
+            trainer = {**config["trainer"], "callbacks": [stop, *config["trainer"]["callbacks"]]}
+            status, text = ran(tmp_path / name, "fit", {**config, "trainer": trainer})
+            assert status != 0, text
+            config["ckpt_path"] = "last"
+        status, text = ran(tmp_path / name, "fit", config)
+        assert status == 0, text
+        results[name] = read_tensors(tmp_path / name / "result")
+    assert all(torch.equal(tensor, results["cut"][key]) for key, tensor in results["whole"].items())
+    losses = [values(tmp_path / name, "train/loss") for name in ("whole", "cut")]
+    assert losses[0]
+    assert losses[0].items() <= losses[1].items()
 
 
 @pytest.mark.parametrize(

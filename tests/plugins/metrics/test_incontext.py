@@ -26,6 +26,7 @@ from anyloom_incontext.answer_features import answer_features
 from anyloom_incontext.caption_words import CaptionWords
 from anyloom_incontext.feature_error import FeatureError
 from anyloom_incontext.features import FeatureTable
+from anyloom_incontext.picture_choice import PictureChoice
 from anyloom_incontext.provenance import edit_of
 from anyloom_incontext.ranking import chance_of_hit, squared_distances, standing
 from anyloom_incontext.retrieval import Retrieval
@@ -435,3 +436,22 @@ def test_what_the_decoder_makes_is_encoded_again() -> None:
 
 def test_numbers_of_examples_can_be_chosen() -> None:
     assert [retrieval(examples=(1,)).wants(edit(k=k)) for k in (0, 1, 2)] == [False, True, False]
+
+
+def test_a_choice_is_the_nearest_picture_of_the_grid() -> None:
+    grid = (("A", "A2"), ("B", "B2"))
+    facts = {"grid": grid, "chosen": {"given": 1, "inferred": 0}}
+    asked = Sample(Conversation([Message("user", "b: "), Message("assistant", [point("B")])]), "inference", facts)
+    metric = PictureChoice(PictureChoice.Config(dataset={"name": f"{__name__}.Places"}))
+    assert metric.wants(asked)
+    assert metric.needs_model
+    assert not metric.needs_media
+    answers = [answer(asked, 5.0, 0.4), answer(asked, 4.0, 0.9), answer(asked, 1.0, 0.0), answer(asked)]
+    found = measured(metric, *answers)
+    assert [found[f"inference/{aspect}"] for aspect in ("given", "inferred", "both")] == [0.5, 0.5, 0.25]
+    with pytest.raises(ConfigError, match="answer: pixels"):
+        metric.prepare(None)
+    nameless = PictureChoice(PictureChoice.Config())
+    nameless.prepare(model())
+    with pytest.raises(ConfigError, match="name the data set"):
+        nameless.update([answer(asked, 5.0, 0.4)])

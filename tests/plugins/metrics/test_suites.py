@@ -15,9 +15,10 @@ from anyloom.cli.main import main
 from anyloom.config.compose import compose
 from anyloom.conversation import Media
 from anyloom.discovery import get_registry
+from anyloom.errors import ConfigError
 from anyloom.evaluation.results import Results
 from anyloom.evaluation.runner import samples_of
-from anyloom.evaluation.suite import read_suite
+from anyloom.evaluation.suite import read_suite, to_choose_by
 from anyloom.media import write_media
 from anyloom_corpora.fixtures.layouts import write_layout
 from anyloom_metrics.tiny_extractors import write_clip
@@ -118,8 +119,8 @@ def model(tmp_path_factory: pytest.TempPathFactory, tokenizer_folder: Path) -> s
 
 def test_every_suite_is_tried() -> None:
     own = {name for name, spec in get_registry().recipes.items() if spec.package == "anyloom_suites"}
-    assert own == {*SUITES, "joint"}
-    for name in own:
+    assert own == {*SUITES, "joint", "cobsat-mini"}
+    for name in own - {"cobsat-mini"}:
         assert set(compose([name])) == {"suite", "variables"}
 
 
@@ -229,3 +230,56 @@ def test_sounds_of_another_program_are_scored_in_context(tmp_path: Path, monkeyp
     copied = values["sound/sound-drop/distance_copying"].value
     assert values["sound/sound-drop/distance"].value == pytest.approx(copied, abs=0.02)
     assert copied > 0.05
+
+
+def test_cobsat_mini_tells_what_is_given_from_what_is_inferred(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another program that copies the last example has what is inferred, and one that knows the answer has both."""
+    monkeypatch.chdir(tmp_path)
+    words = ["--suite", "cobsat-mini", "suite.data.datasets.inference.num_queries=1"]
+    for sample in samples_of(read_suite("cobsat-mini", words[2:])):
+        (name,) = sample.provenance["names"]
+        seen = [*sample.conversation.prompt().media, *sample.conversation.messages[-1].media]
+        if sample.provenance["k"] == 1:
+            write_media(seen[0], tmp_path / "out" / f"{name}.png")
+        elif sample.provenance["k"] == 4:
+            write_media(seen[-1], tmp_path / "out" / f"{name}.png")
+    assert main(["score", "out", *words]) == 0
+    values = Results.read(tmp_path / "scores" / "results.json").values
+    for kind in ("attribute-inference", "object-inference"):
+        found = {
+            k: [values[f"pixels/{kind}/k{k}/{aspect}"].value for aspect in ("given", "inferred", "both")]
+            for k in (0, 1, 4)
+        }
+        assert found == {0: [0, 0, 0], 1: [0, 1, 0], 4: [1, 1, 1]}
+
+
+def test_cobsat_mini_runs_on_a_model(model: str, tmp_path: Path) -> None:
+    words = ["evaluate", "--model", model, "--suite", "cobsat-mini", "--output", str(tmp_path / "r"), "--trust"]
+    assert main([*words, "suite.data.datasets.inference.num_queries=1", "suite.shown=1"]) == 0
+    values = Results.read(tmp_path / "r" / "results.json").values
+    for metric in ("nearest", "pixels"):
+        assert [values[f"{metric}/object-inference/k{k}/both"].count for k in (0, 1, 2, 4, 8)] == [3] * 5
+
+
+def test_what_is_chosen_by_is_not_what_is_reported(model: str, tmp_path: Path) -> None:
+    words = [
+        "evaluate",
+        model,
+        "--suite",
+        "cobsat-mini",
+        "--trust",
+        "suite.shown=0",
+        "suite.metrics.pixels.tasks=[none]",
+    ]
+    words += ["suite.data.datasets.inference.num_queries=1", "suite.data.datasets.inference.examples=[0]"]
+    for name, more in (("chosen", ["--choose"]), ("reported", [])):
+        assert main([*words, *more, "--output", str(tmp_path / name)]) == 0
+    chosen, reported = (Results.read(tmp_path / name / "results.json") for name in ("chosen", "reported"))
+    assert (chosen.facts["split"], reported.facts["split"]) == ("val", "test")
+    lines = [(tmp_path / name / "scores.jsonl").read_text().splitlines() for name in ("chosen", "reported")]
+    queries = [{json.loads(line)["query"] for line in own} for own in lines]
+    assert not queries[0] & queries[1]
+    said = [(tmp_path / name / "results.md").read_text() for name in ("chosen", "reported")]
+    assert ["not numbers to report" in text for text in said] == [True, False]
+    with pytest.raises(ConfigError, match="nothing can be chosen by it"):
+        to_choose_by(read_suite("cobsat-mini", ["suite.choose=test"]))
