@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import compileall
 import os
 import statistics
 import sys
@@ -29,6 +30,7 @@ def plugins(folder: Path, count: int) -> None:
         info.mkdir()
         (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
         (info / "entry_points.txt").write_text(f"[anyloom]\n{name} = {name}.plugin\n")
+    compileall.compile_dir(folder, quiet=2)  # as pip does
 
 
 def rows(quick: bool) -> Rows:

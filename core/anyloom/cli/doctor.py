@@ -200,8 +200,8 @@ def _places() -> Iterator[Finding]:
     shared = Path("/dev/shm")
     if shared.is_dir() and shutil.disk_usage(shared).total < _LITTLE_SHARED:
         size = shutil.disk_usage(shared).total >> 20
-        cure = "give the container more (docker run --shm-size=1g), or train with data.workers=0"
-        yield Finding("note", f"only {size} MB of shared memory, which data workers use", cure)
+        cure = "give the container more (docker run --shm-size=1g) before you train on several GPUs"
+        yield Finding("note", f"only {size} MB of shared memory, which processes on several GPUs use", cure)
 
 
 def _place(name: str, place: Path) -> Finding:
