@@ -42,6 +42,10 @@ def main(arguments: Sequence[str]) -> int:
     sources = split_sources(options)
     require_sections(sources.overrides, ("suite", "variables"), "evaluate")
     suite = _suite(options.suite, options.queries, sources)
+    if options.choose:
+        from anyloom.evaluation.suite import to_choose_by
+
+        suite = to_choose_by(suite)
     with own_folder(options.output, "results.json") as folder:
         model_sources = Sources(sources.configs, [], sources.safe, sources.trust)
         named = load_named_model(model_sources, untrained=options.untrained)
@@ -61,6 +65,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--model", metavar="MODEL", help="the model, instead of as the first word")
     parser.add_argument("--suite", help="recipe or YAML file with a suite; by default the only one that is installed")
     parser.add_argument("--queries", type=int, metavar="N", help="samples per task, at most; default: the suite's")
+    parser.add_argument(
+        "--choose", action="store_true", help="ask what to choose by (suite.choose), not what to report"
+    )
     parser.add_argument("--seed", type=seed_number, default=0, help="of samples and answers; default: 0")
     parser.add_argument("--untrained", action="store_true", help=UNTRAINED_HELP)
     add_device_arguments(parser)
@@ -121,6 +128,8 @@ def write_results(suite: Suite, results: Results, shown: Sequence[Evaluated], fo
     write_scores(folder / SCORES, results.scores)
     tables = "\n".join(markdown_of(table) for table in tables_of(suite, results))
     note = f"{EXPLAINED} Rows marked as quoted were measured by others."
+    if results.facts.get("split") == suite.choose:
+        note += f" Asked on the split {suite.choose}, to choose by: not numbers to report."
     write_text(folder / "results.md", f"## {suite.title}\n\n{note}\n\n`{command}`\n\n{tables}")
     write_report(folder / "report.html", make_report(suite, results, shown))
     results.write(folder / "results.json")  # last: it shows that the others are there

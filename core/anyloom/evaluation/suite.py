@@ -20,6 +20,7 @@ __all__ = [
     "read_suite",
     "suite_of",
     "suites",
+    "to_choose_by",
 ]
 
 _KEY = "suite"
@@ -97,7 +98,8 @@ class Suite(_Section):
         title: Heading of the report.
         summary: What is asked, in plain words; empty lines separate paragraphs.
         data: Data section with the data sets.
-        split: Split whose subjects were in no training data.
+        split: Split whose subjects were in no training data: what is reported.
+        choose: Split to choose settings and checkpoints by, which is never reported; ``anyloom evaluate --choose``.
         queries: Samples per task and number of examples, at most.
         answers: Answers to each sample, each drawn anew.
         limits: Fewer for some tasks.
@@ -116,6 +118,7 @@ class Suite(_Section):
     summary: str = ""
     data: dict[str, Any]
     split: str = "test"
+    choose: str = "val"
     queries: PositiveInt = 300
     answers: PositiveInt = 1
     limits: dict[str, PositiveInt] = Field(default_factory=dict)
@@ -163,6 +166,18 @@ def read_suite(name: str, overrides: Sequence[str] = ()) -> Suite:
         fix = nearest(name, known) or f"suites: {', '.join(known) or 'none'}"
         raise ConfigError(f"the recipe {name!r} is no evaluation suite", where=_KEY, fix=fix)
     return suite_of(sections)
+
+
+def to_choose_by(suite: Suite) -> Suite:
+    """The same suite about other samples: those that settings and checkpoints are chosen by.
+
+    Raises:
+        anyloom.errors.ConfigError: It has no others.
+    """
+    if suite.choose == suite.split:
+        what = f"the split {suite.split!r} is what is reported, so nothing can be chosen by it"
+        raise ConfigError(what, where="suite.choose", fix="name another split of its data")
+    return suite.model_copy(update={"split": suite.choose})
 
 
 def suite_of(sections: Mapping[str, Any]) -> Suite:

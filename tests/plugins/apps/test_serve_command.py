@@ -29,7 +29,7 @@ def served(tmp_path: Path) -> Iterator[tuple[str, Any]]:
         process = subprocess.Popen(command, stdout=told, stderr=told, cwd=tmp_path)
     url = f"http://127.0.0.1:{port}"
     try:
-        for _ in range(600):
+        for _ in range(2400):
             assert process.poll() is None, log.read_text()
             try:
                 httpx.get(f"{url}/health", timeout=2)

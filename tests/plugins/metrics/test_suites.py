@@ -15,9 +15,10 @@ from anyloom.cli.main import main
 from anyloom.config.compose import compose
 from anyloom.conversation import Media
 from anyloom.discovery import get_registry
+from anyloom.errors import ConfigError
 from anyloom.evaluation.results import Results
 from anyloom.evaluation.runner import samples_of
-from anyloom.evaluation.suite import read_suite
+from anyloom.evaluation.suite import read_suite, to_choose_by
 from anyloom.media import write_media
 from anyloom_corpora.fixtures.layouts import write_layout
 from anyloom_metrics.tiny_extractors import write_clip
@@ -258,3 +259,27 @@ def test_cobsat_mini_runs_on_a_model(model: str, tmp_path: Path) -> None:
     values = Results.read(tmp_path / "r" / "results.json").values
     for metric in ("nearest", "pixels"):
         assert [values[f"{metric}/object-inference/k{k}/both"].count for k in (0, 1, 2, 4, 8)] == [3] * 5
+
+
+def test_what_is_chosen_by_is_not_what_is_reported(model: str, tmp_path: Path) -> None:
+    words = [
+        "evaluate",
+        model,
+        "--suite",
+        "cobsat-mini",
+        "--trust",
+        "suite.shown=0",
+        "suite.metrics.pixels.tasks=[none]",
+    ]
+    words += ["suite.data.datasets.inference.num_queries=1", "suite.data.datasets.inference.examples=[0]"]
+    for name, more in (("chosen", ["--choose"]), ("reported", [])):
+        assert main([*words, *more, "--output", str(tmp_path / name)]) == 0
+    chosen, reported = (Results.read(tmp_path / name / "results.json") for name in ("chosen", "reported"))
+    assert (chosen.facts["split"], reported.facts["split"]) == ("val", "test")
+    lines = [(tmp_path / name / "scores.jsonl").read_text().splitlines() for name in ("chosen", "reported")]
+    queries = [{json.loads(line)["query"] for line in own} for own in lines]
+    assert not queries[0] & queries[1]
+    said = [(tmp_path / name / "results.md").read_text() for name in ("chosen", "reported")]
+    assert ["not numbers to report" in text for text in said] == [True, False]
+    with pytest.raises(ConfigError, match="nothing can be chosen by it"):
+        to_choose_by(read_suite("cobsat-mini", ["suite.choose=test"]))

@@ -12,6 +12,7 @@ import pytest
 
 from anyloom import AnyToAnyModel, Conversation, Message
 from anyloom.building import build
+from anyloom.checking.preflight import look_over
 from anyloom.cli.main import main
 from imagebind_golden import OWN_SIZES
 from parts import llm_options
@@ -222,3 +223,10 @@ def test_a_swap_that_leaves_the_decoder_behind_is_refused(
     (line,) = [x for x in capsys.readouterr().out.splitlines() if x.startswith("problem: ")]
     assert line.startswith("problem: model.modalities.image.decoder: decoder 'brush' (sd-unclip) asks for conv-image")
     assert "encoder 'eye' (clip) gives clip (1 x 10, raw)" in line
+
+
+@pytest.mark.parametrize(("part", "option"), [("compare", "gated_units=3"), ("change", "pair=true")])
+def test_the_two_halves_of_an_edit_cannot_be_swapped(part: str, option: str) -> None:
+    key = f"model.modalities.image.representation.{part}.{option}"
+    problems = [str(p) for p in look_over(["mini"], [key]).problems]
+    assert any(p.startswith(f"{key.partition('=')[0]}: there is no option") for p in problems), problems
