@@ -103,7 +103,7 @@ def evaluate(folder: Path, out: Path, processes: int, stops: tuple[int, ...] = (
 
 
 def written(out: Path) -> tuple[Any, dict[str, float]]:
-    """What is in a results folder, but for the time and the place; and its numbers that are no counts, by their place."""
+    """What is in a results folder but for the time and the place, and apart from it the numbers that are no counts."""
     results = json.loads((out / "results.json").read_text())
     assert results.pop("seconds") > 0
     assert str(out) in results.pop("command")
