@@ -1,14 +1,17 @@
 """``anyloom evaluate``: runs an evaluation suite on a model; results for machines and people.
 
 Writes ``results.json`` (:mod:`anyloom.evaluation.results` describes it), ``scores.jsonl`` (what every sample got),
-``results.md`` (the tables) and ``report.html``, and prints the tables.
+``results.md`` (the tables) and ``report.html``, and prints the tables. Several processes that torchrun starts share
+the questions; the first of them scores and writes.
 """
 
 from __future__ import annotations
 
 import argparse
 import shlex
-from collections.abc import Sequence
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,6 +30,7 @@ from anyloom.cli.outputs import own_folder
 from anyloom.errors import ConfigError
 
 if TYPE_CHECKING:
+    from anyloom.evaluation.ranks import Ranks
     from anyloom.evaluation.results import Results
     from anyloom.evaluation.suite import Suite
     from anyloom.interfaces.metric import Evaluated
@@ -46,17 +50,46 @@ def main(arguments: Sequence[str]) -> int:
         from anyloom.evaluation.suite import to_choose_by
 
         suite = to_choose_by(suite)
-    with own_folder(options.output, "results.json") as folder:
+    from anyloom.evaluation.ranks import Ranks
+
+    ranks = Ranks.of_environment()
+    # of several processes the first has the folder, and says which one it is
+    with own_folder(options.output, "results.json") if ranks.first else nullcontext(options.output) as folder:
         model_sources = Sources(sources.configs, [], sources.safe, sources.trust)
         named = load_named_model(model_sources, untrained=options.untrained)
+        ranks.take_device()
         placed(named.model, options.device, options.dtype, offload=options.offload)
-        kept = KeptAnswers(named.model, folder, {**_hashes(named.folder), "dtype": str(options.dtype)})
-        results = _run(named, suite, options.seed, folder, shlex.join(["anyloom", "evaluate", *arguments]))
+        identity = {**_hashes(named.folder), "dtype": str(options.dtype)}
+        started = time.monotonic()
+        kept, found = _shared(named, suite, options.seed, ranks, folder, identity)
+        if not ranks.first:
+            return 0
+        spent = time.monotonic() - started
+        results = _run(named, suite, options.seed, folder, shlex.join(["anyloom", "evaluate", *arguments]), spent)
         kept.remove()
-        if kept.found:
-            note(f"{kept.found} batches of answers are those of the run that was cut off")
+        if found := found if ranks.count > 1 else kept.found:
+            note(f"{found} batches of answers are those of the run that was cut off")
         print_results(suite, results, folder)
         return 0
+
+
+def _shared(
+    named: NamedModel, suite: Suite, seed: int, ranks: Ranks, folder: Path, identity: Mapping[str, str]
+) -> tuple[KeptAnswers, int]:
+    """Answer this process's share, and wait for the others; with how many batches were found on disk by all."""
+    from anyloom.evaluation.runner import answer_share
+
+    with ranks.together():
+        chosen = Path(ranks.gathered(str(folder.absolute()))[0])
+        kept = KeptAnswers(named.model, chosen, identity)
+        if ranks.count == 1:
+            return kept, 0
+        if not chosen.is_dir():
+            what = f"process {ranks.rank} does not see the folder {chosen} of the first one"
+            raise ConfigError(what, where="--output", fix="name a folder on a disk that all machines share")
+        advance = Progress() if ranks.first else lambda doing, share: None
+        answer_share(named.model, suite, seed=seed, rank=ranks.rank, processes=ranks.count, advance=advance)
+        return kept, sum(ranks.gathered(kept.found))
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -96,11 +129,12 @@ def _suite(name: str | None, queries: int | None, sources: Sources) -> Suite:
     return read_suite(name, [*sources.overrides, *more])
 
 
-def _run(named: NamedModel, suite: Suite, seed: int, output: Path, command: str) -> Results:
+def _run(named: NamedModel, suite: Suite, seed: int, output: Path, command: str, spent: float) -> Results:
     from anyloom.evaluation.runner import run_suite
 
     results, shown = run_suite(named.model, suite, seed=seed, advance=Progress())
     results.facts |= {"model": named.name, "weights": _hashes(named.folder)}
+    results.facts["seconds"] = round(results.facts["seconds"] + spent, 1)
     write_results(suite, results, shown, output, command)
     return results
 

@@ -16,7 +16,9 @@ from anyloom.interfaces.metric import Evaluated, Metric
 from anyloom.model.model import AnyToAnyModel
 from anyloom.sequence.seeds import sample_name, seed_of
 
-__all__ = ["Means", "answer_samples", "gathered", "measure", "planned", "update", "values"]
+__all__ = [
+    "Means", "answer_samples", "answered", "gathered", "measure", "planned", "update", "values", "wanted_batches",
+]  # fmt: skip
 
 T = TypeVar("T")
 
@@ -89,19 +91,32 @@ def measure(
     for metric in metrics.values():
         metric.reset()
         metric.prepare(model)
-    wanted = [s for s in samples if any(m.wants(s) for m in metrics.values())]
-    for start in range(0, len(wanted), batch_size):
-        batch = wanted[start : start + batch_size]
+    batches, over = wanted_batches(samples, metrics, batch_size), 0
+    for batch in batches:
         update(model, batch, metrics, seed=seed)
-        advance((start + len(batch)) / len(wanted))
+        over += len(batch)
+        advance(over / sum(map(len, batches)))
     return values(metrics)
+
+
+def wanted_batches(samples: Sequence[Sample], metrics: Mapping[str, Metric], batch_size: int) -> list[Sequence[Sample]]:
+    """The samples that any metric wants, as :func:`measure` answers them together."""
+    wanted = [s for s in samples if any(m.wants(s) for m in metrics.values())]
+    return [wanted[start : start + batch_size] for start in range(0, len(wanted), batch_size)]
+
+
+def answered(
+    model: AnyToAnyModel, samples: Sequence[Sample], metrics: Mapping[str, Metric], *, seed: int
+) -> list[Evaluated]:
+    """Answer what any metric wants of one batch, decoded where a metric needs media."""
+    wanted = [s for s in samples if any(m.wants(s) for m in metrics.values())]
+    decode = [any(m.wants(s) and m.needs_media for m in metrics.values()) for s in wanted]
+    return answer_samples(model, wanted, seed=seed, decode=decode)
 
 
 def update(model: AnyToAnyModel, samples: Sequence[Sample], metrics: Mapping[str, Metric], *, seed: int) -> None:
     """Answer one batch and update the metrics with what they want of it."""
-    wanted = [s for s in samples if any(m.wants(s) for m in metrics.values())]
-    decode = [any(m.wants(s) and m.needs_media for m in metrics.values()) for s in wanted]
-    evaluated = answer_samples(model, wanted, seed=seed, decode=decode)
+    evaluated = answered(model, samples, metrics, seed=seed)
     for metric in metrics.values():
         chosen = [e for e in evaluated if metric.wants(e.sample)]
         if chosen:

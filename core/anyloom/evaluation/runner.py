@@ -14,7 +14,7 @@ from anyloom.checking.cache_rules import frozen_problems
 from anyloom.data.module import AnyToAnyData
 from anyloom.errors import ConfigError, nearest
 from anyloom.evaluation.draw import pick
-from anyloom.evaluation.measure import answer_samples, measure
+from anyloom.evaluation.measure import answer_samples, answered, measure, wanted_batches
 from anyloom.evaluation.results import Results, Value, count_name
 from anyloom.evaluation.sign_test import SignTest, compare
 from anyloom.evaluation.suite import ComparisonSettings, Suite
@@ -24,7 +24,10 @@ from anyloom.interfaces.metric import Evaluated, Metric
 from anyloom.model.model import AnyToAnyModel
 from anyloom.sequence.seeds import sample_name
 
-__all__ = ["answers_to_show", "asked_by", "measured", "metrics_of", "repeated", "results_of", "run_suite", "samples_of"]
+__all__ = [
+    "answer_share", "answers_to_show", "asked_by", "measured", "metrics_of", "repeated", "results_of", "run_suite",
+    "samples_of",
+]  # fmt: skip
 
 Advance = Callable[[str, float], None]
 
@@ -44,8 +47,7 @@ def run_suite(
         The results, with facts about samples and time alone; and the samples to show with decoded answers.
     """
     started = time.monotonic()
-    if model.cache is None and not frozen_problems(model.parts):
-        model.cache = FeatureCache()
+    _remember_features(model)
     samples = samples_of(suite)
     metrics = metrics_of(suite)
     chosen = pick(samples, suite.queries, seed, limits=suite.limits)
@@ -62,6 +64,33 @@ def run_suite(
         "parameters": {p.key: sum(n.numel() for n in p.component.parameters()) for p in model.parts.components()},
     }
     return results, shown
+
+
+def answer_share(
+    model: AnyToAnyModel, suite: Suite, *, seed: int = 0, rank: int, processes: int, advance: Advance
+) -> None:
+    """Answer every so many-th of the batches that :func:`run_suite` asks, alike; who kept them need not ask again.
+
+    Args:
+        model: The model, in eval mode and on its device; its answers are kept.
+        suite: What to ask.
+        seed: Of the choice of samples and of the answers.
+        rank: Of this process, from 0.
+        processes: How many share the batches.
+        advance: Told what is being done and which share of it is over.
+    """
+    _remember_features(model)
+    metrics = metrics_of(suite)
+    asked = _in_order(pick(samples_of(suite), suite.queries, seed, limits=suite.limits))
+    own = wanted_batches(asked, metrics, suite.batch_size)[rank::processes]
+    for number, batch in enumerate(own):
+        advance("answering", number / len(own))
+        answered(model, batch, metrics, seed=seed)
+
+
+def _remember_features(model: AnyToAnyModel) -> None:
+    if model.cache is None and not frozen_problems(model.parts):
+        model.cache = FeatureCache()
 
 
 def metrics_of(suite: Suite) -> dict[str, Metric]:
@@ -97,9 +126,13 @@ def measured(
     advance: Advance,
 ) -> Results:
     """Values with counts and standard errors. Samples of a kind are answered together."""
-    order = sorted(samples, key=lambda s: (s.task, s.provenance.get("k", 0)))
-    found = measure(model, order, metrics, seed=seed, batch_size=batch_size, advance=partial(advance, "measuring"))
+    order, told = _in_order(samples), partial(advance, "measuring")
+    found = measure(model, order, metrics, seed=seed, batch_size=batch_size, advance=told)
     return results_of(metrics, found)
+
+
+def _in_order(samples: Sequence[Sample]) -> list[Sample]:
+    return sorted(samples, key=lambda s: (s.task, s.provenance.get("k", 0)))
 
 
 def results_of(metrics: Mapping[str, Metric], found: Mapping[str, float]) -> Results:
