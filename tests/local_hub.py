@@ -20,10 +20,19 @@ COMMIT = "a" * 40
 
 
 class Hub(http.server.ThreadingHTTPServer):
-    """Takes every file within the commit, and gives it again; remembers what it was asked to take."""
+    """Takes every file within the commit, and gives it again; remembers what it was asked to take.
 
-    def __init__(self) -> None:
+    Args:
+        flaky: Be a bad one: one of three requests for a file ends in status 503, and what is longer than 1,000 bytes
+            breaks off in the middle the first time.
+    """
+
+    def __init__(self, *, flaky: bool = False) -> None:
         super().__init__(("127.0.0.1", 0), Answers)
+        self.flaky, self.refused = flaky, 0
+        self.broken_off: set[str] = set()
+        self.went_on: list[str] = []
+        self._tries: dict[str, int] = {}
         self.asked: list[tuple[str, str, bytes]] = []
         self.files: dict[str, bytes] = {}
         self.fetched: list[str] = []
@@ -31,6 +40,13 @@ class Hub(http.server.ThreadingHTTPServer):
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self.server_address[1]}"
+
+    def refuses(self, request: str) -> bool:
+        """Whether this request is one that a bad hub does not answer."""
+        self._tries[request] = self._tries.get(request, 0) + 1
+        refused = self.flaky and self._tries[request] % 3 == 1
+        self.refused += refused
+        return refused
 
 
 class Answers(http.server.BaseHTTPRequestHandler):
@@ -66,22 +82,40 @@ class Answers(http.server.BaseHTTPRequestHandler):
             about = {"id": "owner/model", "sha": COMMIT, "siblings": siblings, "private": True, "tags": []}
             self._answer(json.dumps(about).encode(), {"content-type": "application/json"})
         elif (name := path.partition(f"/owner/model/resolve/{COMMIT}/")[2]) in files:
-            if self.command == "GET":
-                self.server.fetched.append(name)
-            self._answer(files[name], {"etag": f'"{_etag(files[name])}"', "x-repo-commit": COMMIT})
+            self._file(name, files[name])
         else:
             self.send_error(404)
+
+    def _file(self, name: str, content: bytes) -> None:
+        if self.server.refuses(f"{self.command} {name}"):
+            self.send_error(503)
+            return
+        headers = {"etag": f'"{_etag(content)}"', "x-repo-commit": COMMIT, "accept-ranges": "bytes"}
+        start = int(self.headers.get("range", "bytes=0-").removeprefix("bytes=").partition("-")[0])
+        if self.command == "GET" and not start:
+            self.server.fetched.append(name)
+        if start:
+            self.server.went_on.append(name)
+            headers["content-range"] = f"bytes {start}-{len(content) - 1}/{len(content)}"
+        self._answer(content[start:], headers, status=206 if start else 200, name=name)
 
     def _known(self) -> bool:
         return "Bearer good" in self.headers.get("authorization", "")
 
-    def _answer(self, content: bytes, headers: dict[str, str]) -> None:
-        self.send_response(200 if self._known() else 401)
-        for name, value in {**headers, "content-length": str(len(content))}.items():
-            self.send_header(name, value)
+    def _answer(self, content: bytes, headers: dict[str, str], *, status: int = 200, name: str = "") -> None:
+        self.send_response(status if self._known() else 401)
+        for key, value in {**headers, "content-length": str(len(content))}.items():
+            self.send_header(key, value)
         self.end_headers()
-        if self.command != "HEAD":
-            self.wfile.write(content)
+        if self.command == "HEAD":
+            return
+        if self.server.flaky and name not in self.server.broken_off and len(content) > 1000:
+            self.server.broken_off.add(name)
+            self.wfile.write(content[: len(content) // 2])
+            self.close_connection = True
+            self.connection.close()
+            return
+        self.wfile.write(content)
 
     def log_message(self, *_: Any) -> None:
         pass
@@ -92,9 +126,9 @@ def _etag(content: bytes) -> str:
 
 
 @contextmanager
-def running_hub() -> Iterator[Hub]:
+def running_hub(*, flaky: bool = False) -> Iterator[Hub]:
     """A hub that answers until the end of the block."""
-    with Hub() as server:
+    with Hub(flaky=flaky) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield server
         server.shutdown()

@@ -2,7 +2,8 @@
 
 Limits of media are options of their modalities (``max_pixels``, ``max_seconds``, ...), those of a data set or a model
 are options of theirs. Here stand the limits of what is read before there are options: configs, records of saved models,
-headers, conversations, and the number of modules that a few numbers in a file can ask for.
+headers, conversations, the number of modules that a few numbers in a file can ask for, and what chat templates and
+tokenizers of strangers may do to a text.
 """
 
 from __future__ import annotations
@@ -26,13 +27,18 @@ DEFAULTS: Final = {
     "header-bytes": 64 * 2**20,
     "conversation-parts": 10_000,
     "modules": 50_000,
+    "template-characters": 20_000_000,
+    "template-steps": 200_000,
+    "tokenizer-growth": 64,
 }
 """``config-bytes``: of one file of a config. ``config-depth``: levels of mappings and lists within each other, and
 parts of a dotted key. ``config-size``: characters of a whole config and ten for every value, with every alias and
 ``${...}`` written out; the largest recipe that ships has 12 kB and 9 levels. ``record-bytes``: of a saved model's
 ``config.json``. ``header-bytes``: of a safetensors header or an index of shards; 100,000 tensors take about 10 MB.
 ``conversation-parts``: parts of the messages of one conversation. ``modules``: modules of one component; a language
-model of 400 billion parameters has two thousand."""
+model of 400 billion parameters has two thousand. ``template-characters``: that a chat template writes, or holds in one
+value. ``template-steps``: rounds of its loops, and its calls, for one conversation. ``tokenizer-growth``: times that a
+tokenizer may make a text longer before it reads it; published ones write three characters for one."""
 
 
 def limit(name: str) -> int:

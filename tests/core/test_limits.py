@@ -62,7 +62,8 @@ def test_every_limit_holds_and_is_an_option(case: str, tmp_path: Path, monkeypat
 
 
 def test_every_limit_is_tried() -> None:
-    assert {case.partition("=")[0] for case in CASES} == set(DEFAULTS)
+    elsewhere = {"template-characters", "template-steps", "tokenizer-growth"}  # with the plugins that hold them
+    assert {case.partition("=")[0] for case in CASES} == set(DEFAULTS) - elsewhere
 
 
 @pytest.mark.parametrize("text", ["modul=3", "modules", "modules=-1", "modules=1e3", "modules=0"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import json
 import os
+import random
 import resource
 import subprocess
 import sys
@@ -22,6 +23,7 @@ from core.training.test_exact_resume import equal, project, saving, values
 from faults.rows import row
 from fuzz.driving import drive
 from fuzz.targets import TARGETS
+from local_hub import environment, running_hub
 from parts import model_options, picture, sound
 from projects import sections
 
@@ -38,12 +40,15 @@ class Jumps(lightning.Callback):
             time.time = lambda: real() + shift
 
 
-@row(
+TIMES = row(
     39,
     "run",
-    done="a clock that jumps back and on in a run; a disk that takes 50 ms to flush",
-    promise="the run is the same, the newest checkpoint is found",
+    done="a clock that jumps; a disk that takes 50 ms to flush; a hub that answers 503 and breaks files off",
+    promise="the run is the same, the newest checkpoint is found; the hub is asked again, files are whole",
 )
+
+
+@TIMES
 def test_clock_and_slow_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = run("fit", project(tmp_path / "whole", max_steps=6))
     config = project(tmp_path / "jumps", max_steps=6)
@@ -56,6 +61,34 @@ def test_clock_and_slow_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     config["trainer"]["callbacks"].pop(0)
     assert equal(whole.model, run("fit", {**config, "ckpt_path": "last"}).model)
     assert values(tmp_path / "jumps", "val/loss") == values(tmp_path / "whole", "val/loss")
+
+
+FETCH = """
+import pathlib, sys
+from anyloom.storage.repositories import fetch
+print(fetch("owner/model", ["*.json", "*.safetensors"], download=True))
+"""
+
+
+@TIMES
+def test_a_flaky_remote(tmp_path: Path) -> None:
+    draw = random.Random(0)
+    files = {
+        "config.json": b"{}",
+        "model.safetensors": draw.randbytes(24_000_000),
+        "more.safetensors": draw.randbytes(5000),
+    }
+    with running_hub(flaky=True) as hub:
+        hub.files = files
+        env = environment(hub, "good", tmp_path)
+        command = [sys.executable, "-c", FETCH]
+        done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=120, check=False)
+        assert done.returncode == 0, done.stderr
+        folder = Path(done.stdout.strip())
+        assert {f.name: f.read_bytes() for f in folder.iterdir()} == files
+        assert hub.refused >= len(files)
+        assert hub.broken_off == {"model.safetensors", "more.safetensors"}
+        assert hub.went_on == ["model.safetensors"]  # the client keeps whole blocks of 10 MB
 
 
 SERVER = [

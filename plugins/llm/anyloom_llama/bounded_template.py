@@ -21,14 +21,12 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 from jinja2.visitor import NodeTransformer
 from transformers.utils.chat_template_utils import _compile_jinja_template
 
+from anyloom.limits import limit
+
 __all__ = ["BoundedTemplate"]
 
-_LONGEST: Final = 20_000_000
-"""Characters of a text, or of everything in a value."""
 _MEMBERS: Final = 1_000_000
 """Members of everything in a value."""
-_STEPS: Final = 200_000
-"""Rounds of loops, and calls, in one rendering."""
 _NUMBER: Final = 100_000
 """Largest whole number that a function may be given; bits of one that is computed."""
 _SOURCE: Final = 500_000
@@ -63,7 +61,7 @@ class BoundedTemplate:
         Raises:
             Exception: Whatever the template raises; of it ``SecurityError`` if it does too much.
         """
-        self._environment.steps.left = _STEPS
+        self._environment.steps.left = limit("template-steps")
         return str(self._template.render(**values))
 
 
@@ -83,9 +81,9 @@ class _Bounded(ImmutableSandboxedEnvironment):
 
     def step(self) -> str:
         """Count a round of a loop or a call."""
-        self.steps.left = getattr(self.steps, "left", _STEPS) - 1
+        self.steps.left = getattr(self.steps, "left", limit("template-steps")) - 1
         if self.steps.left < 0:
-            raise SecurityError(f"the template does more than {_STEPS:,} steps")
+            raise SecurityError(f"the template does more than {limit('template-steps'):,} steps")
         return ""
 
     def joined(self, *parts: Any) -> str:
@@ -150,7 +148,8 @@ def _require_small(values: Sequence[Any]) -> None:
         raise SecurityError(f"the template calls with a number of more than {_NUMBER:,}")
     weights = sorted(_weight(v) for v in values if not isinstance(v, int))
     first, second = [1, 1, *weights][-2:]
-    if max(first, 1) * max(second, 1) > 10 * _LONGEST or second * max([1, *numbers]) > 10 * _LONGEST:
+    most = 10 * limit("template-characters")
+    if max(first, 1) * max(second, 1) > most or second * max([1, *numbers]) > most:
         raise SecurityError("the template makes a text that is too long")
 
 
@@ -162,7 +161,7 @@ def _require_growth(operator: str, left: Any, right: Any) -> None:
         bits = whole[0].bit_length() * whole[1]
     length = sum(map(len, sized)) * (max(whole, default=1) if operator == "*" else 1)
     wide = operator == "%" and isinstance(left, str) and _WIDTH.search(left)
-    if length > _LONGEST or bits > _NUMBER or wide:
+    if length > limit("template-characters") or bits > _NUMBER or wide:
         raise SecurityError("the template computes a value that is too large")
     if operator == "%" and isinstance(left, str):
         _require_small([left, right])
@@ -170,7 +169,7 @@ def _require_growth(operator: str, left: Any, right: Any) -> None:
 
 def _weight(value: Any) -> int:
     """Characters and members of a value, with everything in it, as often as it stands there."""
-    characters, members, waiting = 0, 0, [value]
+    most, characters, members, waiting = limit("template-characters"), 0, 0, [value]
     while waiting:
         one = waiting.pop()
         if isinstance(one, str | bytes):
@@ -180,7 +179,7 @@ def _weight(value: Any) -> int:
         elif isinstance(one, list | tuple | set | frozenset):
             waiting += one
         members += 1
-        if characters > _LONGEST or members + len(waiting) > _MEMBERS:
+        if characters > most or members + len(waiting) > _MEMBERS:
             raise SecurityError("the template makes a value that is too large")
     return characters + members
 
@@ -193,6 +192,6 @@ def _printable(value: Any) -> Any:
 
 def _concat(parts: Iterable[str]) -> str:
     whole = list(parts)
-    if sum(map(len, whole)) > _LONGEST:
-        raise SecurityError(f"the template writes more than {_LONGEST:,} characters")
+    if sum(map(len, whole)) > (most := limit("template-characters")):
+        raise SecurityError(f"the template writes more than {most:,} characters")
     return "".join(whole)

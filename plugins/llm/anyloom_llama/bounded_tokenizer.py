@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from typing import Any, Final
+from typing import Any
 
 from anyloom.errors import CheckpointError, ConversationError
+from anyloom.limits import limit
 from anyloom_llama.reason import reason
 
 __all__ = ["require_moderate", "tokenized"]
-
-_GROWTH: Final = 64
-"""Times that a normalizer may make a text longer; published ones write three characters for one."""
 
 
 def require_moderate(backend: Any) -> None:
@@ -25,7 +23,7 @@ def require_moderate(backend: Any) -> None:
     growth = 1
     for step in (getattr(rust, "normalizer", None), getattr(rust, "decoder", None)):
         growth *= _growth(json.loads(step.__getstate__())) if step is not None else 1
-    if growth > _GROWTH:
+    if growth > limit("tokenizer-growth"):
         raise CheckpointError(
             f"its tokenizer.json replaces characters by texts up to {growth:,} times as long",
             where=str(getattr(backend, "name_or_path", "")),

@@ -13,6 +13,7 @@ from transformers import AutoTokenizer
 
 from anyloom import Message
 from anyloom.errors import AnyloomError, CheckpointError, ConversationError
+from anyloom.limits import VARIABLE
 from anyloom_llama.config import CausalLMConfig
 from anyloom_llama.loading import read_tokenizer
 from anyloom_llama.tokenizer import ChatTokenizer
@@ -64,6 +65,18 @@ def test_a_template_that_takes_all_time_or_memory(backend: Any, how: str) -> Non
     assert time.process_time() - begun < 30  # without limits: hours, or more memory than there is
 
 
+def test_the_limits_of_templates_are_options(backend: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    rounds = "{% for i in range(7000) %}{{ i * 0 }}{% endfor %}"
+    monkeypatch.setenv(VARIABLE, "template-steps=5000")
+    with pytest.raises(ConversationError, match="more than 5,000 steps"):
+        ChatTokenizer(backend, rounds + PLAIN)
+    monkeypatch.setenv(VARIABLE, "template-characters=5000")
+    with pytest.raises(ConversationError, match="more than 5,000 characters"):
+        ChatTokenizer(backend, rounds + PLAIN)
+    monkeypatch.delenv(VARIABLE)
+    ChatTokenizer(backend, rounds + PLAIN)
+
+
 def test_templates_of_some_size_pass(backend: Any) -> None:
     """Forty turns of two hundred words, and what published templates compute with."""
     source = (
@@ -106,18 +119,35 @@ TOKENIZERS: dict[str, tuple[str, Callable[[dict[str, Any]], None]]] = {
 }
 
 
+def changed(folder: Path, copy: Path, name: str, change: Callable[[dict[str, Any]], None]) -> None:
+    for file in folder.iterdir():
+        (copy / file.name).write_bytes(file.read_bytes())
+    value = json.loads((copy / name).read_text())
+    change(value)
+    (copy / name).write_text(json.dumps(value))
+
+
+def read_from(folder: Path) -> Any:
+    return read_tokenizer(CausalLMConfig(architecture={"model_type": "llama"}, tokenizer=str(folder)))
+
+
+def test_how_much_longer_a_text_may_become_is_an_option(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tripled = {"type": "Replace", "pattern": {"String": "a"}, "content": "aaa"}
+    changed(folder, tmp_path, "tokenizer.json", lambda value: value.update(normalizer=tripled))
+    assert read_from(tmp_path).decode(read_from(tmp_path).encode("a")) == "aaa"
+    monkeypatch.setenv(VARIABLE, "tokenizer-growth=2")
+    with pytest.raises(CheckpointError, match="up to 3 times as long"):
+        read_from(tmp_path)
+
+
 @pytest.mark.parametrize("how", TOKENIZERS)
 def test_a_tokenizer_that_takes_all_time_or_memory(folder: Path, tmp_path: Path, how: str) -> None:
-    name, change = TOKENIZERS[how]
-    for file in folder.iterdir():
-        (tmp_path / file.name).write_bytes(file.read_bytes())
-    value = json.loads((tmp_path / name).read_text())
-    change(value)
-    (tmp_path / name).write_text(json.dumps(value))
+    changed(folder, tmp_path, *TOKENIZERS[how])
 
     def read() -> None:
-        options = CausalLMConfig(architecture={"model_type": "llama"}, tokenizer=str(tmp_path))
-        read_tokenizer(options).encode("a" * 2000 + "!")
+        read_from(tmp_path).encode("a" * 2000 + "!")
 
     error, grown = in_child(read)
     assert isinstance(error, ConversationError | CheckpointError), error
