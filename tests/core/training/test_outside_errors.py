@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from lightning import Trainer
 from lightning.pytorch.callbacks import EarlyStopping
+from lightning.pytorch.utilities.rank_zero import rank_zero_only
 
 from anyloom.errors import ConfigError
 from anyloom.training.machines import say_who_is_waited_for
@@ -47,6 +48,7 @@ def test_a_machine_says_for_whom_it_waits(
 ) -> None:
     for name, value in _NODES.items():
         monkeypatch.setenv(name, value)
+    monkeypatch.setattr(rank_zero_only, "rank", 0)  # the trainer sets it, and everything after would write no logs
     trainer = Trainer(accelerator="cpu", devices=1, num_nodes=3, strategy="ddp", logger=False)
     say_who_is_waited_for(trainer, 600)
     (line,) = capsys.readouterr().err.splitlines()[-1:]
