@@ -137,7 +137,7 @@ def test_no_body_that_the_page_allows_makes_it_fail(client: httpx.Client, page: 
 
 
 @pytest.mark.slow
-@settings(max_examples=1000, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=250, deadline=None, suppress_health_check=list(HealthCheck))
 @given(data=st.data())
 def test_nor_do_many(client: httpx.Client, page: Any, data: st.DataObject) -> None:
     ask(client, page, data)
