@@ -6,16 +6,20 @@ import json
 import os
 import signal
 import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import lightning
+import torch
 import yaml
 
+from anyloom import AnyToAnyModel
+from anyloom.conversation import Media
 from anyloom.media import write_media
 from anyloom.representation.projector import MLPProjector
 from anyloom.storage.tensors import load_into, read_tensors
-from parts import PatchEncoder, model_options, picture, save_tokenizer, sound
+from parts import PatchEncoder, image_decoder_options, model_options, picture, save_tokenizer, sound
 
 
 def write_conversations(folder: Path, name: str, count: int = 8) -> Path:
@@ -34,6 +38,48 @@ def write_conversations(folder: Path, name: str, count: int = 8) -> Path:
     path = folder / name
     path.write_text("\n".join(lines) + "\n")
     return path
+
+
+def save_brush_model(folder: Path, tokenizer: Path) -> None:
+    """A saved model of pictures, with a decoder of random weights."""
+    options = model_options(tokenizer, modalities=("image",), decoders={"brush": image_decoder_options()})
+    options["modalities"]["image"]["decoder"] = "brush"
+    torch.manual_seed(0)
+    AnyToAnyModel.from_config({"model": options}).save_pretrained(folder)
+
+
+def write_suite(
+    folder: Path,
+    count: int,
+    metrics: Sequence[str],
+    batch_size: int,
+    shown: Callable[[int], Media] = picture,
+) -> None:
+    """``suite.yaml``, which asks for ``count`` pictures that were made blue."""
+    lines = []
+    for n in range(count):
+        before, after = (write_media(shown(2 * n + i), folder / f"p{2 * n + i}").name for i in (0, 1))
+        asked = [{"type": "text", "text": "make it blue"}, {"type": "image", "path": before}]
+        answer = [{"type": "text", "text": "so"}, {"type": "image", "path": after}]
+        messages = [{"role": "user", "content": asked}, {"role": "assistant", "content": answer}]
+        lines.append(json.dumps({"messages": messages, "task": "edit"}))
+    (folder / "data.jsonl").write_text("\n".join(lines))
+    suite = {
+        "title": "Tiny",
+        "data": {"datasets": {"own": {"name": "conversations", "test": str(folder / "data.jsonl")}}},
+        "metrics": {name: {"name": name} for name in metrics},
+        "batch_size": batch_size,
+        "shown": 1,
+    }
+    (folder / "suite.yaml").write_text(yaml.safe_dump({"suite": suite}))
+
+
+def brush_sections(folder: Path) -> dict[str, Any]:
+    """:func:`sections` with a decoder of pictures."""
+    made = sections(folder)
+    made["model"]["decoders"] = {"brush": image_decoder_options()}
+    made["model"]["modalities"]["image"]["decoder"] = "brush"
+    return made
 
 
 def sections(folder: Path, *, max_steps: int = 3, **model: Any) -> dict[str, Any]:

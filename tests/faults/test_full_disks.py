@@ -16,15 +16,14 @@ import pytest
 import torch
 import yaml
 
-from anyloom import AnyToAnyModel
 from anyloom.cli.main import main
 from anyloom.data.sources.index import open_index
 from anyloom.media import write_media
 from anyloom.storage.locking import locked, moving
 from anyloom.training.run import run
 from faults.rows import row
-from parts import image_decoder_options, model_options, picture
-from projects import sections
+from parts import picture
+from projects import save_brush_model, sections
 
 ROOM = (0, 8, 24, 64)
 """KB that are free: too little for the folder, for the first file, for one in the middle, for a later one."""
@@ -63,10 +62,7 @@ def disk(small_disk: Path) -> Disk:
 def made(tmp_path_factory: pytest.TempPathFactory, tokenizer_folder: Path) -> Path:
     """A saved model with a decoder, questions, a suite that asks them, outputs of another program, a config of data."""
     folder = tmp_path_factory.mktemp("made")
-    options = model_options(tokenizer_folder, modalities=("image",), decoders={"brush": image_decoder_options()})
-    options["modalities"]["image"]["decoder"] = "brush"
-    torch.manual_seed(0)
-    AnyToAnyModel.from_config({"model": options}).save_pretrained(folder / "model")
+    save_brush_model(folder / "model", tokenizer_folder)
     lines = []
     for number in range(6):
         before, after = (write_media(picture(2 * number + n), folder / f"{number}-{n}.png").name for n in (0, 1))

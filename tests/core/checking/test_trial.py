@@ -12,8 +12,8 @@ import torch
 from anyloom.checking.preflight import look_over
 from anyloom.representation.autoregressive import Autoregressive
 from anyloom_sd_unclip.decoder import SDUnCLIPDecoder
-from parts import PatchEncoder, image_decoder_options
-from projects import sections
+from parts import PatchEncoder
+from projects import brush_sections
 
 
 def problems(config: dict[str, Any]) -> list[str]:
@@ -22,10 +22,7 @@ def problems(config: dict[str, Any]) -> list[str]:
 
 @pytest.fixture
 def config(tmp_path: Path) -> dict[str, Any]:
-    made = sections(tmp_path)
-    made["model"]["decoders"] = {"brush": image_decoder_options()}
-    made["model"]["modalities"]["image"]["decoder"] = "brush"
-    return made
+    return brush_sections(tmp_path)
 
 
 def less(given: torch.Tensor) -> torch.Tensor:

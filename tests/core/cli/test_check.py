@@ -15,15 +15,12 @@ from anyloom.discovery import get_registry, hookimpl
 from anyloom.network.config import ModelConfig
 from anyloom.options import validate
 from parts import DIM, image_decoder_options
-from projects import sections, write_config
+from projects import brush_sections, write_config
 
 
 @pytest.fixture
 def config(tmp_path: Path) -> dict[str, Any]:
-    made = sections(tmp_path)
-    made["model"]["decoders"] = {"brush": image_decoder_options()}
-    made["model"]["modalities"]["image"]["decoder"] = "brush"
-    return made
+    return brush_sections(tmp_path)
 
 
 def check(folder: Path, sections: dict[str, Any], *overrides: str) -> int:

@@ -12,17 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
-import yaml
 
-from anyloom import AnyToAnyModel
 from anyloom.conversation import Media
 from anyloom.errors import ConfigError
 from anyloom.evaluation.ranks import Ranks
-from anyloom.media import write_media
-from anyloom.network.config import ModelConfig
-from anyloom.options import validate
-from parts import image_decoder_options, model_options, picture
+from parts import picture
+from projects import save_brush_model, write_suite
 
 EVALUATE = """
 import os, signal, sys
@@ -58,25 +53,8 @@ def large(number: int) -> Media:
 def folder(tmp_path_factory: pytest.TempPathFactory, tokenizer_folder: Path) -> Path:
     """A saved model with a decoder, ten conversations, and a suite that asks them two at a time."""
     made = tmp_path_factory.mktemp("suite")
-    options = model_options(tokenizer_folder, modalities=("image",), decoders={"brush": image_decoder_options()})
-    options["modalities"]["image"]["decoder"] = "brush"
-    torch.manual_seed(0)
-    AnyToAnyModel(validate(ModelConfig, options, where="model")).save_pretrained(made / "model")
-    lines = []
-    for n in range(2 * BATCHES):
-        before, after = (write_media(large(2 * n + i), made / f"p{2 * n + i}").name for i in (0, 1))
-        asked = [{"type": "text", "text": "make it blue"}, {"type": "image", "path": before}]
-        answer = [{"type": "text", "text": "so"}, {"type": "image", "path": after}]
-        lines.append({"messages": [{"role": "user", "content": asked}, {"role": "assistant", "content": answer}]})
-    (made / "data.jsonl").write_text("\n".join(json.dumps({**line, "task": "edit"}) for line in lines))
-    suite = {
-        "title": "Tiny",
-        "data": {"datasets": {"own": {"name": "conversations", "test": str(made / "data.jsonl")}}},
-        "metrics": {"feature": {"name": "feature-error"}, "pixels": {"name": "psnr"}},
-        "batch_size": 2,
-        "shown": 1,
-    }
-    (made / "suite.yaml").write_text(yaml.safe_dump({"suite": suite}))
+    save_brush_model(made / "model", tokenizer_folder)
+    write_suite(made, 2 * BATCHES, ["feature-error", "psnr"], batch_size=2, shown=large)
     return made
 
 
