@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import html
 import os
-import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,7 +18,7 @@ from anyloom.media import Isolation, io_for, read_media
 from anyloom_chat.drawings import Drawn, drawn_below
 from anyloom_chat.events import Answering, Progress, Stopped, in_thread
 from anyloom_chat.rooms import Rooms
-from anyloom_chat.served import served
+from anyloom_chat.served import packed, served
 from anyloom_chat.talk import Kept, Talk
 
 os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # before the import: nothing leaves this computer
@@ -263,13 +262,7 @@ class Page:
 
     def _packed(self, talk: Talk) -> str | None:
         """The folder of a conversation as one file."""
-        folder = talk.folder.folder
-        if not talk.folder.file.exists():
-            return None
-        with zipfile.ZipFile(folder / "session.zip", "w") as file:
-            for path in sorted([talk.folder.file, *folder.glob("media/*")]):
-                file.write(path, path.relative_to(folder))
-        return served(folder / "session.zip")
+        return served(packed(talk.folder.file)) if talk.folder.file.exists() else None
 
 
 @contextmanager

@@ -2,9 +2,20 @@
 
 from __future__ import annotations
 
+import zipfile
 from pathlib import Path
 
-__all__ = ["served"]
+__all__ = ["packed", "served"]
+
+
+def packed(record: Path) -> Path:
+    """A conversation as one file beside its record: the record and its media."""
+    made = record.with_name("session.zip")
+    with zipfile.ZipFile(made, "w") as file:
+        for path in sorted([record, *record.parent.glob("media/*")]):
+            if not path.is_symlink():  # what it points to may be no part of the conversation
+                file.write(path, path.relative_to(record.parent))
+    return made
 
 
 def served(file: Path) -> str:
