@@ -58,7 +58,9 @@ class Sources:
         """
         if len(self.configs) > 1:
             named = " ".join(self.configs)
-            raise ConfigError(f"{len(self.configs)} models are named, one can {use}", where=named, fix="name one")
+            said = "; what is said goes after --text" if " " in "".join(self.configs) else ""
+            what = f"{len(self.configs)} models are named, one can {use}"
+            raise ConfigError(what, where=named, fix=f"name one{said}")
         return self.configs[0] if self.configs else None
 
 

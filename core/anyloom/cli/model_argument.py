@@ -106,14 +106,18 @@ def _fetched(source: str, sources: Sources) -> Path | None:
     """The folder of a repository on the hub that was fetched before, or may be fetched now."""
     from anyloom.model.hub import fetched
 
-    if source in get_registry().recipes:
+    if source in get_registry().recipes or source.endswith((".yaml", ".yml")):
         return None
     try:
         return fetched(source, download=sources.download)
-    except CheckpointError:
+    except CheckpointError as error:
         if sources.download:
             raise
-        return None
+        raise CheckpointError(
+            "there is no such file or folder, and no repository of that name was fetched before",
+            where=source,
+            fix="check the path, or let it be fetched from the hub with --download",
+        ) from error
 
 
 def _shipped(sources: Sources, later: bool) -> NamedModel:

@@ -165,3 +165,7 @@ def test_without_a_model_the_one_that_ships_answers(
     assert f"model: {folder / 'model'}" in capsys.readouterr().err
     assert main(["generate", "a", "b", "--text", "hello"]) == 2
     assert "2 models are named" in capsys.readouterr().err
+    assert main(["generate", "mini", "Turn it upside down.", "--text", "hello"]) == 2
+    assert "what is said goes after --text" in capsys.readouterr().err
+    assert main(["generate", "owner/name", "--text", "hello"]) == 2
+    assert "let it be fetched from the hub with --download" in capsys.readouterr().err
