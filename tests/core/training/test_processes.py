@@ -130,20 +130,6 @@ def test_a_signal_to_one_process_saves_and_ends_both(tmp_path: Path) -> None:
     assert len(kept["random_state"]) == 2
 
 
-@pytest.mark.parametrize("fault", ["SIGSTOP", "SIGKILL"])
-def test_a_process_that_does_not_answer_ends_the_other(tmp_path: Path, fault: str) -> None:
-    config = two(tmp_path, max_steps=100_000, max_epochs=-1)
-    config["faults"] = {"timeout": 30}
-    with started(tmp_path, "fit", config) as process:
-        begun(tmp_path, process)
-        assert process.poll() is None, (tmp_path / "shown").read_text()
-        os.kill(rank_one(process), getattr(signal, fault))
-        status, text = ended(process, tmp_path, 180)
-    assert status != 0
-    assert "another process of this run ended or does not answer" in text, text
-    assert "Traceback" not in text, text
-
-
 @pytest.mark.parametrize(("strategy", "times"), [("ddp", 2), ("fsdp2", 1)])
 def test_processes_that_are_killed_at_random_points_end_bit_equal(tmp_path: Path, strategy: str, times: int) -> None:
     """Kills of either process, drawn by a seed; what two unbroken processes learn comes of it, bit for bit."""
