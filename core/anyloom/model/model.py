@@ -24,6 +24,11 @@ class AnyToAnyModel(Network):
     """A model of text and any media, in any order, in and out.
 
     Build one with :meth:`from_config` or :meth:`from_pretrained`.
+
+    >>> from anyloom import Conversation, Message
+    >>> model = AnyToAnyModel.from_pretrained("mini", decoders_later=True)
+    >>> model.generate(Conversation([Message("user", "hello")]), plan=["text"], max_new_tokens=2).role
+    'assistant'
     """
 
     @classmethod

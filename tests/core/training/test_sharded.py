@@ -136,7 +136,7 @@ def test_a_file_is_gone_on_from_in_halves_and_a_damaged_shard_is_passed_over(tra
     shard.write_bytes(bytes(data))
     with pytest.raises(CheckpointError, match="the checkpoint is damaged"):
         CheckpointFiles().load_checkpoint(newest)
-    shutil.copy(whole, tmp_path / "ck")
+    shutil.copy2(whole, tmp_path / "ck")  # with its time: it is the older one
     said = fit(tmp_path, *TWO, "ckpt_path=last", "result=again")
     assert f"{newest.relative_to(tmp_path)} is damaged; going on from" in said
     assert largest_difference(learned(tmp_path / "again"), learned(tmp_path / "halves")) < 1e-6
