@@ -187,6 +187,11 @@ def answered(
 
     Returns:
         The turn; media that were given and media that were made, by the path that its parts name.
+
+    >>> asked, said = Message("user", "hello"), Message("assistant", "yes?")
+    >>> turn = answered(asked, said, at=0, seed=7, options=GenerationOptions())[0]
+    >>> turn.question
+    ({'type': 'text', 'text': 'hello'},)
     """
     asked, given = given_parts(question.segments)
     said, made = made_parts(answer.segments)
