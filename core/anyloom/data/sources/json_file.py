@@ -43,8 +43,8 @@ class JsonFile:
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     path = Path(folder) / "a.json"
-    ...     _ = path.write_text('{"images": [{"id": 1}, {"id": 2}]}')
-    ...     file = JsonFile(path, key="images")
+    ...     _ = path.write_text('{"pictures": [{"id": 1}, {"id": 2}]}')
+    ...     file = JsonFile(path, key="pictures")
     ...     len(file), file[1]
     (2, {'id': 2})
     """
