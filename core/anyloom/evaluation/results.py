@@ -84,6 +84,12 @@ class Results:
             self.flags |= {f"{key}/{name}": said for name, said in metric.flags().items() if said}
             self.scores[key] = list(metric.scores())
 
+    def merge(self, other: Results) -> None:
+        """Take in values of other names, with what is said of them."""
+        self.values |= other.values
+        self.flags |= other.flags
+        self.measures |= other.measures
+
     def info(self, name: str) -> ValueInfo | None:
         """What a value is; a baseline is what its measure is."""
         metric, _, value = named_parts(name)

@@ -17,6 +17,7 @@ __all__ = [
     "QuotedRow",
     "Suite",
     "TableSettings",
+    "is_part",
     "read_suite",
     "suite_of",
     "suites",
@@ -110,8 +111,11 @@ class Suite(_Section):
         title: Heading of the report.
         summary: What is asked, in plain words; empty lines separate paragraphs.
         data: Data section with the data sets.
-        split: Split whose subjects were in no training data: what is reported.
+        split: Split whose subjects were in no training data: what is reported. ``test/report`` is the half of ``test``
+            that ``test/choose`` leaves.
         choose: Split to choose settings and checkpoints by, which is never reported; ``anyloom evaluate --choose``.
+            ``test/choose`` is a half of ``test``, for data that have no other split: who has chosen by it reports
+            ``suite.split=test/report``.
         queries: Samples per task and number of examples, at most.
         answers: Answers to each sample, each drawn anew.
         limits: Fewer for some tasks.
@@ -120,6 +124,7 @@ class Suite(_Section):
         comparisons: Sign tests.
         headlines: Numbers at the top of the report.
         tasks: What each task asks, in plain words, for samples that are shown.
+        controls: Samples per task that are also decoded from true features, as a row beside the headline; 0 for none.
         shown: Samples to show per task.
         shown_examples: Show samples whose number of examples is nearest to this.
         batch_size: Samples answered together.
@@ -142,6 +147,7 @@ class Suite(_Section):
     comparisons: tuple[ComparisonSettings, ...] = ()
     headlines: tuple[HeadlineSettings, ...] = ()
     tasks: dict[str, str] = Field(default_factory=dict)
+    controls: NonNegativeInt = 100
     shown: NonNegativeInt = 4
     shown_examples: NonNegativeInt = 1
     batch_size: PositiveInt = 64
@@ -196,6 +202,11 @@ def to_choose_by(suite: Suite) -> Suite:
         what = f"the split {suite.split!r} is what is reported, so nothing can be chosen by it"
         raise ConfigError(what, where="suite.choose", fix="name another split of its data")
     return suite.model_copy(update={"split": suite.choose})
+
+
+def is_part(suite: Suite) -> bool:
+    """Whether what is chosen by is a part of what is reported, so that nothing may have been chosen by it."""
+    return suite.choose.startswith(f"{suite.split}/")
 
 
 def suite_of(sections: Mapping[str, Any]) -> Suite:

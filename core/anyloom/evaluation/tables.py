@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from anyloom.evaluation.control import control_name
 from anyloom.evaluation.intervals import interval_of
 from anyloom.evaluation.results import Results, Value, named_parts
 from anyloom.evaluation.suite import Suite, TableSettings
@@ -31,10 +32,11 @@ def _table(settings: TableSettings, results: Results) -> Measure:
         for row, group in settings.rows.items()
     }
     kept = [i for i in range(len(settings.columns)) if any(n[i] in results.values for n in names.values())]
-    rows = [_row(label, [all_[i] for i in kept], results) for label, all_ in names.items()]
+    rows = [row for label, all_ in names.items() for row in _rows(label, [all_[i] for i in kept], results)]
     infos = [i for n in names.values() for x in n if (i := results.info(x)) is not None]
     columns = [list(settings.columns)[i] for i in kept]
     shown = {x for n in names.values() for x in n}
+    shown |= {control_name(x) for label, n in names.items() for x in n if not label.startswith(" ")}
     measured = [r for r in rows if any(v is not None for v in r.values)]
     return Measure(
         title=settings.title,
@@ -72,6 +74,14 @@ def _quoted(settings: TableSettings, columns: Sequence[str]) -> list[MeasuredRow
         MeasuredRow(f"{label} (quoted: {row.source})", [row.values.get(column) for column in columns], 0)
         for label, row in settings.quoted.items()
     ]
+
+
+def _rows(label: str, names: Sequence[str], results: Results) -> list[MeasuredRow]:
+    """A row, and below one that is no part of another its control where that was measured."""
+    row, control = _row(label, names, results), [control_name(name) for name in names]
+    if label.startswith(" ") or not any(name in results.values for name in control):
+        return [row]
+    return [row, _row(f" {label.strip()}: decoded from true features", control, results)]
 
 
 def _row(label: str, names: Sequence[str], results: Results) -> MeasuredRow:

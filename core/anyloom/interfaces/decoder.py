@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -15,7 +15,7 @@ from anyloom.errors import ConfigError
 from anyloom.interfaces.component import ComponentConfig, NeuralComponent
 from anyloom.interfaces.feature_space import FeatureSpace
 
-__all__ = ["Condition", "Decoder"]
+__all__ = ["Condition", "Decoder", "Doubt"]
 
 
 @dataclass(frozen=True)
@@ -42,6 +42,23 @@ class Condition:
 
 
 register_dataclass(Condition)  # FSDP and DDP find tensors by walking pytrees
+
+
+@dataclass(frozen=True)
+class Doubt:
+    """Something that is wrong between a decoder and what it gets, and that would end in noise.
+
+    Args:
+        name: Short name, which a test or a log can look for.
+        option: Option of the decoder that it is about.
+        what: What was measured.
+        fix: What to do.
+    """
+
+    name: str
+    option: str
+    what: str
+    fix: str
 
 
 class Decoder(NeuralComponent):
@@ -124,6 +141,15 @@ class Decoder(NeuralComponent):
     def latents(self, targets: Tensor) -> Tensor:
         """Latents ``(B, ...)`` of prepared media ``(B, ...)``, without gradient; no row depends on another."""
         raise NotImplementedError(f"{type(self).__name__} has a latent_encoder(), which needs latents() too")
+
+    def doubts(self, condition: Condition, targets: Tensor) -> Iterator[Doubt]:
+        """What looks wrong about true features and media, before anything is learnt; called once at the start of a run.
+
+        Args:
+            condition: B rows of true features.
+            targets: The media they are the features of, a stack from :meth:`preprocess`.
+        """
+        yield from ()
 
     def chosen(self, sampling: Any = None) -> Any:
         """Options of one call: what is None in ``sampling`` is as in the config, where that has the option.
