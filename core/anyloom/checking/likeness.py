@@ -14,7 +14,7 @@ __all__ = ["likeness"]
 
 
 def likeness(component: NeuralComponent) -> Hashable:
-    """Class, options but for ``weights`` and paths, and the shape and dtype of every tensor: equal for components that compute alike.
+    """Class, options but for ``weights`` and paths, shape and dtype of every tensor: equal for what computes alike.
 
     Meant for the meta device, where tensors hold no values. The stages of a config name the same decoder with the
     published weights, and later with those that an earlier stage has written.
