@@ -37,7 +37,8 @@ class MediumBegun:
 
 @dataclass(frozen=True)
 class MediumPreviewed:
-    """A cheap look at a medium that is being made; see :func:`anyloom.generation.previews.watching_previews`.
+    """A cheap look at a medium that is being made; see ``previews`` of :meth:`anyloom.generation.session.Session.stream`
+    and :func:`anyloom.generation.previews.watching_previews`.
 
     Args:
         segment: Number of the segment.
