@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 import torch
@@ -95,7 +96,7 @@ def test_a_stream_that_is_left_at_a_look_ends_its_thread_and_takes_the_turn_back
 
 def test_what_a_decoder_raises_comes_out_of_the_stream(model: AnyToAnyModel, monkeypatch: pytest.MonkeyPatch) -> None:
     decoder: Any = model.decoder("image")
-    monkeypatch.setattr(type(decoder), "generate", lambda *a, **k: (_ for _ in ()).throw(MediaError("no paint is left")))
+    monkeypatch.setattr(type(decoder), "generate", Mock(side_effect=MediaError("no paint is left")))
     with pytest.raises(MediaError, match="no paint is left"):
         list(model.session().stream("paint", previews=2, plan=("image",)))
     with pytest.raises(ConfigError, match="previews"):

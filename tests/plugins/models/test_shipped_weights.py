@@ -9,6 +9,8 @@ import pytest
 from scripts.record_shipped_slice import COUNTED, RECORD, right_answers
 
 from anyloom.cli.model_argument import shipped_weights
+from anyloom.config.saved import read_record
+from anyloom.model.required import check_required
 
 FOLDER = shipped_weights("mini")
 LARGEST = 60 * 2**20
@@ -27,6 +29,21 @@ def test_weights_are_small_and_described(folder: Path) -> None:
     assert sum(f.stat().st_size for f in folder.rglob("*") if f.is_file()) <= LARGEST
     assert (folder / "MODEL_CARD.md").is_file()
     assert "model.safetensors" in json.loads((folder / "config.json").read_text(encoding="utf-8"))["files"]
+
+
+@pytest.mark.parametrize("recipe", ["mini", "mini-plain"])
+def test_they_say_which_package_their_parts_come_from(recipe: str) -> None:
+    """Whoever has another installation of plugins is told the package that has what is missing."""
+    place = shipped_weights(recipe)
+    assert place is not None
+    record = read_record(place)
+    check_required(record, str(place))
+    config = record["model"]
+    named = {f"modality {name}" for name in config["modalities"]} | {f"llm {config['llm']['name']}"}
+    named |= {f"{kind} {part['name']}" for kind in ("encoder", "decoder") for part in config[f"{kind}s"].values()}
+    (one,) = record["requires"]
+    assert one["package"] == "anyloom"
+    assert named <= set(one["components"])
 
 
 @pytest.mark.slow
