@@ -57,6 +57,10 @@ class PartRecord:
         half_size: Bytes with all numbers of four bytes held in two.
         choices: Bytes under options that were not chosen; see ``NeuralComponent.memory_choices``.
         working: Bytes beside the weights that making one medium takes; see ``Decoder.working_bytes``.
+
+    >>> part = PartRecord("model.llm", "mine", "anyloom-mine", "MIT", 10, 10, size=40, trainable_size=40)
+    >>> MemoryEstimate.of([part]).training
+    160
     """
 
     key: str
@@ -83,6 +87,9 @@ class NeededFile:
         path: The file.
         present: Whether it is there.
         fetched: Whether the component may fetch it when it is not.
+
+    >>> NeededFile("model.llm", Path("llm.safetensors"), present=False).fetched
+    False
     """
 
     key: str
@@ -102,6 +109,9 @@ class MemoryEstimate:
         weights: Parameters and buffers of all parts: what inference takes.
         gradients: One number per trainable parameter.
         optimizer: The two states AdamW keeps per trainable parameter.
+
+    >>> MemoryEstimate(weights=40, gradients=40, optimizer=80).training
+    160
     """
 
     weights: int
@@ -122,7 +132,12 @@ class MemoryEstimate:
 
 
 def memory_choices(parts: Sequence[PartRecord]) -> dict[str, int]:
-    """Bytes of all weights in use, by ways to take fewer: what commands offer, then options of the parts."""
+    """Bytes of all weights in use, by ways to take fewer: what commands offer, then options of the parts.
+
+    >>> part = PartRecord("model.llm", "mine", "anyloom-mine", "MIT", 10, 10, 40, 40, kind="llm", half_size=20)
+    >>> memory_choices([part])
+    {'--dtype bfloat16': 20, 'both': 20}
+    """
 
     def used(*, half: bool, offload: bool) -> int:
         sizes = [(p.kind, p.half_size if half else p.size) for p in parts]
@@ -146,13 +161,22 @@ def stage_memory(built: Mapping[str, object]) -> MemoryEstimate:
 
     Args:
         built: The components on the meta device, by YAML key.
+
+    >>> part = NeuralComponent(None)
+    >>> part.weight = torch.nn.Parameter(torch.zeros(10))
+    >>> stage_memory({"module.encoder": part})
+    MemoryEstimate(weights=40, gradients=40, optimizer=80)
     """
     size = sum(p.numel() * p.element_size() for part in trained_parts(built) for p in part.parameters())
     return MemoryEstimate(sum(part.stored_bytes() for part in neural_parts(built)), size, _ADAM_STATES * size)
 
 
 def neural_parts(built: Mapping[str, object]) -> list[NeuralComponent]:
-    """Those of a stage's components that have parameters."""
+    """Those of a stage's components that have parameters.
+
+    >>> len(neural_parts({"encoder": NeuralComponent(None), "metric": object()}))
+    1
+    """
     return [part for part in built.values() if isinstance(part, NeuralComponent)]
 
 
@@ -204,7 +228,11 @@ def inspect_model(config: ModelConfig) -> ModelInspection:
 
 
 def files_of(component: object, key: str) -> list[NeededFile]:
-    """The files that a component names: its weights, and its options that are paths."""
+    """The files that a component names: its weights, and its options that are paths.
+
+    >>> files_of(NeuralComponent(None), "model.llm")
+    []
+    """
     config = getattr(component, "config", None)
     options = {name: getattr(config, name, None) for name in getattr(type(config), "model_fields", {})}
     paths = [(f"{key}.{name}", value) for name, value in options.items() if isinstance(value, Path)]

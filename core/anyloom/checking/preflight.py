@@ -54,7 +54,11 @@ _DEFAULT_MODULE = "any-to-any"
 
 
 def section_problems(sections: Mapping[str, Any]) -> list[AnyloomError]:
-    """What is wrong with the sections themselves and with ``trainer:``, before any component is asked."""
+    """What is wrong with the sections themselves and with ``trainer:``, before any component is asked.
+
+    >>> [problem.where for problem in section_problems({"data": {"batch_size": 0}, "trainer": {"max_step": 3}})]
+    ['data.batch_size', 'trainer.max_step']
+    """
     trainer = sections.get("trainer")
     problems = _attempt(lambda: validate(ProjectConfig, sections, where=""))
     problems += worker_problems(sections)
@@ -74,6 +78,9 @@ class Findings:
         stages: Memory of each stage that trains components of its own, before activations.
         held: Components of these stages.
         notes: What else will happen, a line each.
+
+    >>> Findings(problems=[ConfigError("too small", where="data.batch_size")]).ok
+    False
     """
 
     problems: list[AnyloomError] = field(default_factory=list)

@@ -26,7 +26,11 @@ _NOISE = ("Does not validate", "Subtypes:", "Errors:", "Given value", "Subclass 
 
 
 def trainer_problems(options: Mapping[str, Any]) -> list[ConfigError]:
-    """Return what is wrong in a ``trainer:`` section, one error per option or list item."""
+    """Return what is wrong in a ``trainer:`` section, one error per option or list item.
+
+    >>> print(trainer_problems({"max_step": 3})[0])
+    trainer.max_step: lightning's Trainer has no option 'max_step'. To fix: did you mean 'max_steps'?
+    """
     known = [name for name in inspect.signature(lightning.Trainer.__init__).parameters if name != "self"]
     problems: list[ConfigError] = []
     for key, value in options.items():

@@ -63,6 +63,13 @@ class ResumableLoader:
     Raises:
         anyloom.errors.ConfigError: Samples are to be packed, and the collator has no ``pack``; or to be counted by
             tokens, and it has no ``length``.
+
+    >>> from anyloom.conversation import Conversation
+    >>> from anyloom.interfaces import Sample
+    >>> samples = [Sample(Conversation([]), "caption", key=key) for key in "abc"]
+    >>> loader = ResumableLoader(lambda epoch: samples, lambda batch: [s.key for s in batch], 2, shuffle=False)
+    >>> list(loader)
+    [['a', 'b'], ['c']]
     """
 
     def __init__(

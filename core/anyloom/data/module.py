@@ -30,7 +30,12 @@ _ENDLESS = 1 << 62
 
 
 class Concatenated:
-    """Several sample sets, one after another."""
+    """Several sample sets, one after another.
+
+    >>> both = Concatenated([["a", "b"], ["c"]])
+    >>> len(both), both[2]
+    (3, 'c')
+    """
 
     def __init__(self, parts: Sequence[Samples]) -> None:
         self.parts = parts

@@ -27,6 +27,9 @@ class Prepared:
         item: What the collator takes: the sample, or what the collator's ``prepare`` made of it.
         length: Positions it takes in a sequence; 0 if the collator does not say.
         lost: Turns that were left out of it because it was too long.
+
+    >>> Prepared(4, "mine", "a.jsonl:5", item="a sample", length=9).sealed().opened().item
+    'a sample'
     """
 
     position: int
@@ -59,6 +62,9 @@ class Made:
         used: Name of the set of each sample in it.
         bad: Samples that could not be used.
         lost: Name of the set of each turn that was left out of them.
+
+    >>> Made(batch=[1, 2], used=["mine", "mine"], bad=[]).lost
+    []
     """
 
     batch: Any
@@ -77,6 +83,10 @@ class SampleSet:
         name: Name of the set.
         build: Gives the samples of a pass.
         first: Those of the first pass, where they have been built.
+
+    >>> mine = SampleSet("mine", lambda epoch: ["a", "b"])
+    >>> mine.read(Draw(position=5, part=0, turn=2, index=1, seed=3))
+    'b'
     """
 
     def __init__(self, name: str, build: Callable[[int], Samples], first: Samples | None = None) -> None:
@@ -130,6 +140,12 @@ class Reader:
             makes a batch of lists of items.
         longest: Samples that are longer are left out; None for any length.
         isolation: Limits of the process that decodes media; None to decode them here.
+
+    >>> from anyloom.conversation import Conversation
+    >>> samples = [Sample(Conversation([]), "caption", key=key) for key in "ab"]
+    >>> reader = Reader([SampleSet("mine", lambda epoch: samples)], lambda batch: [sample.key for sample in batch])
+    >>> reader.read([Draw(0, 0, 0, 1, seed=3), Draw(1, 0, 0, 0, seed=4)]).batch
+    ['b', 'a']
     """
 
     def __init__(

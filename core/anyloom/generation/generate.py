@@ -15,6 +15,7 @@ from anyloom.generation.options import GenerationOptions
 from anyloom.generation.reading import read
 from anyloom.network.network import Network
 from anyloom.options import validate
+from anyloom.storage.sharded import gathered_parameters
 
 __all__ = ["check_options", "generate", "message_of", "new_answer", "stop_ids"]
 
@@ -46,10 +47,11 @@ def generate(
     interleave = network.interleaver()
     prompts = [interleave(c, open_answer=True) for c in conversations]
     answers = [new_answer(network, c, s, o) for c, s, o in zip(conversations, seeds, each, strict=True)]
-    engine = Engine(network)
-    engine.add(answers, read(network, prompts))
-    engine.run()
-    made = decode(network, answers)
+    with gathered_parameters(network):  # answers of other processes take another number of passes
+        engine = Engine(network)
+        engine.add(answers, read(network, prompts))
+        engine.run()
+        made = decode(network, answers)
     return [message_of(network, answer, items) for answer, items in zip(answers, made)]
 
 

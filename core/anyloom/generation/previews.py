@@ -43,6 +43,9 @@ def watching_previews(watcher: Callable[[MediumPreviewed], None], *, every: int 
 
     Raises:
         anyloom.errors.ConfigError: ``every`` is no number from 1.
+
+    >>> with watching_previews(print, every=4):
+    ...     pass  # a decoder that runs here is watched
     """
     check_every(every, where="every")
     token = _WATCH.set(_Watch(watcher, every))

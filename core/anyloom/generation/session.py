@@ -29,6 +29,7 @@ from anyloom.network.network import Network
 from anyloom.options import validate
 from anyloom.sequence.interleave import Interleaved, Run
 from anyloom.sequence.seeds import seed_of
+from anyloom.storage.sharded import gathered_parameters
 
 __all__ = ["Session"]
 
@@ -165,7 +166,7 @@ class Session:
         training = self.network.training
         self.network.eval()
         try:
-            with torch.no_grad():
+            with torch.no_grad(), gathered_parameters(self.network):
                 yield from self._events(conversation, options, seed, previews)
         finally:
             self.network.train(training)

@@ -44,6 +44,9 @@ class Encoded:
     Args:
         given: Those that are read ``(N, L, D)``; None if the modality cannot be read.
         wanted: Those that are to be predicted ``(N, L, D)``; None if no encoder gives them.
+
+    >>> Encoded(given=torch.zeros(1, 4, 8), wanted=None).given.shape
+    torch.Size([1, 4, 8])
     """
 
     given: Tensor | None
@@ -58,6 +61,12 @@ class Placed:
         rows: Rows of each piece ``(M,)``.
         positions: Positions of each piece ``(M,)``.
         vectors: Embeddings of each piece ``(M, H)``; pieces that stand nowhere have no rows and positions.
+
+    >>> placed = Placed()
+    >>> placed.add(torch.tensor([0]), torch.tensor([5]), torch.ones(1, 2, 4))
+    >>> rows, positions, vectors = placed.joined()
+    >>> positions.tolist(), vectors.shape
+    ([5, 6], torch.Size([2, 4]))
     """
 
     rows: list[Tensor] = field(default_factory=list)

@@ -32,6 +32,9 @@ class Replayed:
         number: Of the turn, from 0.
         answer: The new answer.
         differences: What is not as it was, one line each; empty if all is equal to the last bit.
+
+    >>> Replayed(0, Message("assistant", "yes?"), differences=()).differences
+    ()
     """
 
     number: int

@@ -25,6 +25,11 @@ def write_report(path: str | Path, report: Report) -> Path:
 
     Returns:
         The path.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     write_report(Path(folder) / "report.html", Report("Mine", "What was measured.")).name
+    'report.html'
     """
     path = Path(path)
     write_text(path, render(report))
@@ -32,7 +37,12 @@ def write_report(path: str | Path, report: Report) -> Path:
 
 
 def render(report: Report) -> str:
-    """Return the page as HTML."""
+    """Return the page as HTML.
+
+    >>> page = render(Report("A & B", "What was measured."))
+    >>> page.count("A &amp; B") > 0, page.startswith("<!doctype html>")
+    (True, False)
+    """
     sections = _sections(report)
     links = "".join(f'<a href="#{key}">{escape(title)}</a>' for key, title, _ in sections)
     body = "".join(f'<section id="{key}"><h2>{escape(title)}</h2>{text}</section>' for key, title, text in sections)

@@ -106,6 +106,9 @@ class SampleList:
 
     Args:
         samples: The samples.
+
+    >>> len(SampleList())
+    0
     """
 
     def __init__(self, samples: Iterable[Sample] = ()) -> None:
@@ -132,6 +135,11 @@ class Batch:
         samples: The samples it was made from.
         cut: Turns that were left out of them.
         step_counts: :meth:`counts` of every batch of the optimizer step that this one is part of, where known.
+
+    >>> places, ids = torch.arange(3)[None], torch.tensor([[5, 6, 7]])
+    >>> batch = Batch(ids, places, torch.ones(1, 3, dtype=torch.long), torch.tensor([[0, 1]]), torch.tensor([7]))
+    >>> batch.counts()
+    {'text': 1}
     """
 
     ids: Tensor

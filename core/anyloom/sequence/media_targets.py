@@ -31,6 +31,10 @@ class MediaTargets:
         known: Indices ``(G,)`` of the media that were there.
         features: Their features ``(G, L, D)``; None if G is 0.
         latents: Their latents ``(G, ...)``; None if G is 0.
+
+    >>> first = torch.tensor([0])
+    >>> MediaTargets(["a"], fresh=first, target=first, source=torch.tensor([-1])).keys
+    ['a']
     """
 
     keys: list[str]
@@ -57,6 +61,13 @@ class TargetCollator:
         edits: Take what the assistant makes together with its source: the medium before it in the conversation.
             Media of other roles have no source, for nobody asks for them.
         cache: Features and latents (tables ``features`` and ``targets``) of media that need no preprocessing again.
+
+    >>> from anyloom.conversation import Conversation, Message
+    >>> made = Media("picture", torch.ones(3), key="a")
+    >>> talk = Conversation([Message("user", ["make it red ", made]), Message("assistant", [made])])
+    >>> found = TargetCollator("picture", lambda media: media.tensor())([Sample(talk, "edit")])
+    >>> found.keys, found.targets.shape
+    (['a'], torch.Size([1, 3]))
     """
 
     def __init__(

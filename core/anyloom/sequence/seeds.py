@@ -12,7 +12,15 @@ __all__ = ["sample_name", "seed_of"]
 
 
 def sample_name(sample: Sample) -> str:
-    """The sample's key; where its source gives none, its content stands for it."""
+    """The sample's key; where its source gives none, its content stands for it.
+
+    >>> from anyloom.conversation import Message
+    >>> talk = Conversation([Message("user", "hello"), Message("assistant", "yes?")])
+    >>> sample_name(Sample(talk, "chat", key="line-3"))
+    'line-3'
+    >>> sample_name(Sample(talk, "chat")) == sample_name(Sample(talk, "chat"))
+    True
+    """
     return sample.key or hashlib.blake2b("\0".join(_content(sample.conversation)).encode(), digest_size=16).hexdigest()
 
 
