@@ -45,7 +45,7 @@ def as_bytes(name: str, row: Tensor) -> bytes:
 
 
 def read_entry(path: Path, name: str) -> Tensor:
-    """Return the row of an entry.
+    """Return the row ``(L, D)`` of an entry.
 
     An entry is small and copied into a batch at once, so the file is read in one go and looked at here: that takes a
     third of the time in which the library opens it, and there is one for each medium.
