@@ -35,7 +35,7 @@ from anyloom.generation.options import GenerationOptions
 from anyloom.interfaces import Condition, Evaluated, Sample
 from anyloom_incontext.features import FeatureTable
 from anyloom_starter.clip_pool import clip_pool
-from anyloom_starter.clips import ClipsBuilder
+from anyloom_starter.clips_builder import ClipsBuilder
 from anyloom_starter.motions import FRAMES
 
 HEARD = ("clip-with-sound", "next-with-sound", "picture-to-sound", "sound-to-picture")  # sounds of training

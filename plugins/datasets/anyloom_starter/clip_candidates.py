@@ -23,10 +23,10 @@ def clip_candidates(sample: Sample) -> tuple[str, ...]:
 
 
 def _near(task: str, target: str) -> Iterator[str]:
-    if target.startswith("clip/flash/"):
+    if target.startswith("motion/flash/"):
         picture = target.split("/", 3)[3]
-        yield from (f"clip/flash/{moment}/{picture}" for moment in range(FRAMES))
-    elif target.startswith("clip/"):
+        yield from (f"motion/flash/{moment}/{picture}" for moment in range(FRAMES))
+    elif target.startswith("motion/"):
         yield from _clips(target)
     elif target.startswith("click/"):
         yield from (f"click/{moment}" for moment in range(FRAMES))
@@ -41,9 +41,9 @@ def _near(task: str, target: str) -> Iterator[str]:
 def _clips(target: str) -> Iterator[str]:
     """All motions of the picture in the target's part, the target's motion in all parts and of other drawings."""
     _, motion, part, key = target.split("/", 3)
-    yield from (f"clip/{other}/{part}/{key}" for other in MOTIONS)
-    yield from (f"clip/{motion}/{other}/{key}" for other in ("whole", "first", "second"))
-    yield from (f"clip/{motion}/{part}/{other.key}" for other in variants(load_pack().picture(key)))
+    yield from (f"motion/{other}/{part}/{key}" for other in MOTIONS)
+    yield from (f"motion/{motion}/{other}/{key}" for other in ("whole", "first", "second"))
+    yield from (f"motion/{motion}/{part}/{other.key}" for other in variants(load_pack().picture(key)))
 
 
 def _pictures(target: str) -> Iterator[str]:

@@ -11,7 +11,7 @@ from anyloom.conversation import Conversation, Media, Message
 from anyloom.interfaces import Sample
 from anyloom_starter.captions import picture_caption, sound_caption
 from anyloom_starter.clip_pool import ClipPool
-from anyloom_starter.media import click_media, clip_media, flash_media, picture_media, sound_media
+from anyloom_starter.media import click_media, flash_media, motion_media, picture_media, sound_media
 from anyloom_starter.motions import FRAMES, MOTIONS, REVERSED, motion_caption, motion_phrasings
 from anyloom_starter.pack import Picture
 from anyloom_starter.pool import draw
@@ -48,9 +48,9 @@ def _drawn(rng: random.Random, pool: ClipPool) -> tuple[Picture, str]:
 def clip_next(rng: random.Random, pool: ClipPool) -> Sample:
     """The first half of a motion; the second is the target."""
     picture, motion = _drawn(rng, pool)
-    source = clip_media(picture, motion, "first")
+    source = motion_media(picture, motion, "first")
     facts = _of(picture, motion, source=source.key)
-    return sample("clip-next", [source, rng.choice(_NEXT)], [clip_media(picture, motion, "second")], **facts)
+    return sample("clip-next", [source, rng.choice(_NEXT)], [motion_media(picture, motion, "second")], **facts)
 
 
 def clip_edit(rng: random.Random, pool: ClipPool) -> Sample:
@@ -61,8 +61,8 @@ def clip_edit(rng: random.Random, pool: ClipPool) -> Sample:
     else:
         after = draw(lambda: rng.choice(MOTIONS), lambda motion: motion != before and _is_seen(picture, motion))
         said = rng.choice(_INSTEAD).format(rng.choice(motion_phrasings(after)))
-    source = clip_media(picture, before)
-    return sample("clip-edit", [source, said], [clip_media(picture, after)], **_of(picture, after, source=source.key))
+    source = motion_media(picture, before)
+    return sample("clip-edit", [source, said], [motion_media(picture, after)], **_of(picture, after, source=source.key))
 
 
 def picture_to_clip(rng: random.Random, pool: ClipPool) -> Sample:
@@ -72,7 +72,7 @@ def picture_to_clip(rng: random.Random, pool: ClipPool) -> Sample:
         picture_media(picture),
         rng.choice(_LET).format(rng.choice(motion_phrasings(motion))),
     ]
-    return sample("picture-to-clip", user, [clip_media(picture, motion)], **_of(picture, motion))
+    return sample("picture-to-clip", user, [motion_media(picture, motion)], **_of(picture, motion))
 
 
 def clip_exemplar(rng: random.Random, pool: ClipPool, shown: ClipPool, counts: Sequence[int]) -> list[Sample]:
@@ -88,8 +88,8 @@ def clip_exemplar(rng: random.Random, pool: ClipPool, shown: ClipPool, counts: S
         turns: list[Message] = []
         for one in (*pictures[:count], picture):
             ask = "And this: " if turns else "Show what it does: "
-            turns += [Message("user", [ask, picture_media(one)]), Message("assistant", [clip_media(one, motion)])]
-        facts = _of(picture, motion, k=count, target=(clip_media(picture, motion).key,))
+            turns += [Message("user", [ask, picture_media(one)]), Message("assistant", [motion_media(one, motion)])]
+        facts = _of(picture, motion, k=count, target=(motion_media(picture, motion).key,))
         samples.append(Sample(Conversation(turns), "clip-exemplar", facts))
     return samples
 
@@ -99,7 +99,7 @@ def clip_to_text(rng: random.Random, pool: ClipPool) -> Sample:
     picture, motion = _drawn(rng, pool)
     words = {"name": picture.name, "motion": motion_caption(motion)}
     answer = f"{picture_caption(picture)}, {motion_caption(motion)}"
-    user: list[str | Media] = [clip_media(picture, motion), rng.choice(_TELL)]
+    user: list[str | Media] = [motion_media(picture, motion), rng.choice(_TELL)]
     return sample("clip-to-text", user, [answer], words=words, **_of(picture, motion))
 
 
@@ -107,13 +107,13 @@ def text_to_clip(rng: random.Random, pool: ClipPool) -> Sample:
     """A caption with a motion; the clip is the target."""
     picture, motion = _drawn(rng, pool)
     user = [rng.choice(_SHOW).format(f"{picture_caption(picture)}, {motion_caption(motion)}")]
-    return sample("text-to-clip", user, [clip_media(picture, motion)], **_of(picture, motion))
+    return sample("text-to-clip", user, [motion_media(picture, motion)], **_of(picture, motion))
 
 
 def clip_to_picture(rng: random.Random, pool: ClipPool) -> Sample:
     """A clip; the picture that it was made of is the target."""
     picture, motion = _drawn(rng, pool)
-    user: list[str | Media] = [clip_media(picture, motion), rng.choice(_STILL)]
+    user: list[str | Media] = [motion_media(picture, motion), rng.choice(_STILL)]
     return sample("clip-to-picture", user, [picture_media(picture)], **_of(picture, motion))
 
 
@@ -122,14 +122,14 @@ def clip_with_sound(rng: random.Random, pool: ClipPool) -> Sample:
     (sound, picture), motion = pool.linked(rng), rng.choice(MOTIONS)
     said = f"Let it {rng.choice(motion_phrasings(motion))}, with the sound of {sound_caption(sound)}."
     user: list[str | Media] = [picture_media(picture), said]
-    return sample("clip-with-sound", user, [clip_media(picture, motion), sound_media(sound)], **_of(picture, motion))
+    return sample("clip-with-sound", user, [motion_media(picture, motion), sound_media(sound)], **_of(picture, motion))
 
 
 def next_with_sound(rng: random.Random, pool: ClipPool) -> Sample:
     """The first half of a motion of what has a sound; the second half and a sound of it are the target."""
     (sound, picture), motion = pool.linked(rng), rng.choice(MOTIONS)
-    user: list[str | Media] = [clip_media(picture, motion, "first"), "What happens next, and how does it sound?"]
-    answer = [clip_media(picture, motion, "second"), sound_media(sound)]
+    user: list[str | Media] = [motion_media(picture, motion, "first"), "What happens next, and how does it sound?"]
+    answer = [motion_media(picture, motion, "second"), sound_media(sound)]
     return sample("next-with-sound", user, answer, source=user[0].key, **_of(picture, motion))  # type: ignore[union-attr]
 
 

@@ -8,8 +8,8 @@ key                                     content
 ``sound/misc_crow``                     a sound of the pack
 ``sound/misc_crow@echo``                the same after an effect
 ``sound/misc_crow+perc_bell``           a mixture; the parts are in alphabetical order
-``clip/grow/whole/noto/1f98b@mirror``   a clip of a picture, of one motion and one part of it
-``clip/flash/3/noto/1f98b``             a clip of a picture in the dark that is lit in one frame
+``motion/grow/whole/noto/1f98b@mirror``   a clip of a picture, of one motion and one part of it
+``motion/flash/3/noto/1f98b``             a clip of a picture in the dark that is lit in one frame
 ``click/3``                             a short noise at the moment of that frame
 ======================================  =====================================================
 """
@@ -28,7 +28,15 @@ from anyloom_starter.motions import CLIP_RATE, click, flash, frames
 from anyloom_starter.pack import SAMPLE_RATE, Picture, Sound, load_pack, picture_pixels, sound_wave
 from anyloom_starter.sound_edits import MIX_GAIN, SOUND_EFFECTS, mix
 
-__all__ = ["click_media", "clip_media", "flash_media", "media_of_key", "mixture_media", "picture_media", "sound_media"]
+__all__ = [
+    "click_media",
+    "flash_media",
+    "media_of_key",
+    "mixture_media",
+    "motion_media",
+    "picture_media",
+    "sound_media",
+]
 
 _PIXEL_EDITS_BY_WORD: Final = {name.split("/")[1]: edit for name, edit in PIXEL_EDITS.items()}
 _EFFECTS_BY_WORD: Final = {name.split("/")[1]: effect for name, effect in SOUND_EFFECTS.items()}
@@ -60,7 +68,7 @@ class _PlaySound:
 
 
 @dataclass(frozen=True)
-class _ShowClip:
+class _ShowMotion:
     """Makes the clip that a key names, uint8 (8, 3, 64, 64); picklable."""
 
     key: str
@@ -81,19 +89,19 @@ class _Click:
         return click(self.moment)
 
 
-def clip_media(picture: Picture, motion: str, part: str = "whole", *edits: str) -> Media:
+def motion_media(picture: Picture, motion: str, part: str = "whole", *edits: str) -> Media:
     """Return a clip of a drawing after pixel edits.
 
-    >>> media = clip_media(load_pack().picture("noto/1f98b"), "grow")
+    >>> media = motion_media(load_pack().picture("noto/1f98b"), "grow")
     >>> media.key, tuple(media.tensor().shape), media.meta["fps"]
-    ('clip/grow/whole/noto/1f98b', (8, 3, 64, 64), 3.125)
+    ('motion/grow/whole/noto/1f98b', (8, 3, 64, 64), 3.125)
     """
-    return media_of_key(f"clip/{motion}/{part}/{picture_media(picture, *edits).key}")
+    return media_of_key(f"motion/{motion}/{part}/{picture_media(picture, *edits).key}")
 
 
 def flash_media(picture: Picture, moment: int) -> Media:
     """Return a clip of a drawing in the dark that is lit in frame ``moment``, from 0 to 7."""
-    return media_of_key(f"clip/flash/{moment}/{picture.key}")
+    return media_of_key(f"motion/flash/{moment}/{picture.key}")
 
 
 def click_media(moment: int) -> Media:
@@ -127,8 +135,8 @@ def mixture_media(*sounds: Sound) -> Media:
 
 def media_of_key(key: str) -> Media:
     """Return the media item that has this key; it is decoded when its tensor is asked for."""
-    if key.startswith("clip/"):
-        return Media("video", loader=_ShowClip(key), key=key, meta={"fps": CLIP_RATE})
+    if key.startswith("motion/"):
+        return Media("video", loader=_ShowMotion(key), key=key, meta={"fps": CLIP_RATE})
     if key.startswith("click/"):
         moment = int(key.removeprefix("click/"))
         return Media("audio", loader=_Click(moment), key=key, meta={"sample_rate": SAMPLE_RATE})

@@ -32,7 +32,7 @@ def anyloom_components() -> list[ComponentSpec]:
         ComponentSpec(
             kind="dataset",
             name="starter-clips",
-            target="anyloom_starter.clips:ClipsBuilder",
+            target="anyloom_starter.clips_builder:ClipsBuilder",
             tiny="anyloom_starter.tiny:clips",
             modalities=("image", "audio", "video"),
             requires=("PIL", "soundfile", "soxr"),

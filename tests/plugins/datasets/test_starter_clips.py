@@ -12,8 +12,8 @@ from anyloom.errors import ConfigError
 from anyloom.interfaces import Sample
 from anyloom_starter.clip_pool import clip_pool
 from anyloom_starter.clip_tasks import CLIP_TASKS
-from anyloom_starter.clips import ClipsBuilder
-from anyloom_starter.media import click_media, clip_media, flash_media, media_of_key
+from anyloom_starter.clips_builder import ClipsBuilder
+from anyloom_starter.media import click_media, flash_media, media_of_key, motion_media
 from anyloom_starter.motions import FRAMES, MOTIONS, PARTS, REVERSED, click, flash, frames
 from anyloom_starter.pack import load_pack, picture_pixels
 
@@ -87,8 +87,8 @@ def test_flash_and_click_fall_together(moment: int) -> None:
 
 def test_keys_name_media() -> None:
     picture = load_pack().picture(BUTTERFLY)
-    clip = clip_media(picture, "fade-in", "first", "geometry/mirror")
-    assert clip.key == "clip/fade-in/first/noto/1f98b@mirror"
+    clip = motion_media(picture, "fade-in", "first", "geometry/mirror")
+    assert clip.key == "motion/fade-in/first/noto/1f98b@mirror"
     assert torch.equal(clip.tensor(), frames(pixels().flip(-1), "fade-in", "first"))
     assert torch.equal(media_of_key(flash_media(picture, 2).key).tensor(), flash(pixels(), 2))
     assert torch.equal(media_of_key(click_media(5).key).tensor(), click(5))
@@ -150,7 +150,9 @@ def test_sounds_go_with_what_they_come_from() -> None:
     for sample in builder(tasks=tasks, num_queries=6).build("val"):
         keys = [m.key for m in sample.conversation.media]
         sound = next(key.removeprefix("sound/") for key in keys if key.startswith("sound/"))
-        picture = next(key.split("/", 3)[3] if key.startswith("clip/") else key for key in keys if "sound/" not in key)
+        picture = next(
+            key.split("/", 3)[3] if key.startswith("motion/") else key for key in keys if "sound/" not in key
+        )
         assert (sound, picture) in links
 
 
