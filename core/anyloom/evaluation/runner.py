@@ -129,7 +129,12 @@ def able(model: AnyToAnyModel, samples: Sequence[Sample]) -> tuple[list[Sample],
 
 
 def asked_by(suite: Suite) -> str:
-    """Hash of what decides which questions are asked and how answers are scored."""
+    """Hash of what decides which questions are asked and how answers are scored.
+
+    >>> suite = Suite(title="Mine", data={}, metrics={})
+    >>> asked_by(suite) == asked_by(suite.model_copy(update={"title": "Yours"}))  # of what is asked alone
+    True
+    """
     settings = suite.model_dump(mode="json", include={"data", "split", "answers", "limits", "metrics"})
     return hashlib.sha256(json.dumps(settings, sort_keys=True, default=str).encode()).hexdigest()[:16]
 
@@ -141,7 +146,12 @@ def samples_of(suite: Suite) -> list[Sample]:
 
 
 def repeated(sample: Sample, times: int) -> list[Sample]:
-    """A sample as it is, and again by other names, so that other answers are drawn."""
+    """A sample as it is, and again by other names, so that other answers are drawn.
+
+    >>> from anyloom.conversation import Conversation
+    >>> [one.key for one in repeated(Sample(Conversation([]), "chat", key="line-1"), 3)]
+    ['line-1', 'line-1#1', 'line-1#2']
+    """
     return [sample, *(replace(sample, key=f"{sample_name(sample)}#{n}") for n in range(1, times))]
 
 
@@ -188,7 +198,11 @@ def _in_order(samples: Sequence[Sample]) -> list[Sample]:
 
 
 def results_of(metrics: Mapping[str, Metric], found: Mapping[str, float]) -> Results:
-    """Computed values with what the metrics say of them: counts, standard errors, flags, scores."""
+    """Computed values with what the metrics say of them: counts, standard errors, flags, scores.
+
+    >>> results_of({}, {"words/all/right": 0.5}).values
+    {'words/all/right': Value(value=0.5, count=0, error=None)}
+    """
     results = Results()
     errors: dict[str, float] = {}
     for key, metric in metrics.items():

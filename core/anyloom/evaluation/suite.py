@@ -37,6 +37,9 @@ class HeadlineSettings(_Section):
     Args:
         value: Name of a measured value, ``<metric>/<group>/<value>``.
         label: What it says, in a few words.
+
+    >>> HeadlineSettings(value="words/all/right", label="right answers").label
+    'right answers'
     """
 
     value: str
@@ -50,6 +53,9 @@ class QuotedRow(_Section):
         values: Number by the column's heading, in the unit of the table's own numbers (0.5 for 50 %).
         source: Where it stands.
         count: Samples behind it, where that is known: a row of another number is remarked on.
+
+    >>> QuotedRow(values={"right": 0.5}, source="Table 2 of their paper").count is None
+    True
     """
 
     values: dict[str, float]
@@ -67,6 +73,9 @@ class TableSettings(_Section):
         columns: Name of a value by the column's heading, with ``{}`` where the row's group goes, such as
             ``retrieval/{}/k1/hard_top1``. Rows and columns without any measured value are left out.
         quoted: Published rows by their label, shown below the measured ones.
+
+    >>> TableSettings(title="Words", rows={"all": "all"}, columns={"right": "words/{}/right"}).columns
+    {'right': 'words/{}/right'}
     """
 
     title: str
@@ -84,6 +93,9 @@ class ComparisonSettings(_Section):
         value: ``<metric>/<value>``, a value that every sample has.
         better: Group that is expected to be better.
         than: The other group.
+
+    >>> ComparisonSettings(label="one example helps", value="words/right", better="one", than="none").better
+    'one'
     """
 
     label: str
@@ -117,6 +129,9 @@ class Suite(_Section):
         shown_examples: Show samples whose number of examples is nearest to this.
         batch_size: Samples answered together.
         attributions: Lists of what, author, licence, source.
+
+    >>> Suite(title="Mine", data={"datasets": {}}, metrics={}).split
+    'test'
     """
 
     title: str
@@ -179,6 +194,9 @@ def to_choose_by(suite: Suite) -> Suite:
 
     Raises:
         anyloom.errors.ConfigError: It has no others.
+
+    >>> to_choose_by(Suite(title="Mine", data={}, metrics={})).split
+    'val'
     """
     if suite.choose == suite.split:
         what = f"the split {suite.split!r} is what is reported, so nothing can be chosen by it"
@@ -196,5 +214,11 @@ def suite_of(sections: Mapping[str, Any]) -> Suite:
 
     Raises:
         anyloom.errors.ConfigError: Its section is wrong; names the YAML key.
+
+    >>> try:
+    ...     suite_of({"suite": {"title": "Mine", "data": {}, "metrics": {}, "querries": 3}})
+    ... except ConfigError as error:
+    ...     print(error)
+    suite.querries: there is no option 'querries' here. To fix: did you mean 'queries'?
     """
     return validate(Suite, sections.get("suite") or {}, where=_KEY)

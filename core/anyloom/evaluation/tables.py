@@ -14,7 +14,14 @@ __all__ = ["markdown_of", "shown_value", "tables_of", "text_of", "value_interval
 
 
 def tables_of(suite: Suite, results: Results) -> list[Measure]:
-    """Return the suite's tables; rows, columns and tables without any value are left out."""
+    """Return the suite's tables; rows, columns and tables without any value are left out.
+
+    >>> settings = TableSettings(title="Words", rows={"all": "all"}, columns={"right": "words/{}/right"})
+    >>> suite = Suite(title="Mine", data={}, metrics={}, tables=(settings,))
+    >>> results = Results(values={"words/all/right": Value(0.5, 20)})
+    >>> [(row.label, row.values, row.count) for row in tables_of(suite, results)[0].rows]
+    [('all', [0.5], 20)]
+    """
     tables = [_table(settings, results) for settings in suite.tables]
     return [t for t in tables if t.rows]
 
@@ -89,7 +96,12 @@ def _row(label: str, names: Sequence[str], results: Results) -> MeasuredRow:
 
 
 def value_interval(results: Results, name: str, value: Value) -> tuple[float, float] | None:
-    """The 95 % interval of a measured value."""
+    """The 95 % interval of a measured value.
+
+    >>> low, high = value_interval(Results(), "words/all/right", Value(0.5, 20, error=0.1))
+    >>> bool(low < 0.5 < high)
+    True
+    """
     info = results.info(name)
     return interval_of(value.value, value.error, value.count, share=info is None or info.form == "percent")
 
@@ -108,7 +120,13 @@ def shown_value(value: float | None, interval: tuple[float, float] | None, form:
 
 
 def text_of(table: Measure) -> str:
-    """A table as text, columns aligned."""
+    """A table as text, columns aligned.
+
+    >>> print(text_of(Measure("Words", "Share of right words.", ["right"], [MeasuredRow("all", [0.5], 20)])))
+    Words (higher is better)
+            right   N
+      all  50.0 %  20
+    """
     head = ["", *table.columns, "N"]
     rows = [
         [
@@ -130,7 +148,18 @@ def text_of(table: Measure) -> str:
 
 
 def markdown_of(table: Measure) -> str:
-    """A table in Markdown."""
+    """A table in Markdown.
+
+    >>> print(markdown_of(Measure("Words", "Share of right words.", ["right"], [MeasuredRow("all", [0.5], 20)])))
+    ### Words
+    <BLANKLINE>
+    Share of right words.
+    <BLANKLINE>
+    |  | right | N |
+    |---|---|---|
+    | all | 50.0 % | 20 |
+    <BLANKLINE>
+    """
     head = ["", *table.columns, "N"]
     lines = [f"| {' | '.join(head)} |", "|" + "---|" * len(head)]
     for row in table.rows:

@@ -62,7 +62,23 @@ class Doubt:
 
 
 class Decoder(NeuralComponent):
-    """Makes media of one modality from features; frozen while the assembled model trains (paper section 3.2)."""
+    """Makes media of one modality from features; frozen while the assembled model trains (paper section 3.2).
+
+    >>> import torch
+    >>> class Flat(Decoder):
+    ...     modality = "picture"
+    ...     def feature_space(self):
+    ...         return FeatureSpace(name="here", tokens=1, dim=3)
+    ...     def preprocess(self, media):
+    ...         return media.tensor()
+    ...     def forward(self, condition, targets, seeds=None):
+    ...         return (condition.features[:, 0, :, None, None] - targets).square().flatten(1).mean(1)
+    ...     def generate(self, condition, *, seeds, sampling=None):
+    ...         return [Media("picture", f[0, :, None, None].expand(3, 2, 2)) for f in condition.features]
+    >>> made = Flat.from_options().generate(Condition(torch.zeros(1, 1, 3)), seeds=[0])
+    >>> made[0].tensor().shape
+    torch.Size([3, 2, 2])
+    """
 
     class Config(ComponentConfig):
         """Options that every decoder has.
@@ -95,13 +111,14 @@ class Decoder(NeuralComponent):
         """
 
     @abstractmethod
-    def forward(self, condition: Condition, targets: Tensor, seeds: Sequence[int] | None = None) -> Tensor:
+    def forward(self, condition: Condition, targets: Tensor, seeds: Sequence[int] | Tensor | None = None) -> Tensor:
         """Loss of each row ``(B,)``, with gradient to ``condition.features``.
 
         Args:
             condition: B rows.
             targets: Stack ``(B, ...)`` from :meth:`preprocess`, or latents if the condition says so.
-            seeds: One per row, for repeatable chance that no other row has a part in; None takes torch's global state.
+            seeds: One per row, for repeatable chance that no other row has a part in: plain numbers, or in training a
+                tensor ``(B,)``; None takes torch's global state. ``anyloom.diffusion.draws.RowDraws`` takes all three.
         """
 
     @abstractmethod

@@ -72,7 +72,14 @@ def _made(samples: Sequence[Sample], modality: str, sample: int, message: int, n
 
 
 def label_findings(batch: Batch) -> Iterator[Finding]:
-    """Whether the label of each score is the token after it: a score at position t is about the token at t + 1."""
+    """Whether the label of each score is the token after it: a score at position t is about the token at t + 1.
+
+    >>> import torch
+    >>> places = torch.arange(3)[None]
+    >>> batch = Batch(torch.tensor([[5, 6, 7]]), places, places * 0 + 1, torch.tensor([[0, 1]]), torch.tensor([6]))
+    >>> [finding.what for finding in label_findings(batch)]
+    ['100% of the labels are not the token that comes after the position they are compared with']
+    """
     row, position = batch.label_at.unbind(1)
     if not len(row):
         return
