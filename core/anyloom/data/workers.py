@@ -40,6 +40,15 @@ class Here:
 
     Args:
         reader: Does it.
+
+    >>> from anyloom.conversation import Conversation
+    >>> from anyloom.data.mixture import Draw
+    >>> from anyloom.data.reading import SampleSet
+    >>> from anyloom.interfaces import Sample
+    >>> samples = [Sample(Conversation([]), "caption", key=key) for key in "ab"]
+    >>> pool = Here(Reader([SampleSet("mine", lambda epoch: samples)], lambda batch: [s.key for s in batch]))
+    >>> pool.submit("read", [Draw(0, 0, 0, 1, seed=3)]).result().batch
+    ['b']
     """
 
     count = 0

@@ -8,6 +8,7 @@ key                                     content
 ``sound/misc_crow``                     a sound of the pack
 ``sound/misc_crow@echo``                the same after an effect
 ``sound/misc_crow+perc_bell``           a mixture; the parts are in alphabetical order
+``clip/noto/1f98b@backwards``           a clip of a drawing after an edit (:mod:`anyloom_starter.clips`)
 ======================================  =====================================================
 """
 
@@ -20,6 +21,7 @@ from typing import Final
 from torch import Tensor
 
 from anyloom.conversation import Media
+from anyloom_starter.clips import PREFIX, clip_of_key
 from anyloom_starter.edits import PIXEL_EDITS
 from anyloom_starter.pack import SAMPLE_RATE, Picture, Sound, load_pack, picture_pixels, sound_wave
 from anyloom_starter.sound_edits import MIX_GAIN, SOUND_EFFECTS, mix
@@ -81,6 +83,8 @@ def mixture_media(*sounds: Sound) -> Media:
 
 def media_of_key(key: str) -> Media:
     """Return the media item that has this key; it is decoded when its tensor is asked for."""
+    if key.startswith(PREFIX):
+        return clip_of_key(key)
     if key.startswith("sound/"):
         return Media("audio", loader=_PlaySound(key), key=key, meta={"sample_rate": SAMPLE_RATE})
     return Media("image", loader=_DrawPicture(key), key=key)

@@ -7,7 +7,7 @@ from anyloom.discovery import ComponentSpec, hookimpl
 
 @hookimpl
 def anyloom_components() -> list[ComponentSpec]:
-    """The starter data set, and prompts of CoBSAT's form from its pictures."""
+    """The starter data set, and two sets of questions about its media."""
     return [
         ComponentSpec(
             kind="dataset",
@@ -28,5 +28,15 @@ def anyloom_components() -> list[ComponentSpec]:
             requires=("PIL",),
             licence="Apache-2.0 AND CC-BY-4.0",
             summary="CoBSAT's question to pictures of the starter pack: what do the examples have in common?",
+        ),
+        ComponentSpec(
+            kind="dataset",
+            name="starter-sweep",
+            target="anyloom_starter.sweep:SweepBuilder",
+            tiny="anyloom_starter.tiny:sweep",
+            modalities=("image", "audio", "video"),
+            requires=("PIL", "soundfile", "soxr"),
+            licence="Apache-2.0 AND CC-BY-4.0 AND MIT AND CC0-1.0",
+            summary="Edits of pictures, sounds and clips shown by 0 to 8 examples, of seen and unseen subjects",
         ),
     ]

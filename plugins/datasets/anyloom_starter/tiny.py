@@ -6,7 +6,7 @@ from pathlib import Path
 
 from anyloom.testing import DatasetCase
 
-__all__ = ["dataset", "inference"]
+__all__ = ["dataset", "inference", "sweep"]
 
 
 def dataset(folder: Path) -> DatasetCase:
@@ -20,3 +20,9 @@ def inference(folder: Path) -> DatasetCase:
     """A few prompts of both splits."""
     del folder
     return DatasetCase("starter-inference", options={"num_queries": 2, "examples": [0, 1, 4]}, splits=("val", "test"))
+
+
+def sweep(folder: Path) -> DatasetCase:
+    """A few edits of every modality."""
+    del folder
+    return DatasetCase("starter-sweep", options={"num_queries": 2, "examples": [0, 2]}, splits=("val", "test"))

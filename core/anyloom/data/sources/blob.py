@@ -34,6 +34,11 @@ class Blob:
         size: Its bytes; None for the whole file.
         name: Name inside the file, for errors and for the suffix.
         data: The bytes themselves, where they are not read from a file.
+
+    >>> Blob("a.tar", name="b.TXT", data=b"a red heart").text()
+    'a red heart'
+    >>> Blob("a.tar", name="b.TXT").suffix
+    '.txt'
     """
 
     path: str
