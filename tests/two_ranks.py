@@ -19,7 +19,7 @@ from anyloom import AnyToAnyModel, Conversation, Message
 from anyloom.conversation import Media
 from anyloom.interfaces import Sample
 from anyloom.training.counts import summed_counts
-from anyloom.training.parallel import shard, whole_state
+from anyloom.training.parallel import shard
 from parts import image_decoder_options, model_options, picture, sound
 
 KINDS = ("text", "image", "audio", "video")
@@ -70,13 +70,33 @@ def trained(network: torch.nn.Module) -> Iterator[tuple[str, torch.nn.Parameter]
     return ((n, p) for n, p in network.named_parameters() if p.requires_grad)
 
 
-def compare(rank: int, tokenizer: Path, how: str, every: int, report: Any) -> None:
-    """On each of two processes: gradients of every pair of batches, against one process.
+def everything(rank: int, tokenizer: Path, folder: Path, report: Any) -> None:
+    """Every eleventh pair in both ways, and the placements of shards: the two processes start once for all of it."""
+    report[rank] = {
+        **{how: worst_of(rank, tokenizer, how, 11) for how in ("ddp", "fsdp2")},
+        "placements": placements(rank, tokenizer, folder),
+    }
 
-    In float64 (but for norms and losses, which take their own float32): how sums in another order are rounded depends
-    on the machine's kernels.
+
+def every_pair(rank: int, tokenizer: Path, report: Any) -> None:
+    """All 256 pairs, in both ways."""
+    report[rank] = {how: worst_of(rank, tokenizer, how, 1) for how in ("ddp", "fsdp2")}
+
+
+def worst_of(rank: int, tokenizer: Path, how: str, every: int) -> float:
+    """On each of two processes: gradients of pairs of batches, against one process; the largest difference.
+
+    It is a share of the largest gradient of its pair. In float64 (but for norms and losses, which take their own
+    float32): how sums in another order are rounded depends on the machine's kernels.
     """
     torch.set_default_dtype(torch.float64)
+    try:
+        return _worst_of(rank, tokenizer, how, every)
+    finally:
+        torch.set_default_dtype(torch.float32)
+
+
+def _worst_of(rank: int, tokenizer: Path, how: str, every: int) -> float:
     single = model(tokenizer).double()
     network = model(tokenizer).double()
     network.idle = True
@@ -97,7 +117,7 @@ def compare(rank: int, tokenizer: Path, how: str, every: int, report: Any) -> No
             assert parameter.grad is not None, (pair, name)
             found = parameter.grad.full_tensor() if hasattr(parameter.grad, "full_tensor") else parameter.grad
             worst = max(worst, float((found - expected[name]).abs().max()) / largest)
-    report[rank] = worst  # of the largest gradient of its pair
+    return worst
 
 
 def run(function: Callable[..., None], *arguments: Any) -> dict[int, Any]:
@@ -122,38 +142,65 @@ def _process(rank: int, port: int, path: list[str], function: Any, arguments: An
         dist.destroy_process_group()
 
 
-def shards_and_answers(rank: int, tokenizer: Path, report: Any) -> None:
-    """Bytes that each process holds, answers of sharded processes that go their own ways, the whole state."""
-    from anyloom.training.parallel import gathered_parameters
+def _placed(network: AnyToAnyModel, placement: str, mesh: Any) -> None:
+    """Shard a network as somebody does by hand, or as ``strategy: fsdp2`` does (``components``)."""
+    from torch.distributed.fsdp import fully_shard
 
-    network = model(tokenizer)
-    whole = {n: t.clone() for n, t in network.state_dict().items()}
+    parts = network.parts
+    if placement == "components":
+        shard(network, mesh)
+        return
+    modules = {
+        "llm": [parts.llm],
+        "blocks": [*parts.llm.shard_units(), parts.llm],
+        "decoder": [parts.decoders["brush"]],
+        "encoder": [parts.encoders["ear"]],
+        "whole": [network],
+    }
+    for module in modules[placement]:
+        fully_shard(module, mesh=mesh)
+
+
+PLACEMENTS = ("llm", "blocks", "decoder", "encoder", "whole", "components")
+
+
+def placements(rank: int, tokenizer: Path, folder: Path) -> dict[str, dict[str, Any]]:
+    """In each placement of the shards: the share of the bytes that a process holds, losses, answers, saved folders.
+
+    Answers are to questions of its own, for which the processes take another number of passes.
+    """
+    mesh = dist.device_mesh.init_device_mesh("cpu", (2,))
+    plain = model(tokenizer)
+    batch = plain.collator()([sample(KINDS, 7)])
     prompt = sample(KINDS, 5).conversation.prompt()
     own = {"plan": ("image", "text") if rank else ("text",), "max_new_tokens": 3 + 4 * rank, "decode": False}
-    expected = network.generate(prompt, **own)
-    shard(network, dist.device_mesh.init_device_mesh("cpu", (2,)))
-    local = sum(t.to_local().numel() for t in network.parameters() if hasattr(t, "to_local"))
-    total = sum(t.numel() for t in network.parameters())
-    with gathered_parameters(network):
-        answer = network.generate(prompt, **own)
-    assert isinstance(answer, Message)
-    assert isinstance(expected, Message)
-    same = answer.text == expected.text and all(
-        torch.allclose(a.features, b.features, atol=1e-5)  # type: ignore[arg-type]
-        for a, b in zip(answer.media, expected.media, strict=True)
+    loss, expected = plain(batch).total().detach(), plain.generate(prompt, **own)
+    if rank == 0:
+        plain.save_pretrained(folder / "one")
+    found: dict[str, dict[str, Any]] = {}
+    for placement in PLACEMENTS:
+        network = model(tokenizer)
+        _placed(network, placement, mesh)
+        network.save_pretrained(folder / placement)
+        seen: dict[str, Any] = {"same": _alike(network.generate(prompt, **own), expected)}
+        total = network(batch).total()
+        seen["loss"] = abs(float(total.detach() - loss))
+        total.backward()
+        found[placement] = seen | {"share": _share_in_training(network)}
+    return found
+
+
+def _alike(answer: Any, expected: Any) -> bool:
+    return bool(answer.text == expected.text) and all(
+        torch.allclose(a.features, b.features, atol=1e-5) for a, b in zip(answer.media, expected.media, strict=True)
     )
-    state = whole_state(network)
-    equal = state.keys() == whole.keys() and all(torch.equal(state[n], whole[n]) for n in whole)
-    report[rank] = {"share": local / total, "same": same, "equal": equal, "training": _share_in_training(network)}
 
 
 def _share_in_training(network: AnyToAnyModel) -> float:
-    """Of weights, gradients and AdamW's moments, what this process holds after a step."""
+    """Of weights, gradients and AdamW's moments, what this process holds after a step; with DDP it is all of them."""
     optimizer = torch.optim.AdamW([p for p in network.parameters() if p.requires_grad])
-    network(network.collator()([sample(KINDS, 7)])).total().backward()
     optimizer.step()
     moments = [v for state in optimizer.state.values() for v in state.values() if v.ndim]
     tensors = [*network.parameters(), *(p.grad for p in network.parameters() if p.grad is not None), *moments]
-    return sum(t.to_local().numel() if hasattr(t, "to_local") else t.numel() for t in tensors) / sum(
-        t.numel() for t in tensors
-    )
+    held = sum(t.to_local().nbytes if hasattr(t, "to_local") else t.nbytes for t in tensors)
+    return held / sum(t.nbytes for t in tensors)

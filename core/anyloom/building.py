@@ -104,6 +104,9 @@ def import_class(target: str, kind: str, *, label: str, where: str = "") -> type
     Raises:
         anyloom.errors.PluginError: The class cannot be imported, is not a subclass of its interface, leaves an
             abstract method open or has a ``Config`` of another kind.
+
+    >>> import_class("anyloom.representation.projector:MLPProjector", "projector", label="an example").__name__
+    'MLPProjector'
     """
     base: type[Any] = interface(kind)
     cls: Any = import_object(target, label=label, where=where)
@@ -219,6 +222,11 @@ def _few_modules(where: str) -> Iterator[None]:
 
 
 def build_named(kind: str, options: Any, /, *, where: str, **more: Any) -> Any:
-    """Build from a config's ``{name: ..., **options}``; see :func:`build`."""
+    """Build from a config's ``{name: ..., **options}``; see :func:`build`.
+
+    >>> projector = build_named("projector", {"name": "mlp", "hidden_dim": 8}, where="model.p", in_dim=4, out_dim=6)
+    >>> type(projector).__name__
+    'MLPProjector'
+    """
     name, rest = split_name(options, where=where)
     return build(kind, name, rest, where=where, **more)

@@ -75,7 +75,11 @@ class AnyloomError(Exception):
 
 
 class ConfigError(AnyloomError):
-    """A value, key or file of a configuration is wrong."""
+    """A value, key or file of a configuration is wrong.
+
+    >>> ConfigError("must be greater than 0", where="data.batch_size", fix="give 1 or more")
+    ConfigError('must be greater than 0', 'data.batch_size', 'give 1 or more')
+    """
 
 
 class PluginError(AnyloomError):
@@ -87,7 +91,11 @@ class UnknownNameError(PluginError):
 
 
 class FeatureSpaceError(ConfigError):
-    """Two components do not speak the same feature space."""
+    """Two components do not speak the same feature space.
+
+    >>> isinstance(FeatureSpaceError("512 numbers a step, the decoder reads 768", where="model"), ConfigError)
+    True
+    """
 
 
 class ConversationError(AnyloomError):
@@ -95,7 +103,11 @@ class ConversationError(AnyloomError):
 
 
 class TooLongError(ConversationError):
-    """A conversation is longer than the model reads, even without its oldest turns."""
+    """A conversation is longer than the model reads, even without its oldest turns.
+
+    >>> TooLongError("700 positions, the model reads 512").reason
+    'too long'
+    """
 
     reason: Reason = "too long"
 
@@ -108,6 +120,9 @@ class MediaError(AnyloomError):
         where: The file.
         fix: What the user can do about it.
         reason: What a ledger counts a record with this file as, where that is more than ``wrong format``.
+
+    >>> print(MediaError("this is no PNG", where="a.png", reason="wrong format"))
+    a.png: this is no PNG
     """
 
     def __init__(self, what: str, *, where: str = "", fix: str = "", reason: Reason | None = None) -> None:
@@ -133,7 +148,11 @@ class BadRecord(AnyloomError):  # noqa: N818 - it is an outcome that is counted,
 
 
 class CheckpointError(AnyloomError):
-    """Weights are missing, truncated or do not belong to this component."""
+    """Weights are missing, truncated or do not belong to this component.
+
+    >>> print(CheckpointError("there are no weights here", where="runs/last", fix="check the path in the config"))
+    runs/last: there are no weights here. To fix: check the path in the config
+    """
 
 
 def combine(errors: Sequence[AnyloomError]) -> AnyloomError:

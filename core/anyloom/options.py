@@ -23,6 +23,9 @@ class WrongOptionsError(ValueError):
 
     Args:
         problems: What is wrong, by dotted key inside the Config.
+
+    >>> print(WrongOptionsError({"size": "must be even"}))
+    size: must be even
     """
 
     def __init__(self, problems: Mapping[str, str]) -> None:
@@ -41,6 +44,16 @@ def validate(config: type[ConfigT], options: Mapping[str, Any], *, where: str) -
     Raises:
         anyloom.errors.ConfigError: One line per problem, each with its full key; an unknown key is answered with
             the nearest valid one.
+
+    >>> class Sizes(BaseModel, extra="forbid"):
+    ...     layers: int = 2
+    >>> validate(Sizes, {"layers": 4}, where="model.llm").layers
+    4
+    >>> try:
+    ...     validate(Sizes, {"layer": 4}, where="model.llm")
+    ... except ConfigError as error:
+    ...     print(error)
+    model.llm.layer: there is no option 'layer' here. To fix: did you mean 'layers'?
     """
     if not isinstance(options, Mapping):
         raise ConfigError(f"expected options by name, got {options!r}", where=where)
@@ -128,6 +141,11 @@ def split_name(options: Any, *, where: str) -> tuple[str, dict[str, Any]]:
 
     Raises:
         anyloom.errors.ConfigError: There is neither a name nor a class path.
+
+    >>> split_name({"name": "mlp", "hidden": 64}, where="model.projectors.p")
+    ('mlp', {'hidden': 64})
+    >>> split_name("mlp", where="model.projectors.p")
+    ('mlp', {})
     """
     if isinstance(options, str):
         return options, {}

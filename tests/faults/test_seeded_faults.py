@@ -15,7 +15,8 @@ from safetensors.torch import load_file
 from anyloom.sequence.collate import Collator
 from anyloom.training.run import run
 from anyloom.training.watching.watch import Watch
-from parts import PatchEncoder
+from anyloom_mini.tiny import PICTURE
+from parts import DIM, PatchEncoder, picture
 from projects import sections
 
 Change = Callable[[Any], None]
@@ -145,6 +146,56 @@ def test_wrong_range(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(PatchEncoder, "preprocess", lambda self, media: 255 * plain(self, media))
     found = named(project(tmp_path / "own"))
     assert "range" in found["scale", "model.encoders.eye"]
+
+
+def decoding(folder: Path, *changes: Change) -> dict[str, Any]:
+    """A project with a decoder that is fitted, in closed form, to the pictures that the model trains on."""
+
+    def fit(model: Any) -> None:
+        decoder, encoder = model.decoder("image"), model.parts.encoder("eye")
+        media = [picture(n) for n in range(8)]
+        targets = torch.stack([decoder.preprocess(m) for m in media])
+        features = encoder(torch.stack([encoder.preprocess(m) for m in media]), "image")
+        decoder.autoencoder.fit_linear(targets)
+        decoder.autoencoder.fit_latents(targets)
+        decoder.fit(features, decoder.latents(targets))
+        for change in changes:
+            change(decoder)
+
+    made = project(folder, Seeded(fit), steps=1)
+    made["model"]["decoders"] = {"brush": {"name": "mini-picture", **PICTURE, "space": "patch-image", "dim": DIM}}
+    made["model"]["modalities"]["image"] |= {"decoder": "brush", "diffusion_weight": 0}
+    return made
+
+
+def test_a_fitted_decoder_is_silent(tmp_path: Path) -> None:
+    assert named(decoding(tmp_path / "own")) == {}
+
+
+def test_wrong_latent_scale(tmp_path: Path) -> None:
+    """The autoencoder's factor is forgotten: latents come as they are instead of at variance 1."""
+
+    def forget(decoder: Any) -> None:
+        decoder.autoencoder.latent_std.mul_(0.18215)
+
+    found = named(decoding(tmp_path / "own", forget))
+    assert set(found) == {("latent-scale", "model.decoders.brush.autoencoder.scaling_factor")}
+    assert "RMS of 5." in next(iter(found.values()))
+
+
+@pytest.mark.parametrize(("trained", "declared"), [("epsilon", "v_prediction"), ("v_prediction", "epsilon")])
+def test_wrong_prediction_type(tmp_path: Path, trained: str, declared: str) -> None:
+    """The network goes on predicting what it was made for, and the config says something else."""
+
+    def declare(decoder: Any) -> None:
+        denoise = decoder.sketch.prediction
+        decoder.sketch.prediction = lambda *given: denoise(*given[:-1], trained)
+
+    made = decoding(tmp_path / "own", declare)
+    made["model"]["decoders"]["brush"]["prediction"] = declared
+    found = named(made)
+    assert set(found) == {("prediction", "model.decoders.brush.prediction")}
+    assert f"set prediction: {trained}" in next(iter(found.values()))
 
 
 @pytest.mark.slow

@@ -25,7 +25,12 @@ _HEADER = 200  # bytes of an entry beside its values, about
 
 
 def worker_problems(sections: Mapping[str, Any]) -> list[ConfigError]:
-    """Return a problem if data workers, which never see the cache fill, are asked to use it."""
+    """Return a problem if data workers, which never see the cache fill, are asked to use it.
+
+    >>> sections = {"module": {"cache_features": True}, "data": {"workers": 2}}
+    >>> [problem.where for problem in worker_problems(sections)]
+    ['module.cache_features']
+    """
     module, data = sections.get("module"), sections.get("data")
     options = module if isinstance(module, Mapping) else {}
     workers = data.get("workers") if isinstance(data, Mapping) else 0

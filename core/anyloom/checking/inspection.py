@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import torch
 
+from anyloom.checking.likeness import likeness
 from anyloom.checking.weights import weight_problems
 from anyloom.discovery import get_registry
 from anyloom.errors import AnyloomError
@@ -57,6 +58,10 @@ class PartRecord:
         half_size: Bytes with all numbers of four bytes held in two.
         choices: Bytes under options that were not chosen; see ``NeuralComponent.memory_choices``.
         working: Bytes beside the weights that making one medium takes; see ``Decoder.working_bytes``.
+
+    >>> part = PartRecord("model.llm", "mine", "anyloom-mine", "MIT", 10, 10, size=40, trainable_size=40)
+    >>> MemoryEstimate.of([part]).training
+    160
     """
 
     key: str
@@ -83,6 +88,9 @@ class NeededFile:
         path: The file.
         present: Whether it is there.
         fetched: Whether the component may fetch it when it is not.
+
+    >>> NeededFile("model.llm", Path("llm.safetensors"), present=False).fetched
+    False
     """
 
     key: str
@@ -102,6 +110,9 @@ class MemoryEstimate:
         weights: Parameters and buffers of all parts: what inference takes.
         gradients: One number per trainable parameter.
         optimizer: The two states AdamW keeps per trainable parameter.
+
+    >>> MemoryEstimate(weights=40, gradients=40, optimizer=80).training
+    160
     """
 
     weights: int
@@ -122,7 +133,12 @@ class MemoryEstimate:
 
 
 def memory_choices(parts: Sequence[PartRecord]) -> dict[str, int]:
-    """Bytes of all weights in use, by ways to take fewer: what commands offer, then options of the parts."""
+    """Bytes of all weights in use, by ways to take fewer: what commands offer, then options of the parts.
+
+    >>> part = PartRecord("model.llm", "mine", "anyloom-mine", "MIT", 10, 10, 40, 40, kind="llm", half_size=20)
+    >>> memory_choices([part])
+    {'--dtype bfloat16': 20, 'both': 20}
+    """
 
     def used(*, half: bool, offload: bool) -> int:
         sizes = [(p.kind, p.half_size if half else p.size) for p in parts]
@@ -146,13 +162,22 @@ def stage_memory(built: Mapping[str, object]) -> MemoryEstimate:
 
     Args:
         built: The components on the meta device, by YAML key.
+
+    >>> part = NeuralComponent(None)
+    >>> part.weight = torch.nn.Parameter(torch.zeros(10))
+    >>> stage_memory({"module.encoder": part})
+    MemoryEstimate(weights=40, gradients=40, optimizer=80)
     """
     size = sum(p.numel() * p.element_size() for part in trained_parts(built) for p in part.parameters())
     return MemoryEstimate(sum(part.stored_bytes() for part in neural_parts(built)), size, _ADAM_STATES * size)
 
 
 def neural_parts(built: Mapping[str, object]) -> list[NeuralComponent]:
-    """Those of a stage's components that have parameters."""
+    """Those of a stage's components that have parameters.
+
+    >>> len(neural_parts({"encoder": NeuralComponent(None), "metric": object()}))
+    1
+    """
     return [part for part in built.values() if isinstance(part, NeuralComponent)]
 
 
@@ -204,7 +229,11 @@ def inspect_model(config: ModelConfig) -> ModelInspection:
 
 
 def files_of(component: object, key: str) -> list[NeededFile]:
-    """The files that a component names: its weights, and its options that are paths."""
+    """The files that a component names: its weights, and its options that are paths.
+
+    >>> files_of(NeuralComponent(None), "model.llm")
+    []
+    """
     config = getattr(component, "config", None)
     options = {name: getattr(config, name, None) for name in getattr(type(config), "model_fields", {})}
     paths = [(f"{key}.{name}", value) for name, value in options.items() if isinstance(value, Path)]
@@ -252,6 +281,10 @@ def _half_size(component: NeuralComponent) -> int:
     return component.stored_bytes() - (saved if component.stored_bytes() == plain else 0)
 
 
+_WORKING: Final[dict[Hashable, Mapping[str, int]]] = {}
+"""What was counted, a few numbers for each kind of decoder: the stages of a config have them in common."""
+
+
 def _tensors(component: NeuralComponent) -> list[torch.Tensor]:
     return [*component.parameters(), *component.buffers()]
 
@@ -259,8 +292,15 @@ def _tensors(component: NeuralComponent) -> list[torch.Tensor]:
 def _working(component: NeuralComponent) -> Mapping[str, int]:
     if not isinstance(component, Decoder):
         return {}
+    key = likeness(component)
+    if key not in _WORKING:
+        _WORKING[key] = _counted(component)
+    return _WORKING[key]
+
+
+def _counted(decoder: Decoder) -> Mapping[str, int]:
     try:
         with torch.device("meta"):
-            return component.working_bytes()
+            return decoder.working_bytes()
     except Exception:  # what cannot be run without numbers is not told; a fault of it shows itself where it runs
         return {}

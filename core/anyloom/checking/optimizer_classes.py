@@ -40,6 +40,11 @@ def scheduler_by_class(
 
     Raises:
         anyloom.errors.ConfigError: There is no such class, it is no schedule, or it refuses its arguments.
+
+    >>> optimizer = AdamW([nn.Parameter(torch.zeros(1))])
+    >>> options = SchedulerConfig(class_path="torch.optim.lr_scheduler.StepLR", init_args={"step_size": 10})
+    >>> type(scheduler_by_class(options, optimizer)).__name__
+    'StepLR'
     """
     kind = _class(config.class_path, LRScheduler, where)
     if issubclass(kind, ReduceLROnPlateau):
@@ -56,6 +61,13 @@ def try_classes(optimizer: OptimizerConfig, scheduler: SchedulerConfig | None) -
 
     Raises:
         anyloom.errors.ConfigError: As the two functions above.
+
+    >>> try_classes(OptimizerConfig(class_path="torch.optim.SGD", init_args={"lr": 0.1}), None)
+    >>> try:
+    ...     try_classes(OptimizerConfig(class_path="torch.optim.SGD", init_args={"speed": 0.1}), None)
+    ... except ConfigError as error:
+    ...     print(error.where)
+    module.optimizer.init_args
     """
     number = [nn.Parameter(torch.zeros(1))]
     tried: Optimizer = AdamW(number)

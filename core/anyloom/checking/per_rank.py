@@ -29,6 +29,9 @@ class Held:
         component: On the meta device.
         trained: Whether its parameters that ask for a gradient get one.
         every: Count all its parameters as trained: a stage chooses among them when it starts.
+
+    >>> Held(NeuralComponent(None), trained=True).every
+    False
     """
 
     component: NeuralComponent
@@ -46,6 +49,9 @@ class RankMemory:
         gradients: Of what is trained, or of its parts.
         buckets: Gradients once more, as they are sent.
         optimizer: The two states of AdamW.
+
+    >>> RankMemory(weights=40, gathered=0, gradients=40, buckets=40, optimizer=80).total
+    200
     """
 
     weights: int
@@ -77,6 +83,13 @@ def rank_memory(held: Sequence[Held], strategy: Strategy, devices: int) -> RankM
         held: What takes part.
         strategy: How it is shared.
         devices: Processes, each with a device.
+
+    >>> component = NeuralComponent(None)
+    >>> component.weight = nn.Parameter(Tensor(10, 10))
+    >>> whole = rank_memory([Held(component, trained=True)], "ddp", 2)
+    >>> halves = rank_memory([Held(component, trained=True)], "fsdp2", 2)
+    >>> whole.weights, halves.weights, whole.optimizer, halves.optimizer
+    (400, 200, 800, 400)
     """
     ranks = devices if strategy == "fsdp2" else 1
     weights = gradients = gathered = 0

@@ -36,6 +36,9 @@ def weight_problems(component: object, key: str) -> list[AnyloomError]:
     Args:
         component: Any component.
         key: Its YAML key.
+
+    >>> weight_problems(NeuralComponent(None), "model.llm")  # it names no files
+    []
     """
     if not isinstance(component, NeuralComponent):
         return []

@@ -36,6 +36,9 @@ class Sources:
         safe: Whether the config is a stranger's: no class paths, no environment.
         trust: Whether saved models may name classes to import.
         download: Whether a model that is named ``owner/name`` may be fetched from the Hugging Face hub.
+
+    >>> Sources(["mini"], ["data.batch_size=4"]).single("to train")
+    'mini'
     """
 
     configs: list[str]
@@ -65,7 +68,13 @@ class Sources:
 
 
 def add_config_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add ``CONFIG...`` and ``key=value`` positionals, and whom to trust."""
+    """Add ``CONFIG...`` and ``key=value`` positionals, and whom to trust.
+
+    >>> parser = argparse.ArgumentParser()
+    >>> add_config_arguments(parser)
+    >>> parser.parse_args(["mini", "data.batch_size=4"]).sources
+    ['mini', 'data.batch_size=4']
+    """
     parser.add_argument(
         "sources",
         nargs="+",
@@ -76,7 +85,13 @@ def add_config_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def add_trust_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add ``--safe`` and ``--trust``."""
+    """Add ``--safe`` and ``--trust``.
+
+    >>> parser = argparse.ArgumentParser()
+    >>> add_trust_arguments(parser)
+    >>> parser.parse_args(["--safe"]).safe
+    True
+    """
     parser.add_argument(
         "--safe", action="store_true", help="for a stranger's config: registered names only, no environment variables"
     )
@@ -84,20 +99,38 @@ def add_trust_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def add_download_argument(parser: argparse._ActionsContainer) -> None:
-    """Add ``--download``."""
+    """Add ``--download``.
+
+    >>> parser = argparse.ArgumentParser()
+    >>> add_download_argument(parser)
+    >>> parser.parse_args([]).download
+    False
+    """
     text = "fetch a model that is named OWNER/NAME from the Hugging Face hub, if it is not here yet"
     parser.add_argument("--download", action="store_true", help=text)
 
 
 def add_device_arguments(parser: argparse._ActionsContainer) -> None:
-    """Add ``--device``, ``--dtype`` and ``--offload``."""
+    """Add ``--device``, ``--dtype`` and ``--offload``.
+
+    >>> parser = argparse.ArgumentParser()
+    >>> add_device_arguments(parser)
+    >>> parser.parse_args(["--device", "auto"]).device
+    'auto'
+    """
     parser.add_argument("--device", default="cpu", help="where the model runs: cpu, cuda, auto; default: cpu")
     parser.add_argument("--dtype", choices=_DTYPES, help="precision of the model; default: as it was saved")
     parser.add_argument("--offload", action="store_true", help="keep decoders on the CPU while nothing is made by them")
 
 
 def add_isolation_argument(parser: argparse._ActionsContainer) -> None:
-    """Add ``--isolate``."""
+    """Add ``--isolate``.
+
+    >>> parser = argparse.ArgumentParser()
+    >>> add_isolation_argument(parser)
+    >>> parser.parse_args(["--isolate"]).isolate
+    True
+    """
     text = "open media in a process that ends after 30 s or 4 GB: for files that come from anybody"
     parser.add_argument("--isolate", action="store_true", help=text)
 
@@ -107,6 +140,12 @@ def split_sources(options: argparse.Namespace) -> Sources:
 
     Raises:
         anyloom.errors.ConfigError: A word with ``=`` is neither a path that exists nor an override.
+
+    >>> parser = argparse.ArgumentParser()
+    >>> add_config_arguments(parser)
+    >>> sources = split_sources(parser.parse_args(["mini", "data.batch_size=4"]))
+    >>> sources.configs, sources.overrides
+    (['mini'], ['data.batch_size=4'])
     """
     configs: list[str] = []
     overrides: list[str] = []
@@ -128,6 +167,13 @@ def require_sections(overrides: Sequence[str], allowed: Sequence[str], command: 
 
     Raises:
         anyloom.errors.ConfigError: Names the first of them.
+
+    >>> require_sections(["suite.queries=20"], ("suite", "variables"), "evaluate")
+    >>> try:
+    ...     require_sections(["trainer.max_steps=2"], ("suite", "variables"), "evaluate")
+    ... except ConfigError as error:
+    ...     print(error.where)
+    trainer.max_steps=2
     """
     for override in overrides:
         section = override.partition("=")[0].partition(".")[0]

@@ -26,7 +26,14 @@ _SAMPLING: Final = {"steps": "denoising_steps", "guidance": "guidance", "referen
 
 
 class InOrder(argparse.Action):
-    """Appends ``(option, value)`` to one list, so that the order across several options is kept."""
+    """Appends ``(option, value)`` to one list, so that the order across several options is kept.
+
+    >>> parser = argparse.ArgumentParser()
+    >>> _ = parser.add_argument("--text", action=InOrder, dest="said")
+    >>> _ = parser.add_argument("--media", action=InOrder, dest="said")
+    >>> parser.parse_args(["--media", "a.png", "--text", "make it red"]).said
+    [('media', 'a.png'), ('text', 'make it red')]
+    """
 
     def __call__(
         self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, values: Any, option: str | None = None
@@ -41,6 +48,9 @@ def seed_number(text: str) -> int:
 
     Raises:
         ValueError: It is no number, or too large for one.
+
+    >>> seed_number("7")
+    7
     """
     seed = int(text)
     if not 0 <= seed <= _MOST_SEED:
@@ -115,6 +125,10 @@ def conversation_of(options: argparse.Namespace) -> Conversation:
     Raises:
         anyloom.errors.ConversationError: Nothing is asked, or the file holds no conversation.
         anyloom.errors.MediaError: A file cannot be read.
+
+    >>> options = argparse.Namespace(conversation=None, segments=[("text", "hello")])
+    >>> conversation_of(options).messages[0].text
+    'hello'
     """
     from anyloom.conversation import Conversation, Message, Text
     from anyloom.media import conversation_from_json
@@ -138,6 +152,12 @@ def chat_value(file: Path) -> Any:
 
     Raises:
         anyloom.errors.ConversationError: It is not there, too large or not JSON.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     _ = (Path(folder) / "talk.json").write_text('{"messages": []}')
+    ...     chat_value(Path(folder) / "talk.json")
+    {'messages': []}
     """
     if not os.path.isfile(file):
         raise ConversationError("there is no such file", where=str(file), fix="check the path")

@@ -28,7 +28,11 @@ def note(text: str) -> None:
 
 
 def quiet() -> bool:
-    """Whether the user wants to see nothing but results and errors."""
+    """Whether the user wants to see nothing but results and errors.
+
+    >>> quiet()
+    False
+    """
     return _LEVEL.get() == "quiet"
 
 
@@ -38,6 +42,10 @@ def saying(level: str) -> Iterator[None]:
 
     Args:
         level: ``quiet``, ``verbose``, or empty for neither.
+
+    >>> with saying("quiet"):
+    ...     quiet()
+    True
     """
     token, started = _LEVEL.set(level), time.monotonic()
     root, before = logging.getLogger(), logging.getLogger().level

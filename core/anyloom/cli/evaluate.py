@@ -154,6 +154,7 @@ def write_results(suite: Suite, results: Results, shown: Sequence[Evaluated], fo
     from anyloom.evaluation.intervals import EXPLAINED
     from anyloom.evaluation.page import make_report
     from anyloom.evaluation.paired import SCORES, write_scores
+    from anyloom.evaluation.suite import is_part
     from anyloom.evaluation.tables import markdown_of, tables_of
     from anyloom.report import write_report
     from anyloom.storage.atomic import write_text
@@ -164,6 +165,10 @@ def write_results(suite: Suite, results: Results, shown: Sequence[Evaluated], fo
     note = f"{EXPLAINED} Rows marked as quoted were measured by others."
     if results.facts.get("split") == suite.choose:
         note += f" Asked on the split {suite.choose}, to choose by: not numbers to report."
+    elif is_part(suite):
+        note += (
+            f" Whoever chose anything by {suite.choose} (--choose) reports suite.split={suite.split}/report instead."
+        )
     write_text(folder / "results.md", f"## {suite.title}\n\n{note}\n\n`{command}`\n\n{tables}")
     write_report(folder / "report.html", make_report(suite, results, shown))
     results.write(folder / "results.json")  # last: it shows that the others are there
@@ -184,4 +189,6 @@ def print_results(suite: Suite, results: Results, folder: Path) -> None:
         print(text_of(table) + "\n")
     for comparison, test in results.tests:
         print(f"{comparison.label}: {test.wins} better, {test.losses} worse, {test.ties} equal, p = {test.p:.2g}")
+    for said, number in results.facts.get("not asked", {}).items():
+        print(f"not asked: {number} samples: {said}")
     print(f"\nresults: {folder / 'results.json'}\nreport: {folder / 'report.html'}")

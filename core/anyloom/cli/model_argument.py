@@ -208,6 +208,9 @@ def device_named(name: str) -> torch.device:
 
     Raises:
         anyloom.errors.ConfigError: There is no such device.
+
+    >>> device_named("cpu")
+    device(type='cpu')
     """
     import torch
 

@@ -36,6 +36,12 @@ def report_page(path: Path) -> Path:
 
     Raises:
         anyloom.errors.ConfigError: There is none, or it is no page.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     _ = (Path(folder) / "report.html").write_text("<!doctype html>")
+    ...     report_page(Path(folder)).name
+    'report.html'
     """
     page = path / _REPORT if os.path.isdir(path) else path
     if not os.path.isfile(page):

@@ -26,6 +26,10 @@ def own_folder(folder: Path, result: str = "") -> Iterator[Path]:
     Raises:
         anyloom.errors.ConfigError: It cannot be made, or nothing can be written into it.
         anyloom.errors.CheckpointError: Another run writes there.
+
+    >>> with tempfile.TemporaryDirectory() as place, own_folder(Path(place) / "answers") as folder:
+    ...     folder.name
+    'answers'
     """
     while True:
         chosen = ready_folder(free_folder(folder, result) if result else folder)
@@ -45,6 +49,10 @@ def ready_folder(folder: Path, option: str = "--output") -> Path:
 
     Raises:
         anyloom.errors.ConfigError: It cannot be made, or nothing can be written into it.
+
+    >>> with tempfile.TemporaryDirectory() as place:
+    ...     ready_folder(Path(place) / "a" / "b").is_dir()
+    True
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -61,6 +69,10 @@ def free_file(folder: Path, stem: str, suffix: str) -> Path:
     """Return the first of ``stem.suffix``, ``stem-001.suffix``, ``stem-002.suffix`` ... that is not there.
 
     The file is made empty, so that of two runs at once each has its own.
+
+    >>> with tempfile.TemporaryDirectory() as place:
+    ...     [free_file(Path(place), "answer", ".png").name for _ in range(2)]
+    ['answer.png', 'answer-001.png']
     """
     for number in itertools.count():
         path = folder / f"{stem}{f'-{number:03d}' if number else ''}{suffix}"
@@ -78,6 +90,12 @@ def free_folder(folder: Path, result: str) -> Path:
     Args:
         folder: Where the user wants the result.
         result: Name of the file that shows that one is there.
+
+    >>> with tempfile.TemporaryDirectory() as place:
+    ...     (Path(place) / "result").mkdir()
+    ...     _ = (Path(place) / "result" / "results.json").write_text("{}")
+    ...     free_folder(Path(place) / "result", "results.json").name
+    'result-001'
     """
     names = (folder.with_name(f"{folder.name}-{number:03d}") for number in itertools.count(1))
     return next(path for path in itertools.chain([folder], names) if not os.path.exists(path / result))

@@ -74,7 +74,11 @@ def restore(args: Sequence[str]) -> int:
 
 
 def installed() -> dict[str, str]:
-    """Versions of the distributions that provide plugins, by name as package indexes write it."""
+    """Versions of the distributions that provide plugins, by name as package indexes write it.
+
+    >>> "anyloom" in installed()
+    True
+    """
     found = {_normal(p.package): p.version for p in find_plugins() if not p.hidden and p.version != "?"}
     return dict(sorted(found.items()))
 
@@ -84,6 +88,12 @@ def read_set(file: Path) -> Mapping[str, str]:
 
     Raises:
         anyloom.errors.ConfigError: A line is no ``name==version``.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     _ = (Path(folder) / "plugins.txt").write_text("anyloom-mine==1.0")
+    ...     dict(read_set(Path(folder) / "plugins.txt"))
+    {'anyloom-mine': '1.0'}
     """
     found: dict[str, str] = {}
     for number, line in enumerate(read_limited(file).splitlines(), start=1):

@@ -58,7 +58,11 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def recipe_rows() -> list[RecipeRow]:
-    """The recipes of all plugins, in the order in which the plugins give them."""
+    """The recipes of all plugins, in the order in which the plugins give them.
+
+    >>> "mini" in [row.name for row in recipe_rows()]
+    True
+    """
     return [_row(name, spec) for name, spec in get_registry().recipes.items()]
 
 

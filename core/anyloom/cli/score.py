@@ -38,12 +38,13 @@ def main(arguments: Sequence[str]) -> int:
     options = _parser().parse_intermixed_args(list(arguments))
     require_sections(options.overrides, ("suite", "variables"), "score")
     from anyloom.evaluation.scoring import score
-    from anyloom.evaluation.suite import read_suite, suites
+    from anyloom.evaluation.suite import read_suite, suites, to_choose_by
 
     if options.suite is None:
         raise ConfigError("which suite?", where="--suite", fix=f"suites: {', '.join(suites()) or 'none'}")
     Sources([options.suite], options.overrides).compose()
     suite = read_suite(options.suite, options.overrides)
+    suite = to_choose_by(suite) if options.choose else suite
     with own_folder(options.output, "results.json") as folder:
         progress = Progress()
         results, shown = score(suite, options.outputs, names=options.names, advance=lambda s: progress("scoring", s))
@@ -68,6 +69,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("outputs", type=Path, help="folder of media, or a list of answers (.jsonl, .json, .csv)")
     parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="of the suite, such as suite.queries=20")
     parser.add_argument("--suite", help="recipe or YAML file with a suite")
+    parser.add_argument(
+        "--choose", action="store_true", help="score what to choose by (suite.choose), not what to report"
+    )
     parser.add_argument("--names", metavar="PATTERN", help="how outputs are called, such as 'out/{key}_{n}'")
     parser.add_argument(
         "--output",

@@ -106,6 +106,9 @@ def overridden(section: Mapping[str, Any], overrides: Sequence[str], *, key: str
 
     Raises:
         anyloom.errors.ConfigError: An override is wrong, or of another section.
+
+    >>> overridden({"llm": {"layers": 2}}, ["model.llm.layers=4"], key="model")
+    {'llm': {'layers': 4}}
     """
     merged: dict[str, Any] = {key: dict(section)}
     for text in overrides:

@@ -21,6 +21,12 @@ def used_files(sections: Mapping[str, Any]) -> dict[str, FileSource]:
 
     Raises:
         anyloom.errors.ConfigError: An entry has unknown or missing keys.
+
+    >>> files = {"w": {"path": "/data/w", "get": "ask"}}
+    >>> list(used_files({"files": files, "model": {"weights": "/data/w/a.safetensors"}}))
+    ['w']
+    >>> used_files({"files": files, "model": {}})
+    {}
     """
     declared = sections.get("files") or {}
     if not isinstance(declared, Mapping):
@@ -37,6 +43,13 @@ def require_files(sections: Mapping[str, Any]) -> None:
 
     Raises:
         anyloom.errors.CheckpointError: Says how to get them.
+
+    >>> sections = {"files": {"w": {"path": "/none/w", "get": "make w"}}, "model": {"weights": "/none/w"}}
+    >>> try:
+    ...     require_files(sections)
+    ... except CheckpointError as error:
+    ...     print(error)
+    /none/w: this is not there. To fix: make w
     """
     missing = [entry for entry in used_files(sections).values() if not os.path.exists(entry.path)]
     if missing:

@@ -19,6 +19,12 @@ def read_limited(path: Path) -> str:
 
     Raises:
         anyloom.errors.ConfigError: It cannot be read, is no regular file, is too large or is not UTF-8.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     _ = (Path(folder) / "a.yaml").write_text("model: {}")
+    ...     read_limited(Path(folder) / "a.yaml")
+    'model: {}'
     """
     most = limit("config-bytes")
     try:

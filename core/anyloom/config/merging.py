@@ -55,6 +55,9 @@ def merge(old: Mapping[str, Any], new: Mapping[str, Any], key: Key = ()) -> dict
 
     Raises:
         anyloom.errors.ConfigError: Items of a list are named that are not there.
+
+    >>> merge({"data": {"batch_size": 2, "seed": 1}}, {"data": {"seed": 3}})
+    {'data': {'batch_size': 2, 'seed': 3}}
     """
     merged = dict(old)
     written = {str(name): name for name in old}  # an override's key is text, a file's may be a number
@@ -77,7 +80,11 @@ class _Items(dict[str, Any]):
 
 
 def nested(names: Sequence[str], value: Any) -> dict[str, Any]:
-    """Return ``{a: {b: value}}`` for the names of a dotted key."""
+    """Return ``{a: {b: value}}`` for the names of a dotted key.
+
+    >>> nested(["data", "seed"], 3)
+    {'data': {'seed': 3}}
+    """
     for name in reversed(names):
         value = (_Items if name.isdecimal() else dict)({name: value})
     return value  # type: ignore[no-any-return]

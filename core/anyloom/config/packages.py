@@ -41,7 +41,11 @@ def shipped_weights(recipe: str | None = None) -> Path | None:
 
 
 def model_folder(folder: str | Path) -> Path:
-    """Return a folder as it is, or that of the model that ships with a recipe of this name; what exists wins."""
+    """Return a folder as it is, or that of the model that ships with a recipe of this name; what exists wins.
+
+    >>> model_folder("runs/mine").name
+    'mine'
+    """
     path = checked_path(folder, where="model", what="model's folder")
     named = not os.path.exists(path) and path.parent == Path()
     return (shipped_weights(path.name) if named else None) or path
@@ -59,6 +63,14 @@ def package_folder(package: str, *, where: str = "config") -> Path:
 
     Raises:
         anyloom.errors.ConfigError: It is not the package of an installed plugin, or has no such folder.
+
+    >>> package_folder("anyloom").name
+    'anyloom'
+    >>> try:
+    ...     package_folder("json")
+    ... except ConfigError as error:
+    ...     print(error.what)
+    'json' is not the package of an installed plugin
     """
     top, *inner = package.split(".")
     known = get_registry().packages

@@ -30,7 +30,16 @@ _DEPTH: Final = {"llm": 1, "encoders": 2, "decoders": 2, "modalities": 3}
 
 
 def is_saved_model(folder: Path) -> bool:
-    """Whether a folder holds a ``config.json`` with a model section."""
+    """Whether a folder holds a ``config.json`` with a model section.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     is_saved_model(Path(folder))
+    ...     _ = (Path(folder) / "config.json").write_text('{"model": {}}')
+    ...     is_saved_model(Path(folder))
+    False
+    True
+    """
     try:
         finish(folder)
         file = folder / MANIFEST
@@ -92,7 +101,11 @@ def _literal(value: Any) -> Any:
 
 
 def named_paths(options: Any, folder: Path) -> list[Path]:
-    """What the options of a saved model, as they stand in the file, name inside its folder."""
+    """What the options of a saved model, as they stand in the file, name inside its folder.
+
+    >>> [p.as_posix() for p in named_paths({"tokenizer": "@/llm", "size": 4}, Path("saved"))]
+    ['saved/llm']
+    """
     if isinstance(options, Mapping):
         return [path for v in options.values() for path in named_paths(v, folder)]
     if isinstance(options, list):

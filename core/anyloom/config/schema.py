@@ -53,6 +53,9 @@ class OptimizerConfig(_Section):
         class_path: Another optimizer, such as ``torch.optim.SGD``, over all trainable parameters in one group. Then
             ``lr``, ``betas``, ``weight_decay`` and ``hidden_matrices`` have no place here: they go into ``init_args``.
         init_args: What its constructor takes beside the parameters.
+
+    >>> OptimizerConfig(lr=1e-3).warmup
+    0.05
     """
 
     lr: float = Field(3e-4, gt=0)
@@ -82,6 +85,9 @@ class SchedulerConfig(_Section):
         class_path: Such as ``torch.optim.lr_scheduler.StepLR``.
         init_args: What its constructor takes beside the optimizer.
         interval: Whether it advances every ``step`` of the optimizer, or every ``epoch``.
+
+    >>> SchedulerConfig(class_path="torch.optim.lr_scheduler.StepLR", init_args={"step_size": 10}).interval
+    'step'
     """
 
     class_path: str
@@ -95,6 +101,9 @@ class StartConfig(_Section):
     Args:
         folder: The saved model, or the name of a recipe that ships with one.
         parts: Only these of its parts, such as ``encoders`` or ``decoders.brush``; all if empty. The others start new.
+
+    >>> StartConfig(folder="mini", parts=["encoders"]).parts
+    ('encoders',)
     """
 
     folder: Path
@@ -107,6 +116,9 @@ class FeatureStoreConfig(_Section):
     Args:
         folder: The folder; runs, their processes and their data workers may share it.
         max_gb: At most so many gigabytes (10^9 bytes) in it; then no more are kept, and the run goes on.
+
+    >>> FeatureStoreConfig(folder="features", max_gb=10).max_gb
+    10.0
     """
 
     folder: Path
@@ -119,6 +131,9 @@ class IsolationConfig(_Section):
     Args:
         seconds: Deadline of one file.
         megabytes: Memory that reading one file may take (where the system can limit it).
+
+    >>> IsolationConfig(seconds=5).megabytes
+    4096
     """
 
     seconds: PositiveFloat = 30.0
@@ -148,6 +163,9 @@ class DataConfig(_Section):
         max_bad: Largest share of records that may be unusable; a run with more of them stops.
         strict: Stop at the first record that cannot be used.
         seed: Of the order.
+
+    >>> DataConfig(datasets={"mine": {"name": "conversations", "files": "a.jsonl"}}, batch_size=4).workers
+    0
     """
 
     datasets: dict[str, dict[str, Any]] = Field(default_factory=dict)
@@ -189,6 +207,9 @@ class FaultConfig(_Section):
         timeout: Seconds after which the other processes give up on one that does not answer.
         watch: Steps between two looks at the first batch, which name what would make the run end in noise; 0
             never looks. See :mod:`anyloom.training.watching.watch`.
+
+    >>> FaultConfig(non_finite="skip").budget
+    10
     """
 
     non_finite: Literal["stop", "skip", "roll-back"] = "stop"
@@ -208,6 +229,9 @@ class FileSource(_Section):
         path: Where the config expects it.
         get: How to get it: a command, or a sentence.
         licence: Of what is in it.
+
+    >>> FileSource(path="/data/w", get="anyloom fit mini --stage encoders").path.name
+    'w'
     """
 
     path: Path
@@ -235,6 +259,9 @@ class ProjectConfig(_Section):
             is missing.
         suite: Section of :class:`anyloom.evaluation.suite.Suite`: the file is an evaluation suite, and trains nothing.
         variables: Values of the user's own for interpolation, ``${variables.x}``.
+
+    >>> ProjectConfig(data={"batch_size": 4}).data.batch_size
+    4
     """
 
     model: dict[str, Any] = Field(default_factory=dict)

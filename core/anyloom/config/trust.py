@@ -28,6 +28,13 @@ def require_names(value: Any, key: str, *, error: type[AnyloomError], fix: str) 
         key: Where it stands, for errors.
         error: What to raise.
         fix: What the user can do about it.
+
+    >>> require_names({"llm": {"name": "llama"}}, "model", error=ConfigError, fix="use names")
+    >>> try:
+    ...     require_names({"llm": {"class_path": "os.system"}}, "model", error=ConfigError, fix="use names")
+    ... except ConfigError as error:
+    ...     print(error)
+    model.llm.class_path: names code to import: 'os.system'. To fix: use names
     """
     found = [error(f"names code to import: {path!r}", where=where, fix=fix) for where, path in _class_paths(value, key)]
     if found:
@@ -41,6 +48,12 @@ def require_safe(sections: Mapping[str, Any]) -> None:
 
     Raises:
         anyloom.errors.ConfigError: Names each key.
+
+    >>> try:
+    ...     require_safe({"trainer": {"logger": {"class_path": "a.B"}}})
+    ... except ConfigError as error:
+    ...     print(error.where)
+    trainer.logger.class_path
     """
     fix = "use registered names, or leave --safe out if you trust who wrote it"
     require_names(sections, "", error=ConfigError, fix=fix)

@@ -34,6 +34,10 @@ class FromEnvironment(str):
 
     Attributes:
         expression: What stands in the config, such as ``${oc.env:HOME}/data``.
+
+    >>> print(write_yaml({"data": FromEnvironment("/home/me/data", "${oc.env:HOME}/data")}))
+    data: ${oc.env:HOME}/data
+    <BLANKLINE>
     """
 
     expression: str
@@ -54,6 +58,12 @@ def read_yaml(path: Path) -> dict[str, Any]:
 
     Raises:
         anyloom.errors.ConfigError: It cannot be read, is too large, is not YAML or holds no sections.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     _ = (Path(folder) / "a.yaml").write_text("model: {lr: 1e-4}")
+    ...     read_yaml(Path(folder) / "a.yaml")
+    {'model': {'lr': 0.0001}}
     """
     value = parse_yaml(read_limited(path), where=str(path))
     if not isinstance(value, dict):
@@ -90,6 +100,11 @@ def write_yaml(value: Any) -> str:
 
     What came from the environment is written as its expression, a text with ``${`` so that it stays one, and what YAML
     has no word for (a path, a period of time) as its text.
+
+    >>> print(write_yaml({"model": {"weights": Path("a.safetensors")}}))
+    model:
+      weights: a.safetensors
+    <BLANKLINE>
     """
     return yaml.dump(value, Dumper=_Dumper, sort_keys=False, allow_unicode=True)
 

@@ -28,6 +28,14 @@ def checked_pixels(data: Tensor, where: str, dims: int) -> Tensor:
 
     Raises:
         anyloom.errors.MediaError: The shape or type is another, a value is not finite, or plainly on another scale.
+
+    >>> checked_pixels(torch.zeros(3, 2, 2), "here", 3).shape
+    torch.Size([3, 2, 2])
+    >>> try:
+    ...     checked_pixels(torch.zeros(1, 2, 2), "here", 3)
+    ... except MediaError as error:
+    ...     print(error)
+    here: expected a tensor (3, H, W), got (1, 2, 2). To fix: convert it to RGB
     """
     if data.ndim != dims or data.shape[-3] != 3 or 0 in data.shape:
         expected = "(3, H, W)" if dims == 3 else "(T, 3, H, W)"
@@ -60,6 +68,9 @@ def to_bytes(data: Tensor, where: str, dims: int) -> Tensor:
 
     Raises:
         anyloom.errors.MediaError: As for :func:`checked_pixels`.
+
+    >>> to_bytes(torch.full((3, 1, 1), 0.5), "here", 3).flatten()
+    tensor([128, 128, 128], dtype=torch.uint8)
     """
     data = checked_pixels(data, where, dims)
     return data if data.dtype == torch.uint8 else (data.float().clamp(0, 1) * _BYTE).round().to(torch.uint8)

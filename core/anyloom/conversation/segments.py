@@ -27,6 +27,9 @@ class Text:
 
     Raises:
         anyloom.errors.ConversationError: It is no text, or cannot be written as UTF-8.
+
+    >>> Text("a red heart").text
+    'a red heart'
     """
 
     text: str
@@ -109,6 +112,10 @@ class Conversation:
 
     Raises:
         anyloom.errors.ConversationError: They are no messages.
+
+    >>> talk = Conversation([Message("user", "hello"), Message("assistant", "yes?")])
+    >>> [m.role for m in talk.prompt().messages]
+    ['user']
     """
 
     messages: Sequence[Message]

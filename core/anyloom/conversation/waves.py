@@ -50,6 +50,12 @@ def warn_of_rest(data: Tensor, sample_rate: float, seconds: float, doing: str = 
         sample_rate: In Hz.
         seconds: What is used.
         doing: What it is used for.
+
+    >>> with warnings.catch_warnings(record=True) as caught:
+    ...     warnings.simplefilter("always")
+    ...     warn_of_rest(torch.zeros(1, 8000), sample_rate=8000, seconds=0.5)
+    >>> str(caught[0].message)
+    'sounds are heard for 0.5 s; a longer one is cut'
     """
     if data.shape[-1] > 1.01 * seconds * sample_rate + 1:
         warnings.warn(f"sounds are {doing} for {seconds:g} s; a longer one is cut", UserWarning, stacklevel=3)

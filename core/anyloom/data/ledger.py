@@ -27,6 +27,9 @@ class Bad:
         part: Name of its set.
         key: Which record it is.
         error: What is wrong with it.
+
+    >>> Bad(7, "mine", "line 3", MediaError("this is no PNG")).key
+    'line 3'
     """
 
     position: int
@@ -36,7 +39,13 @@ class Bad:
 
 
 def reason_of(error: AnyloomError) -> str | None:
-    """Return what a record with this error is counted as; None if the error is not about one record."""
+    """Return what a record with this error is counted as; None if the error is not about one record.
+
+    >>> reason_of(MediaError("this is no PNG"))
+    'wrong format'
+    >>> reason_of(AnyloomError("the disk is full")) is None
+    True
+    """
     reason = getattr(error, "reason", None)
     if isinstance(reason, str):
         return reason
@@ -52,6 +61,13 @@ class Ledger:
         max_bad: Largest share of records that may be skipped.
         strict: Raise the error of the first bad record.
         expected: Records of an epoch: the share is first taken of so many, at most 1,000.
+
+    >>> ledger = Ledger(max_bad=0.5)
+    >>> ledger.count(["mine", "mine"], "read")
+    >>> ledger.count(["mine"], "used")
+    >>> ledger.skip([Bad(1, "mine", "a.jsonl:2", MediaError("this is no PNG", where="b.png"))])
+    >>> ledger.total()
+    {'read': 2, 'used': 1, 'cut': 0, 'skipped': {'wrong format': 1}}
     """
 
     def __init__(self, *, max_bad: float = 0.005, strict: bool = False, expected: int = _GRACE) -> None:
@@ -156,6 +172,14 @@ def together(states: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
     Args:
         states: :meth:`Ledger.state` of each.
+
+    >>> states = []
+    >>> for _ in range(2):
+    ...     ledger = Ledger()
+    ...     ledger.count(["mine"], "read")
+    ...     states.append(ledger.state())
+    >>> together(states)["before"]
+    {'mine': {'read': 2}}
     """
     before = {part: Counter(c) for part, c in states[0]["before"].items()}
     for state in states:

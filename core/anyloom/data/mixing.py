@@ -27,6 +27,9 @@ class MixingOptions(BaseModel):
             tasks by their size. Without any weight every set is drawn by its size.
         max_samples: Train on so many of its samples, drawn by chance and always the same.
         epochs: Passes in training after which it is not drawn any more; any number by default.
+
+    >>> MixingOptions(max_samples={"caption": 10}).max_samples_of("caption")
+    10
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -97,5 +100,8 @@ def without_mixing(datasets: Mapping[str, Any]) -> dict[str, Any]:
 
     Raises:
         anyloom.errors.ConfigError: A mixing option has a wrong value.
+
+    >>> without_mixing({"mine": {"name": "conversations", "train": "a.jsonl", "weight": 2}})
+    {'mine': {'name': 'conversations', 'train': 'a.jsonl'}}
     """
     return {key: split_mixing(options, where=f"data.datasets.{key}")[1] for key, options in datasets.items()}

@@ -39,6 +39,9 @@ class Part:
         max_samples: Use so many samples of it, always the same; None for all.
         shards: Ranges of indices that are read in sequence.
         ordered: Read from first to last, not shuffled.
+
+    >>> Part("mine", 100, weight=1.0, epochs=2, max_samples=10).limit
+    20
     """
 
     name: str
@@ -70,6 +73,10 @@ class Draw:
         turn: Which pass over the set.
         index: Sample of the set.
         seed: Of the random choices about this sample in this pass.
+
+    >>> draw = Mixture([Part("mine", 3, 3)], shuffle=False).draws(1, 2)[0]
+    >>> draw.position, draw.part, draw.index
+    (1, 0, 1)
     """
 
     position: int
@@ -105,6 +112,10 @@ class Repeated:
     Args:
         order: The order.
         count: Positions of its beginning, at most those of its first epoch.
+
+    >>> first = Repeated(Mixture([Part("mine", 10, 10)], seed=1), 2)
+    >>> [d.index for d in first.draws(0, 4)] == 2 * [d.index for d in first.draws(0, 2)]
+    True
     """
 
     def __init__(self, order: Order, count: int) -> None:
@@ -133,6 +144,13 @@ class Mixture:
 
     Raises:
         anyloom.errors.ConfigError: An epoch is longer than 2**31 positions.
+
+    >>> mixture = Mixture([Part("many", 6, 2.0), Part("few", 3, 1.0)], seed=1)
+    >>> draws = mixture.draws(0, mixture.epoch)
+    >>> [sum(d.part == part for d in draws) for part in (0, 1)]
+    [6, 3]
+    >>> sorted(d.index for d in draws if d.part == 1)  # each once
+    [0, 1, 2]
     """
 
     def __init__(self, parts: Sequence[Part], *, seed: int = 0, shuffle: bool = True, epoch: int | None = None) -> None:

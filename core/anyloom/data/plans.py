@@ -34,6 +34,9 @@ class Plan:
         draws: What to read for it, if it is read and made in one.
         rows: Samples that were read for it; several share a row if they are packed.
         bad: Samples that were found bad while it was planned.
+
+    >>> Plan(rows=[[Prepared(4, "mine", "a.jsonl:5", item=None, length=9)]]).positions
+    [4]
     """
 
     draws: list[Draw] = field(default_factory=list)

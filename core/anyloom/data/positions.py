@@ -16,6 +16,11 @@ class Handed:
         world: Number of processes.
         position: All positions before this one have been handed out,
         beyond: and these.
+
+    >>> handed = Handed(rank=1, world=2)
+    >>> handed.add([1, 5])  # 3 is still being made
+    >>> handed.state()
+    {'rank': 1, 'world': 2, 'next': 3, 'beyond': [5]}
     """
 
     def __init__(self, rank: int, world: int, position: int = 0, beyond: Iterable[int] = ()) -> None:

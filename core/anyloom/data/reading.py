@@ -9,6 +9,7 @@ from typing import Any
 
 from anyloom.data.ledger import Bad, reason_of
 from anyloom.data.mixture import Draw
+from anyloom.data.order import seed_of
 from anyloom.errors import AnyloomError, BadRecord, ConfigError
 from anyloom.interfaces.dataset import Sample, Samples
 from anyloom.media.isolated import Isolation, reading_apart
@@ -27,6 +28,9 @@ class Prepared:
         item: What the collator takes: the sample, or what the collator's ``prepare`` made of it.
         length: Positions it takes in a sequence; 0 if the collator does not say.
         lost: Turns that were left out of it because it was too long.
+
+    >>> Prepared(4, "mine", "a.jsonl:5", item="a sample", length=9).sealed().opened().item
+    'a sample'
     """
 
     position: int
@@ -59,6 +63,9 @@ class Made:
         used: Name of the set of each sample in it.
         bad: Samples that could not be used.
         lost: Name of the set of each turn that was left out of them.
+
+    >>> Made(batch=[1, 2], used=["mine", "mine"], bad=[]).lost
+    []
     """
 
     batch: Any
@@ -77,6 +84,10 @@ class SampleSet:
         name: Name of the set.
         build: Gives the samples of a pass.
         first: Those of the first pass, where they have been built.
+
+    >>> mine = SampleSet("mine", lambda epoch: ["a", "b"])
+    >>> mine.read(Draw(position=5, part=0, turn=2, index=1, seed=3))
+    'b'
     """
 
     def __init__(self, name: str, build: Callable[[int], Samples], first: Samples | None = None) -> None:
@@ -130,6 +141,13 @@ class Reader:
             makes a batch of lists of items.
         longest: Samples that are longer are left out; None for any length.
         isolation: Limits of the process that decodes media; None to decode them here.
+        chance: Seed of the run, from which every visit of a sample gets a seed; None leaves samples without.
+
+    >>> from anyloom.conversation import Conversation
+    >>> samples = [Sample(Conversation([]), "caption", key=key) for key in "ab"]
+    >>> reader = Reader([SampleSet("mine", lambda epoch: samples)], lambda batch: [sample.key for sample in batch])
+    >>> reader.read([Draw(0, 0, 0, 1, seed=3), Draw(1, 0, 0, 0, seed=4)]).batch
+    ['b', 'a']
     """
 
     def __init__(
@@ -138,8 +156,10 @@ class Reader:
         collate: Callable[[list[Any]], Any],
         longest: int | None = None,
         isolation: Isolation | None = None,
+        chance: int | None = None,
     ) -> None:
         self.sets, self.collate, self.longest, self.isolation = list(sets), collate, longest, isolation
+        self.chance = chance
 
     @property
     def measures(self) -> bool:
@@ -206,7 +226,7 @@ class Reader:
         part = self.sets[draw.part]
         key = f"{part.name}[{draw.index}]"
         try:
-            sample = part.read(draw)
+            sample = self._visited(part.read(draw), draw)
             key = sample.key or str(sample.provenance.get("source", key))
             item, length = self._measured(sample)
             if self.longest is not None and length > self.longest:
@@ -216,6 +236,11 @@ class Reader:
                 raise
             return Bad(draw.position, part.name, key, error)
         return Prepared(draw.position, part.name, key, item, length, getattr(item, "cut", 0))
+
+    def _visited(self, sample: Sample, draw: Draw) -> Sample:
+        if self.chance is None or not isinstance(sample, Sample):
+            return sample
+        return replace(sample, seed=seed_of(self.chance, draw.position, draw.seed))
 
     def _measured(self, sample: Sample) -> tuple[Any, int]:
         prepare = getattr(self.collate, "prepare", None)

@@ -22,6 +22,9 @@ class Batching:
         tokens: Cells of a batch, padding included, in place of a number of samples.
         pack: Positions of a row that is filled up with samples; None for a row for each sample.
         look_ahead: Samples among which packing seeks those that fit.
+
+    >>> Batching(4, bucket=8).size
+    4
     """
 
     size: int
@@ -40,6 +43,10 @@ class SampleOrder:
         order: The order; its draws name a set by number.
         seed: Of the order.
         shuffle: Whether it goes on without end; else a pass is all samples from first to last.
+
+    >>> order = SampleOrder.of(lambda epoch: ["a", "b", "c"], shuffle=False)
+    >>> [order.sets[d.part].read(d) for d in order.order.draws(0, 3)]
+    ['a', 'b', 'c']
     """
 
     sets: Sequence[SampleSet]

@@ -15,6 +15,12 @@ class Quotas:
     Args:
         weights: Of the sets.
         limits: Draws after which a set is over; None for never.
+
+    >>> quotas = Quotas([Fraction(2, 3), Fraction(1, 3)], [None, None])
+    >>> quotas(epoch=0, length=3)
+    ([0, 0], [2, 1])
+    >>> quotas(epoch=1, length=3)
+    ([2, 1], [2, 1])
     """
 
     def __init__(self, weights: Sequence[Fraction], limits: Sequence[int | None]) -> None:

@@ -17,7 +17,7 @@ import torch
 import torch.multiprocessing
 
 from anyloom.data.reading import Prepared, Reader
-from anyloom.data.transport import receive, send
+from anyloom.data.transport import Receiver, Sender
 from anyloom.discovery.guarding import tell
 from anyloom.errors import AnyloomError
 
@@ -40,6 +40,15 @@ class Here:
 
     Args:
         reader: Does it.
+
+    >>> from anyloom.conversation import Conversation
+    >>> from anyloom.data.mixture import Draw
+    >>> from anyloom.data.reading import SampleSet
+    >>> from anyloom.interfaces import Sample
+    >>> samples = [Sample(Conversation([]), "caption", key=key) for key in "ab"]
+    >>> pool = Here(Reader([SampleSet("mine", lambda epoch: samples)], lambda batch: [s.key for s in batch]))
+    >>> pool.submit("read", [Draw(0, 0, 0, 1, seed=3)]).result().batch
+    ['b']
     """
 
     count = 0
@@ -102,6 +111,7 @@ class _Worker:
     def _start(self) -> None:
         context = torch.multiprocessing.get_context()
         self._connection, theirs = context.Pipe()
+        self._receiver = Receiver(self._connection)
         self._process = context.Process(target=_work, args=(self._reader, theirs), daemon=True)
         self._process.start()
         theirs.close()
@@ -118,17 +128,20 @@ class _Worker:
         number, self._sent = self._sent, self._sent + 1
         self._tasks[number] = task
         try:
-            self._connection.send_bytes(task)
+            self._give(task)
         except OSError:
             self._replace()
         return _Later(lambda: self._result(number))
+
+    def _give(self, task: bytes) -> None:
+        self._connection.send_bytes(pickle.dumps((task, self._receiver.freed())))
 
     def _result(self, number: int) -> Any:
         while number not in self._results:
             try:
                 if self._connection not in wait([self._connection, self._process.sentinel]):
                     raise EOFError
-                result = receive(self._connection)
+                result = self._receiver.receive()
             except (OSError, EOFError):
                 self._replace()
                 continue
@@ -155,7 +168,7 @@ class _Worker:
             self._start()
             try:
                 for task in self._tasks.values():
-                    self._connection.send_bytes(task)
+                    self._give(task)
                 return
             except OSError:
                 continue
@@ -201,17 +214,19 @@ def _work(reader: Reader, connection: Connection) -> None:
     tasks: queue.SimpleQueue[bytes] = queue.SimpleQueue()
     # tasks are taken at once: a main process that waits to send one could not take the results of others
     threading.Thread(target=_take, args=(connection, tasks), daemon=True).start()
+    sender = Sender(connection)
     while True:
-        work, arguments, named = pickle.loads(tasks.get())
+        task, freed = pickle.loads(tasks.get())
+        work, arguments, named = pickle.loads(task)
+        sender.take_back(freed)
         try:
             done = getattr(reader, work)(*arguments, **named)
             # what is read comes back to this or another worker: on the way nobody has to look at it
-            send(
-                connection,
-                (True, [p.sealed() if isinstance(p, Prepared) else p for p in done] if work == "prepare" else done),
+            sender.send(
+                (True, [p.sealed() if isinstance(p, Prepared) else p for p in done] if work == "prepare" else done)
             )
         except BaseException as error:
-            send(connection, (False, _portable(error)))
+            sender.send((False, _portable(error)))
 
 
 def _take(connection: Connection, tasks: queue.SimpleQueue[bytes]) -> None:

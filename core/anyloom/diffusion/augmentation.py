@@ -18,6 +18,10 @@ def cosine_alphas_cumprod(num_steps: int) -> Tensor:
     """Cumulative alphas ``(T,)`` of the squared-cosine schedule, betas capped at 0.999.
 
     Nichol and Dhariwal, arXiv 2102.09672, eq. 17; diffusers calls it ``squaredcos_cap_v2``.
+
+    >>> alphas = cosine_alphas_cumprod(1000)
+    >>> alphas.shape, bool(alphas[0] > 0.99), bool(alphas[-1] < 0.01)
+    (torch.Size([1000]), True, True)
     """
     return _cosine_alphas_cumprod(num_steps)
 
@@ -52,6 +56,10 @@ class NoiseAugmentation(nn.Module):
     Args:
         dim: Width D of the vector.
         num_levels: Steps of the schedule.
+
+    >>> augment = NoiseAugmentation(dim=4, num_levels=10)
+    >>> augment(torch.zeros(2, 4), torch.tensor([0, 9]), torch.zeros(2, 4)).shape
+    torch.Size([2, 8])
     """
 
     mean: Tensor

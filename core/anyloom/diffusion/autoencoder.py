@@ -23,6 +23,9 @@ class AutoencoderSizes(ComponentConfig):
         norm_num_groups: Groups of the group norms.
         scaling_factor: Latents are multiplied by this until their own statistics are fitted.
         kl_weight: Weight of the KL term, taken per latent number, when the autoencoder is trained.
+
+    >>> AutoencoderSizes(block_out_channels=(32, 64, 64)).reduction
+    4
     """
 
     block_out_channels: tuple[PositiveInt, ...] = Field((128, 256, 512, 512), min_length=1)

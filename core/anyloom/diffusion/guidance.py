@@ -19,6 +19,9 @@ class Shown(NamedTuple):
     Args:
         features: What it reads of the features, ``(B, ...)`` each; see ``ConditionedDenoiser.condition``.
         reference: Latents of the media that are edited ``(B, Z, ...)``, zeros where there is none, or ``(B, 0, ...)``.
+
+    >>> Shown((torch.zeros(2, 1, 8),), torch.zeros(2, 0, 4, 4)).reference.shape
+    torch.Size([2, 0, 4, 4])
     """
 
     features: tuple[Tensor, ...]
@@ -36,6 +39,10 @@ def drop_rows(parts: Sequence[Tensor], nulls: Sequence[Tensor], share: float, dr
         nulls: One per part, of one row's shape.
         share: Probability of each row; at 0 nothing is drawn.
         draws: Where the chance comes from.
+
+    >>> draws = RowDraws(2, [1, 2], torch.device("cpu"))
+    >>> drop_rows([torch.ones(2, 3)], [torch.zeros(3)], 1.0, draws)[0].sum()
+    tensor(0.)
     """
     if share <= 0:
         return tuple(parts)

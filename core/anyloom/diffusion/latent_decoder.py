@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from anyloom.conversation.segments import Media
+from anyloom.diffusion.doubts import latent_doubts
 from anyloom.diffusion.draws import RowDraws
 from anyloom.diffusion.guidance import Shown, guided
 from anyloom.diffusion.objective import Noised
@@ -25,7 +26,7 @@ from anyloom.diffusion.sampling import Trajectory
 from anyloom.diffusion.stored import StoredDenoiser
 from anyloom.diffusion.widening import widen_input
 from anyloom.errors import ConfigError
-from anyloom.interfaces.decoder import Condition
+from anyloom.interfaces.decoder import Condition, Doubt
 
 __all__ = ["LatentDiffusionDecoder", "Part"]
 
@@ -104,7 +105,7 @@ class LatentDiffusionDecoder(StoredDenoiser):
     def to_media(self, decoded: Tensor, seeds: Sequence[int], features: Tensor) -> list[Media]:
         """Make media of the autoencoder's output ``(B, ...)``."""
 
-    def forward(self, condition: Condition, targets: Tensor, seeds: Sequence[int] | None = None) -> Tensor:
+    def forward(self, condition: Condition, targets: Tensor, seeds: Sequence[int] | Tensor | None = None) -> Tensor:
         """Diffusion loss ``(B,)``; see :meth:`anyloom.interfaces.Decoder.forward`."""
         latents, reference = self.both_latents(condition, targets)
         return self.latent_loss(condition.features, latents, reference, seeds)
@@ -164,12 +165,16 @@ class LatentDiffusionDecoder(StoredDenoiser):
         has = condition.has_reference.to(latents.device).view(-1, *[1] * (latents.ndim - 1))
         return torch.where(has, latents, torch.zeros_like(latents))
 
+    def doubts(self, condition: Condition, targets: Tensor) -> Iterator[Doubt]:
+        """Latents of another scale than the denoiser's, and a prediction that is not the declared one."""
+        return latent_doubts(self, condition, targets)
+
     def latent_loss(
         self,
         features: Tensor,
         latents: Tensor,
         reference: Tensor | None = None,
-        seeds: Sequence[int] | None = None,
+        seeds: Sequence[int] | Tensor | None = None,
     ) -> Tensor:
         """Diffusion loss ``(B,)`` for latents from :meth:`latents`, which may be cached.
 

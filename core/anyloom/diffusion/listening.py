@@ -27,6 +27,13 @@ class Listener(nn.Module):
         heads: Heads of the attention.
         places: P, pieces that noisy latents are cut into along their first axis.
         detail: Means per piece and latent channel.
+
+    >>> sizes = {"width": 8, "heads": 2, "places": 4, "detail": 1}
+    >>> listener = Listener(dim=6, other_dim=5, other_channels=3, **sizes)
+    >>> features = torch.ones(2, 1, 6)
+    >>> heard = listener(features, torch.zeros(2, 1, 5), torch.zeros(2, 3, 4, 4), torch.tensor([1, 2]))
+    >>> torch.equal(heard, features)  # it starts as the identity
+    True
     """
 
     def __init__(

@@ -41,7 +41,11 @@ def coefficients(alphas_cumprod: Tensor, timesteps: Tensor, ndim: int) -> tuple[
 
 
 def add_noise(clean: Tensor, noise: Tensor, alpha: Tensor, sigma: Tensor) -> Tensor:
-    """Return ``x_t = alpha x + sigma e``."""
+    """Return ``x_t = alpha x + sigma e``.
+
+    >>> add_noise(torch.ones(2), torch.zeros(2), torch.tensor(0.6), torch.tensor(0.8))
+    tensor([0.6000, 0.6000])
+    """
     return alpha * clean + sigma * noise
 
 
@@ -89,6 +93,13 @@ class Noised:
         times: Diffusion times ``(B,)``.
         alpha: Share of the sample, ``(B, 1, ...)``.
         sigma: Share of the noise, ``(B, 1, ...)``.
+
+    >>> alphas = torch.tensor([0.99, 0.5, 0.01])
+    >>> noised = Noised.draw(torch.zeros(2, 3), alphas, times=torch.tensor([0, 2]))
+    >>> noised.noisy.shape
+    torch.Size([2, 3])
+    >>> noised.errors(noised.noise, prediction="epsilon").tolist()
+    [0.0, 0.0]
     """
 
     clean: Tensor

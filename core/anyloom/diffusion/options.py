@@ -49,6 +49,9 @@ class LatentDiffusionConfig(Decoder.Config):
         gradient_checkpointing: Compute activations again in the backward pass, for less memory.
         weights: Folder that a training stage or ``save`` wrote, or one in the published diffusers layout.
         download: Allow ``weights`` to name a repository on the Hugging Face hub, and fetch it.
+
+    >>> LatentDiffusionConfig(space="here", dim=8, reference=True).reference_dropout
+    0.1
     """
 
     space: str
@@ -91,6 +94,9 @@ class DiffusionSampling(ComponentConfig):
         guidance: Scale of the guidance by the features; 1 turns it off.
         reference_guidance: Scale of the guidance by the reference; 1 turns it off.
         negative: Features ``(B, L, D)`` or ``(L, D)`` to be guided away from, in place of the null; from Python only.
+
+    >>> DiffusionSampling(denoising_steps=4).guidance is None
+    True
     """
 
     model_config = ConfigDict(arbitrary_types_allowed=True)

@@ -22,6 +22,9 @@ class PictureOptions(ComponentConfig):
         picture_size: Rows and columns, in pixels: one number for squares, or ``[height, width]``.
         fit: What happens to other proportions: ``cover`` scales and cuts off the ends, as encoders of pictures do,
             so that both see the same; ``pad`` fills up with white; ``squeeze`` changes the proportions.
+
+    >>> PictureOptions(picture_size=(32, 64)).height_width
+    (32, 64)
     """
 
     picture_size: PositiveInt | tuple[PositiveInt, PositiveInt]
@@ -62,11 +65,20 @@ def to_network(picture: Tensor, options: PictureOptions, where: str = "") -> Ten
 
 
 def to_picture(output: Tensor) -> Tensor:
-    """Return values in about [-1, 1] as a float32 picture in [0, 1] on the CPU, any leading dimensions."""
+    """Return values in about [-1, 1] as a float32 picture in [0, 1] on the CPU, any leading dimensions.
+
+    >>> to_picture(torch.zeros(3, 2, 2)).shape
+    torch.Size([3, 2, 2])
+    """
     return (output.float() / 2 + 0.5).clamp(0, 1).cpu()
 
 
 def to_pictures(decoded: Tensor, features: Tensor, modality: str) -> list[Media]:
-    """Make media of network output ``(B, 3, H, W)``, each with the features ``(L, D)`` it was made from."""
+    """Make media of network output ``(B, 3, H, W)``, each with the features ``(L, D)`` it was made from.
+
+    >>> made = to_pictures(torch.zeros(2, 3, 4, 4), torch.zeros(2, 1, 8), "picture")
+    >>> len(made), made[0].features.shape
+    (2, torch.Size([1, 8]))
+    """
     pairs = zip(to_picture(decoded), features.detach().float().cpu(), strict=True)
     return [Media(modality, data=picture, features=feature) for picture, feature in pairs]

@@ -31,7 +31,16 @@ class Networks:
 
 
 def is_published(folder: Path) -> bool:
-    """Whether a folder is of the published layout rather than one that a decoder's ``save`` wrote."""
+    """Whether a folder is of the published layout rather than one that a decoder's ``save`` wrote.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     is_published(Path(folder))
+    ...     (Path(folder) / "unet").mkdir()
+    ...     is_published(Path(folder))
+    False
+    True
+    """
     return (folder / "model_index.json").exists() or (folder / "unet").is_dir()
 
 
@@ -97,6 +106,12 @@ def variant_of(folder: Path, stem: str) -> str | None:
 
     Raises:
         anyloom.errors.CheckpointError: The folder has pickled weights only.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     _ = (Path(folder) / "model.fp16.safetensors").write_bytes(b"")
+    ...     variant_of(Path(folder), "model")
+    'fp16'
     """
     names = {file.name for file in folder.glob(f"{stem}*.safetensors*")}
     if f"{stem}.safetensors" in names or f"{stem}.safetensors.index.json" in names:

@@ -79,6 +79,13 @@ def read_scheduler_config(file: Path) -> dict[str, Any]:
 
     Raises:
         anyloom.errors.CheckpointError: The file is no such configuration, or names no scheduler of diffusers.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     file = Path(folder) / "scheduler_config.json"
+    ...     _ = file.write_text('{"_class_name": "DDIMScheduler", "beta_start": 0.001}')
+    ...     read_scheduler_config(file)["beta_start"], read_scheduler_config(file)["num_train_timesteps"]
+    (0.001, 1000)
     """
     try:
         if file.stat().st_size > _LIMIT:

@@ -45,6 +45,12 @@ class Trajectory:
     Attributes:
         samples: Where they are, ``(B, ...)``.
         estimate: Where they seem to go, ``(B, ...)``; the samples themselves where the scheduler does not say.
+
+    >>> from anyloom.diffusion.schedule import Schedule, build_scheduler
+    >>> scheduler = build_scheduler(Schedule(scheduler="DDIMScheduler"), "epsilon")
+    >>> way = Trajectory(scheduler, noise=torch.zeros(1, 2), denoising_steps=4)
+    >>> way.run(lambda samples, times: torch.zeros_like(samples))
+    tensor([[0., 0.]])
     """
 
     def __init__(

@@ -25,6 +25,10 @@ class Saved:
     Args:
         tensors: By name.
         options: What ``config.json`` holds; empty if there is none.
+
+    >>> import torch
+    >>> Saved({"w": torch.ones(2)}, {}).tensors["w"]
+    tensor([1., 1.])
     """
 
     tensors: dict[str, Tensor]
@@ -32,7 +36,14 @@ class Saved:
 
 
 def write_saved(tensors: Mapping[str, Tensor], options: Mapping[str, Any], folder: str | Path) -> None:
-    """Write tensors and options into a folder, making it; both replace what was there together."""
+    """Write tensors and options into a folder, making it; both replace what was there together.
+
+    >>> import tempfile, torch
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     write_saved({"w": torch.ones(2)}, {"size": 4}, folder)
+    ...     read_saved(folder).options
+    {'size': 4}
+    """
     with replacing_folder(Path(folder)) as draft:
         write_tensors(tensors, draft / "model.safetensors")
         (draft / "config.json").write_text(json.dumps(options, indent=2) + "\n")

@@ -34,6 +34,9 @@ class Schedule(ComponentConfig):
         skip_prk_steps: Leave out the Runge-Kutta steps that ``PNDMScheduler`` may begin with, as Stable Diffusion does.
         clip_sample: Cut samples at each step to -1 .. 1, which latents are not.
         options: Further options of the class, under its names.
+
+    >>> Schedule(scheduler="DDIMScheduler", num_train_timesteps=100).beta_schedule
+    'scaled_linear'
     """
 
     scheduler: str = "DDIMScheduler"

@@ -35,6 +35,10 @@ class Found:
         version: Version of that distribution; ``?`` if it is not known.
         problem: Why it cannot be loaded; empty if it can be tried.
         hidden: Whether another installation of the same distribution comes first on the path.
+
+    >>> found = Found("mine", "anyloom_mine.plugin", "anyloom-mine", "1.0")
+    >>> found.module
+    'anyloom_mine.plugin'
     """
 
     name: str
@@ -56,7 +60,11 @@ class Found:
 
 
 def find_plugins() -> list[Found]:
-    """Return the entry points of all installed distributions, the core's own first, then by name."""
+    """Return the entry points of all installed distributions, the core's own first, then by name.
+
+    >>> find_plugins()[0].name
+    'anyloom'
+    """
     found: list[Found] = []
     first: dict[str, str] = {}
     for distribution in importlib.metadata.distributions():

@@ -198,7 +198,11 @@ def _no_exit() -> Iterator[None]:
 
 @contextlib.contextmanager
 def prints_to_stderr() -> Iterator[None]:
-    """Send what an import prints to standard error: standard output belongs to the command."""
+    """Send what an import prints to standard error: standard output belongs to the command.
+
+    >>> with prints_to_stderr():
+    ...     print("from an import")
+    """
     with contextlib.redirect_stdout(sys.stderr):
         yield
 
@@ -208,6 +212,9 @@ def time_limit() -> float:
 
     Raises:
         anyloom.errors.ConfigError: The variable holds no number.
+
+    >>> time_limit() > 0
+    True
     """
     text = os.environ.get(LIMIT_VARIABLE, "")
     try:

@@ -50,6 +50,9 @@ class Plugin:
         seconds: How long it took to load.
         module: Module behind the entry point.
         notes: What it does to its surroundings while it is loaded, a line each.
+
+    >>> Plugin("mine", "anyloom-mine", "1.0", status="failed", cause="ImportError: no module").cause
+    'ImportError: no module'
     """
 
     name: str

@@ -136,6 +136,9 @@ class RecipeSpec:
         summary: One line for listings.
         command: What runs it, where that is not ``anyloom fit NAME``.
         weights: Folder of a saved model inside that package, if the recipe ships with one.
+
+    >>> RecipeSpec(name="mine", package="anyloom_mine", path="mine.yaml", summary="My model").path
+    'mine.yaml'
     """
 
     name: str
@@ -158,6 +161,9 @@ class CommandSpec:
         name: Word after ``anyloom``.
         target: ``"package.module:function"``, imported when the command runs.
         summary: One line for ``anyloom --help``.
+
+    >>> CommandSpec(name="hello", target="anyloom_mine.hello:main").target
+    'anyloom_mine.hello:main'
     """
 
     name: str

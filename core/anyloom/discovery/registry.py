@@ -32,6 +32,12 @@ class Registry:
     Raises:
         anyloom.errors.UnknownNameError: The allow-list names an entry point that does not exist.
         anyloom.errors.ConfigError: The time limit in the environment is no number.
+
+    >>> registry = Registry(allow=[])  # the core's own entry alone
+    >>> registry.provides("projector", "mlp")
+    True
+    >>> registry.status(registry.find("projector", "mlp"))
+    'ok'
     """
 
     def __init__(self, allow: Sequence[str] | None = None) -> None:
@@ -175,6 +181,9 @@ def get_registry(allow: Sequence[str] | None = None) -> Registry:
     """Return the registry of this process for an allow-list (default: :data:`ALLOW_VARIABLE`, else all).
 
     A list given as an argument holds for this call only; the environment variable reaches worker processes too.
+
+    >>> get_registry().provides("dataset", "conversations")
+    True
     """
     if allow is None and (listed := os.environ.get(ALLOW_VARIABLE)) is not None:
         allow = [n.strip() for n in listed.split(",") if n.strip()]

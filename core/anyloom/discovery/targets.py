@@ -32,6 +32,9 @@ def import_function(target: str, *, label: str) -> Callable[..., Any]:
 
     Raises:
         anyloom.errors.PluginError: It cannot be imported or called.
+
+    >>> import_function("math:sqrt", label="an example")(9.0)
+    3.0
     """
     function = import_object(target, label=label)
     if not callable(function):
@@ -49,6 +52,14 @@ def import_object(target: str, *, label: str, where: str = "") -> Any:
 
     Raises:
         anyloom.errors.PluginError: It cannot be imported.
+
+    >>> import_object("math:pi", label="an example")
+    3.141592653589793
+    >>> try:
+    ...     import_object("math:pie", label="an example")
+    ... except PluginError as error:
+    ...     print(error)
+    math:pie (an example) cannot be imported: module 'math' has no attribute 'pie'
     """
     module, _, attribute = target.partition(":")
     try:
@@ -62,12 +73,20 @@ def import_object(target: str, *, label: str, where: str = "") -> Any:
 
 
 def missing_modules(modules: Iterable[str]) -> list[str]:
-    """Return those top-level modules that cannot be imported; nothing is imported to find out."""
+    """Return those top-level modules that cannot be imported; nothing is imported to find out.
+
+    >>> missing_modules(["json", "no_such_module"])
+    ['no_such_module']
+    """
     return [name for name in modules if name not in sys.modules and importlib.util.find_spec(name) is None]
 
 
 def how_to_install(modules: Iterable[str], package: str) -> str:
-    """Return the pip command that brings modules: the smallest extra of the package that asks for one, if any does."""
+    """Return the pip command that brings modules: the smallest extra of the package that asks for one, if any does.
+
+    >>> how_to_install(["no_such_module"], "anyloom")
+    'pip install no_such_module'
+    """
     names = {name.lower() for name in modules}
     try:
         requirements = importlib.metadata.requires(package) or []

@@ -31,6 +31,12 @@ def pick(
         seed: Of the draw.
         examples: Take only samples whose number of examples is nearest to this; else each number is a kind.
         limits: Smaller counts for some tasks.
+
+    >>> from anyloom.conversation import Conversation
+    >>> names = [(task, n) for task in ("caption", "edit") for n in range(5)]
+    >>> samples = [Sample(Conversation([]), task, key=f"{task}{n}") for task, n in names]
+    >>> [sample.task for sample in pick(samples, 2, seed=1)]
+    ['caption', 'caption', 'edit', 'edit']
     """
     groups: dict[tuple[str, Any], list[Sample]] = {}
     for sample in samples:

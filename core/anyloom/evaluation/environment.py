@@ -14,7 +14,11 @@ _LIBRARIES: Final = ("anyloom", "torch", "lightning", "transformers", "diffusers
 
 
 def environment() -> dict[str, str]:
-    """Return threads, processor, accelerator and versions by name."""
+    """Return threads, processor, accelerator and versions by name.
+
+    >>> sorted(environment())[:3]
+    ['Accelerator', 'Processor', 'Python']
+    """
     facts = {
         "Threads": str(torch.get_num_threads()),
         "Processor": _processor(),

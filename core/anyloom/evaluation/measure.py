@@ -100,7 +100,13 @@ def measure(
 
 
 def wanted_batches(samples: Sequence[Sample], metrics: Mapping[str, Metric], batch_size: int) -> list[Sequence[Sample]]:
-    """The samples that any metric wants, as :func:`measure` answers them together."""
+    """The samples that any metric wants, as :func:`measure` answers them together.
+
+    >>> from anyloom.conversation import Conversation
+    >>> samples = [Sample(Conversation([]), "chat", key=str(n)) for n in range(3)]
+    >>> wanted_batches(samples, {}, batch_size=2)  # no metric wants any
+    []
+    """
     wanted = [s for s in samples if any(m.wants(s) for m in metrics.values())]
     return [wanted[start : start + batch_size] for start in range(0, len(wanted), batch_size)]
 
@@ -124,7 +130,11 @@ def update(model: AnyToAnyModel, samples: Sequence[Sample], metrics: Mapping[str
 
 
 def gathered(value: T) -> list[T]:
-    """A picklable value of every process, by rank."""
+    """A picklable value of every process, by rank.
+
+    >>> gathered("the only process")
+    ['the only process']
+    """
     if not torch.distributed.is_initialized():
         return [value]
     found: list[Any] = [None] * torch.distributed.get_world_size()
@@ -161,7 +171,11 @@ class Means:
 
 
 def values(metrics: Mapping[str, Metric]) -> dict[str, float]:
-    """Computed values of all metrics, as ``metric/value``."""
+    """Computed values of all metrics, as ``metric/value``.
+
+    >>> values({})
+    {}
+    """
     found: dict[str, float] = {}
     called = gathered([name for name, metric in metrics.items() if metric.update_called])
     for name in dict.fromkeys(name for names in called for name in names):

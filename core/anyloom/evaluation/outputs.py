@@ -49,6 +49,9 @@ class Output:
         name: What the program calls it.
         where: File or line, for people.
         answer: The answer; media are opened when they are looked at.
+
+    >>> Output("0001", "answers/0001.txt", Message("assistant", "yes?")).answer.text
+    'yes?'
     """
 
     name: str
@@ -64,6 +67,9 @@ class Outputs:
         found: The answers, in natural order of their names.
         unreadable: Why, by file or line, an answer cannot be read.
         ignored: Files that are no answers.
+
+    >>> Outputs(unreadable={"a.png": "this is no PNG"}).found
+    []
     """
 
     found: list[Output] = field(default_factory=list)
@@ -79,6 +85,12 @@ def read_outputs(place: Path) -> Outputs:
 
     Raises:
         anyloom.errors.ConfigError: There is nothing, or nothing that is understood.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     _ = (Path(folder) / "0001.txt").write_text("yes?")
+    ...     [(one.name, one.answer.text) for one in read_outputs(Path(folder)).found]
+    [('0001', 'yes?')]
     """
     listing = place / _LIST if (place / _LIST).is_file() else place
     outputs = Outputs()

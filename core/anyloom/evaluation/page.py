@@ -54,6 +54,13 @@ def sample_groups(shown: Sequence[Evaluated], explained: dict[str, str]) -> list
     Args:
         shown: The samples.
         explained: What each task asks, in the order of the groups.
+
+    >>> from anyloom.conversation import Conversation, Message
+    >>> from anyloom.interfaces import Sample
+    >>> talk = Conversation([Message("user", "hello"), Message("assistant", "yes?")])
+    >>> shown = [Evaluated(Sample(talk, "chat"), Message("assistant", "hello"))]
+    >>> [(group.title, len(group.rows)) for group in sample_groups(shown, {"chat": "A greeting is answered."})]
+    [('Chat', 1)]
     """
     groups: dict[str, list[SampleRow]] = {}
     for one in shown:
@@ -68,6 +75,13 @@ def sample_row(one: Evaluated, verdict: str = "") -> SampleRow:
     Args:
         one: The sample and its answer.
         verdict: A remark about the answer.
+
+    >>> from anyloom.conversation import Conversation, Message
+    >>> from anyloom.interfaces import Sample
+    >>> talk = Conversation([Message("user", "hello"), Message("assistant", "yes?")])
+    >>> row = sample_row(Evaluated(Sample(talk, "chat"), Message("assistant", "hello")), "not what was wanted")
+    >>> row.target.text, row.output.text, row.note
+    ('yes?', 'hello', 'not what was wanted')
     """
     operation = one.sample.provenance.get("operation")
     note = ". ".join(part for part in (f"Operation: {operation}" if operation else "", verdict) if part)

@@ -47,6 +47,9 @@ class Difference:
         worse: Questions on which it is smaller.
         p: Probability of so uneven a split if a coin decided each (two-sided sign test); None without pairs.
         unpaired: Queries that only one of the two has, each as often as it is missing.
+
+    >>> Difference("words/all/right", first=0.25, second=0.75, low=0.1, high=0.9, count=20).difference
+    0.5
     """
 
     name: str
@@ -67,7 +70,15 @@ class Difference:
 
 
 def write_scores(path: Path, scores: Mapping[str, Sequence[Score]]) -> None:
-    """Write what every sample got, by metric."""
+    """Write what every sample got, by metric.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = Path(folder) / "scores.jsonl"
+    ...     write_scores(path, {"words": [Score(7, ("all",), {"right": 1.0})]})
+    ...     list(read_scores(path))
+    ['words/all/right']
+    """
     lines = [
         json.dumps({"metric": metric, "query": s.query, "groups": list(s.groups), "values": dict(s.values)})
         for metric, own in scores.items()

@@ -23,6 +23,9 @@ class Pairing:
         answers: Outputs of each question that has any, in the order of their numbers.
         missing: Questions without an output.
         unknown: Names of outputs that belong to no question.
+
+    >>> Pairing(missing=["0002"]).answers
+    {}
     """
 
     answers: dict[str, list[Output]] = field(default_factory=dict)
@@ -43,6 +46,12 @@ def pair(questions: Mapping[str, Sequence[str]], outputs: Iterable[Output], patt
 
     Raises:
         anyloom.errors.ConfigError: Two outputs are the same answer, or the pattern has no ``{key}``.
+
+    >>> from anyloom.conversation import Message
+    >>> outputs = [Output(name, name, Message("assistant", "yes?")) for name in ("0001", "0003")]
+    >>> found = pair({"0001": (), "0002": ()}, outputs)
+    >>> list(found.answers), found.missing, found.unknown
+    (['0001'], ['0002'], ['0003'])
     """
     known = {other: name for name, others in questions.items() for other in (name, *others)}
     shape = None if pattern is None else _compiled(pattern)

@@ -30,6 +30,9 @@ class Ranks:
     Args:
         rank: Its number, from 0.
         count: How many there are.
+
+    >>> Ranks().first, Ranks(rank=1, count=2).first
+    (True, False)
     """
 
     rank: int = 0

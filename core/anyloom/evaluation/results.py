@@ -40,6 +40,9 @@ class Value:
         value: The value.
         count: Samples behind it; 0 if unknown.
         error: Its standard error; None if unknown.
+
+    >>> Value(0.5, count=20, error=0.1).count
+    20
     """
 
     value: float
@@ -58,6 +61,13 @@ class Results:
         tests: Sign tests with what they compared.
         flags: What forbids reading values as they stand, by their names.
         scores: What each sample got, by metric; they have a file of their own (:mod:`anyloom.evaluation.paired`).
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = Path(folder) / "results.json"
+    ...     Results(values={"words/all/right": Value(0.5, 20)}).write(path)
+    ...     Results.read(path).values["words/all/right"].count
+    20
     """
 
     facts: dict[str, Any] = field(default_factory=dict)
@@ -73,6 +83,12 @@ class Results:
         if metric.update_called:
             self.flags |= {f"{key}/{name}": said for name, said in metric.flags().items() if said}
             self.scores[key] = list(metric.scores())
+
+    def merge(self, other: Results) -> None:
+        """Take in values of other names, with what is said of them."""
+        self.values |= other.values
+        self.flags |= other.flags
+        self.measures |= other.measures
 
     def info(self, name: str) -> ValueInfo | None:
         """What a value is; a baseline is what its measure is."""
@@ -132,6 +148,10 @@ def named_parts(name: str) -> tuple[str, str, str]:
 
 
 def count_name(name: str) -> str:
-    """Name of the number of samples behind a value."""
+    """Name of the number of samples behind a value.
+
+    >>> count_name("words/all/right")
+    'words/all/count'
+    """
     metric, group, _ = named_parts(name)
     return f"{metric}/{group}/count"

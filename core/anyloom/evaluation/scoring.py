@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from anyloom.conversation.segments import Message
-from anyloom.data.module import AnyToAnyData
 from anyloom.errors import ConfigError
+from anyloom.evaluation.halves import samples_of_split
 from anyloom.evaluation.measure import values
 from anyloom.evaluation.outputs import Output, read_outputs
 from anyloom.evaluation.pairing import Pairing, pair
@@ -80,8 +80,7 @@ def score(
 
 def named_samples(suite: Suite) -> dict[str, Sample]:
     """The suite's samples by their names; where these are not unique, with the task before them."""
-    everything = AnyToAnyData(suite.data).samples(suite.split)
-    samples = [everything[number] for number in range(len(everything))]
+    samples = samples_of_split(suite.data, suite.split)
     named = {_called(sample): sample for sample in samples}
     if len(named) < len(samples):  # such as one recording that is asked about in several ways
         named = {f"{sample.task}/{_called(sample)}": sample for sample in samples}

@@ -57,6 +57,11 @@ def compare(scores: Iterable[Score], value: str, better: str, than: str, *, lowe
         better: Group that is expected to be better.
         than: The other group.
         lower: Whether smaller values are better.
+
+    >>> scores = [Score(q, (group,), {"right": group == "two"}) for q in range(3) for group in ("one", "two")]
+    >>> found = compare(scores, "right", better="two", than="one")
+    >>> found
+    SignTest(wins=3, losses=0, ties=0, p=0.125)
     """
     found: dict[str, dict[int, float]] = {better: {}, than: {}}
     for score in scores:

@@ -17,6 +17,7 @@ __all__ = [
     "QuotedRow",
     "Suite",
     "TableSettings",
+    "is_part",
     "read_suite",
     "suite_of",
     "suites",
@@ -36,6 +37,9 @@ class HeadlineSettings(_Section):
     Args:
         value: Name of a measured value, ``<metric>/<group>/<value>``.
         label: What it says, in a few words.
+
+    >>> HeadlineSettings(value="words/all/right", label="right answers").label
+    'right answers'
     """
 
     value: str
@@ -49,6 +53,9 @@ class QuotedRow(_Section):
         values: Number by the column's heading, in the unit of the table's own numbers (0.5 for 50 %).
         source: Where it stands.
         count: Samples behind it, where that is known: a row of another number is remarked on.
+
+    >>> QuotedRow(values={"right": 0.5}, source="Table 2 of their paper").count is None
+    True
     """
 
     values: dict[str, float]
@@ -66,6 +73,9 @@ class TableSettings(_Section):
         columns: Name of a value by the column's heading, with ``{}`` where the row's group goes, such as
             ``retrieval/{}/k1/hard_top1``. Rows and columns without any measured value are left out.
         quoted: Published rows by their label, shown below the measured ones.
+
+    >>> TableSettings(title="Words", rows={"all": "all"}, columns={"right": "words/{}/right"}).columns
+    {'right': 'words/{}/right'}
     """
 
     title: str
@@ -83,6 +93,9 @@ class ComparisonSettings(_Section):
         value: ``<metric>/<value>``, a value that every sample has.
         better: Group that is expected to be better.
         than: The other group.
+
+    >>> ComparisonSettings(label="one example helps", value="words/right", better="one", than="none").better
+    'one'
     """
 
     label: str
@@ -98,8 +111,11 @@ class Suite(_Section):
         title: Heading of the report.
         summary: What is asked, in plain words; empty lines separate paragraphs.
         data: Data section with the data sets.
-        split: Split whose subjects were in no training data: what is reported.
+        split: Split whose subjects were in no training data: what is reported. ``test/report`` is the half of ``test``
+            that ``test/choose`` leaves.
         choose: Split to choose settings and checkpoints by, which is never reported; ``anyloom evaluate --choose``.
+            ``test/choose`` is a half of ``test``, for data that have no other split: who has chosen by it reports
+            ``suite.split=test/report``.
         queries: Samples per task and number of examples, at most.
         answers: Answers to each sample, each drawn anew.
         limits: Fewer for some tasks.
@@ -108,10 +124,14 @@ class Suite(_Section):
         comparisons: Sign tests.
         headlines: Numbers at the top of the report.
         tasks: What each task asks, in plain words, for samples that are shown.
+        controls: Samples per task that are also decoded from true features, as a row beside the headline; 0 for none.
         shown: Samples to show per task.
         shown_examples: Show samples whose number of examples is nearest to this.
         batch_size: Samples answered together.
         attributions: Lists of what, author, licence, source.
+
+    >>> Suite(title="Mine", data={"datasets": {}}, metrics={}).split
+    'test'
     """
 
     title: str
@@ -127,6 +147,7 @@ class Suite(_Section):
     comparisons: tuple[ComparisonSettings, ...] = ()
     headlines: tuple[HeadlineSettings, ...] = ()
     tasks: dict[str, str] = Field(default_factory=dict)
+    controls: NonNegativeInt = 100
     shown: NonNegativeInt = 4
     shown_examples: NonNegativeInt = 1
     batch_size: PositiveInt = 64
@@ -173,6 +194,9 @@ def to_choose_by(suite: Suite) -> Suite:
 
     Raises:
         anyloom.errors.ConfigError: It has no others.
+
+    >>> to_choose_by(Suite(title="Mine", data={}, metrics={})).split
+    'val'
     """
     if suite.choose == suite.split:
         what = f"the split {suite.split!r} is what is reported, so nothing can be chosen by it"
@@ -180,10 +204,21 @@ def to_choose_by(suite: Suite) -> Suite:
     return suite.model_copy(update={"split": suite.choose})
 
 
+def is_part(suite: Suite) -> bool:
+    """Whether what is chosen by is a part of what is reported, so that nothing may have been chosen by it."""
+    return suite.choose.startswith(f"{suite.split}/")
+
+
 def suite_of(sections: Mapping[str, Any]) -> Suite:
     """The suite of composed sections.
 
     Raises:
         anyloom.errors.ConfigError: Its section is wrong; names the YAML key.
+
+    >>> try:
+    ...     suite_of({"suite": {"title": "Mine", "data": {}, "metrics": {}, "querries": 3}})
+    ... except ConfigError as error:
+    ...     print(error)
+    suite.querries: there is no option 'querries' here. To fix: did you mean 'queries'?
     """
     return validate(Suite, sections.get("suite") or {}, where=_KEY)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from anyloom.evaluation.control import control_name
 from anyloom.evaluation.intervals import interval_of
 from anyloom.evaluation.results import Results, Value, named_parts
 from anyloom.evaluation.suite import Suite, TableSettings
@@ -13,7 +14,14 @@ __all__ = ["markdown_of", "shown_value", "tables_of", "text_of", "value_interval
 
 
 def tables_of(suite: Suite, results: Results) -> list[Measure]:
-    """Return the suite's tables; rows, columns and tables without any value are left out."""
+    """Return the suite's tables; rows, columns and tables without any value are left out.
+
+    >>> settings = TableSettings(title="Words", rows={"all": "all"}, columns={"right": "words/{}/right"})
+    >>> suite = Suite(title="Mine", data={}, metrics={}, tables=(settings,))
+    >>> results = Results(values={"words/all/right": Value(0.5, 20)})
+    >>> [(row.label, row.values, row.count) for row in tables_of(suite, results)[0].rows]
+    [('all', [0.5], 20)]
+    """
     tables = [_table(settings, results) for settings in suite.tables]
     return [t for t in tables if t.rows]
 
@@ -24,10 +32,11 @@ def _table(settings: TableSettings, results: Results) -> Measure:
         for row, group in settings.rows.items()
     }
     kept = [i for i in range(len(settings.columns)) if any(n[i] in results.values for n in names.values())]
-    rows = [_row(label, [all_[i] for i in kept], results) for label, all_ in names.items()]
+    rows = [row for label, all_ in names.items() for row in _rows(label, [all_[i] for i in kept], results)]
     infos = [i for n in names.values() for x in n if (i := results.info(x)) is not None]
     columns = [list(settings.columns)[i] for i in kept]
     shown = {x for n in names.values() for x in n}
+    shown |= {control_name(x) for label, n in names.items() for x in n if not label.startswith(" ")}
     measured = [r for r in rows if any(v is not None for v in r.values)]
     return Measure(
         title=settings.title,
@@ -67,6 +76,14 @@ def _quoted(settings: TableSettings, columns: Sequence[str]) -> list[MeasuredRow
     ]
 
 
+def _rows(label: str, names: Sequence[str], results: Results) -> list[MeasuredRow]:
+    """A row, and below one that is no part of another its control where that was measured."""
+    row, control = _row(label, names, results), [control_name(name) for name in names]
+    if label.startswith(" ") or not any(name in results.values for name in control):
+        return [row]
+    return [row, _row(f" {label.strip()}: decoded from true features", control, results)]
+
+
 def _row(label: str, names: Sequence[str], results: Results) -> MeasuredRow:
     found = [results.values.get(n) for n in names]
     return MeasuredRow(
@@ -79,7 +96,12 @@ def _row(label: str, names: Sequence[str], results: Results) -> MeasuredRow:
 
 
 def value_interval(results: Results, name: str, value: Value) -> tuple[float, float] | None:
-    """The 95 % interval of a measured value."""
+    """The 95 % interval of a measured value.
+
+    >>> low, high = value_interval(Results(), "words/all/right", Value(0.5, 20, error=0.1))
+    >>> bool(low < 0.5 < high)
+    True
+    """
     info = results.info(name)
     return interval_of(value.value, value.error, value.count, share=info is None or info.form == "percent")
 
@@ -98,7 +120,13 @@ def shown_value(value: float | None, interval: tuple[float, float] | None, form:
 
 
 def text_of(table: Measure) -> str:
-    """A table as text, columns aligned."""
+    """A table as text, columns aligned.
+
+    >>> print(text_of(Measure("Words", "Share of right words.", ["right"], [MeasuredRow("all", [0.5], 20)])))
+    Words (higher is better)
+            right   N
+      all  50.0 %  20
+    """
     head = ["", *table.columns, "N"]
     rows = [
         [
@@ -120,7 +148,18 @@ def text_of(table: Measure) -> str:
 
 
 def markdown_of(table: Measure) -> str:
-    """A table in Markdown."""
+    """A table in Markdown.
+
+    >>> print(markdown_of(Measure("Words", "Share of right words.", ["right"], [MeasuredRow("all", [0.5], 20)])))
+    ### Words
+    <BLANKLINE>
+    Share of right words.
+    <BLANKLINE>
+    |  | right | N |
+    |---|---|---|
+    | all | 50.0 % | 20 |
+    <BLANKLINE>
+    """
     head = ["", *table.columns, "N"]
     lines = [f"| {' | '.join(head)} |", "|" + "---|" * len(head)]
     for row in table.rows:

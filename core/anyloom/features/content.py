@@ -40,7 +40,12 @@ def content_name(media: Media) -> str:
 
 
 def tensor_digest(tensor: Tensor) -> str:
-    """Hex SHA-256 of a tensor's type, shape and values; a sharded one is put together by every process."""
+    """Hex SHA-256 of a tensor's type, shape and values; a sharded one is put together by every process.
+
+    >>> digest = tensor_digest(torch.ones(2))
+    >>> digest == tensor_digest(torch.ones(2)), digest == tensor_digest(torch.ones(1, 2))
+    (True, False)
+    """
     whole = tensor.full_tensor() if hasattr(tensor, "full_tensor") else tensor
     values = whole.detach().cpu().contiguous()
     found = hashlib.sha256(f"{values.dtype} {tuple(values.shape)}".encode())

@@ -48,12 +48,23 @@ def identity(component: NeuralComponent, weights: str, modality: str, precision:
 
 
 def digest_of(values: Mapping[str, Any]) -> str:
-    """Hex SHA-256 of plain values."""
+    """Hex SHA-256 of plain values.
+
+    >>> digest_of({"a": 1, "b": 2}) == digest_of({"b": 2, "a": 1})
+    True
+    """
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
 
 
 def weights_digest(module: nn.Module) -> str:
-    """Hex SHA-256 of all parameters and buffers, with their names; every process calls it if they are sharded."""
+    """Hex SHA-256 of all parameters and buffers, with their names; every process calls it if they are sharded.
+
+    >>> layer = nn.Linear(2, 1)
+    >>> before = weights_digest(layer)
+    >>> _ = layer.bias.data.add_(1)
+    >>> weights_digest(layer) == before
+    False
+    """
     named = sorted([*module.named_parameters(), *module.named_buffers()], key=lambda item: item[0])
     return digest_of({name: tensor_digest(tensor) for name, tensor in named})
 

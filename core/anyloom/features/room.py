@@ -27,6 +27,15 @@ class Room:
     Args:
         folder: The folder.
         limit: Bytes that it may hold.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     room = Room(Path(folder), limit=10_000)
+    ...     room.take(4_000)
+    ...     try:
+    ...         room.take(8_000)
+    ...     except CheckpointError as error:
+    ...         print(type(error).__name__)
     """
 
     def __init__(self, folder: Path, limit: int) -> None:

@@ -30,6 +30,9 @@ class MadeMedium:
         reference_segment: Number of the segment of the same answer that it edits; None if there is none.
         named: Number of the reference among the media of the conversation, as the data would name it.
         features: ``(L, D)``, None until its run is over.
+
+    >>> MadeMedium("picture", named=0).features is None
+    True
     """
 
     modality: str
@@ -71,6 +74,12 @@ class Answer:
         tokens: Text tokens so far.
         done: Whether it is over.
         room: Positions that the model has for it when it begins, None if there is no limit.
+
+    >>> answer = Answer(GenerationOptions(), seed=1, tags={"picture": Tags(300, 301, 4, 4)}, stops=[2])
+    >>> answer.take(17), answer.segments
+    (17, [[17]])
+    >>> answer.take(2), answer.done
+    (2, True)
     """
 
     options: GenerationOptions

@@ -16,6 +16,9 @@ class TextMade:
     Args:
         segment: Number of the segment it belongs to.
         text: What has been added to it.
+
+    >>> TextMade(segment=0, text="a red")
+    TextMade(segment=0, text='a red')
     """
 
     segment: int
@@ -29,6 +32,9 @@ class MediumBegun:
     Args:
         segment: Number of the segment.
         modality: Of the medium.
+
+    >>> MediumBegun(segment=1, modality="picture")
+    MediumBegun(segment=1, modality='picture')
     """
 
     segment: int
@@ -37,7 +43,7 @@ class MediumBegun:
 
 @dataclass(frozen=True)
 class MediumPreviewed:
-    """A cheap look at a medium that is being made; see :func:`anyloom.generation.previews.watching_previews`.
+    """A cheap look at a medium that is being made; see ``previews`` of a session's stream.
 
     Args:
         segment: Number of the segment.
@@ -59,6 +65,9 @@ class MediumMade:
     Args:
         segment: Number of the segment.
         media: The medium.
+
+    >>> MediumMade(1, Media("picture", key="a")).media.key
+    'a'
     """
 
     segment: int
@@ -71,6 +80,9 @@ class Finished:
 
     Args:
         message: All of it.
+
+    >>> Finished(Message("assistant", "yes?")).message.text
+    'yes?'
     """
 
     message: Message

@@ -15,6 +15,7 @@ from anyloom.generation.options import GenerationOptions
 from anyloom.generation.reading import read
 from anyloom.network.network import Network
 from anyloom.options import validate
+from anyloom.storage.sharded import gathered_parameters
 
 __all__ = ["check_options", "generate", "message_of", "new_answer", "stop_ids"]
 
@@ -46,10 +47,11 @@ def generate(
     interleave = network.interleaver()
     prompts = [interleave(c, open_answer=True) for c in conversations]
     answers = [new_answer(network, c, s, o) for c, s, o in zip(conversations, seeds, each, strict=True)]
-    engine = Engine(network)
-    engine.add(answers, read(network, prompts))
-    engine.run()
-    made = decode(network, answers)
+    with gathered_parameters(network):  # answers of other processes take another number of passes
+        engine = Engine(network)
+        engine.add(answers, read(network, prompts))
+        engine.run()
+        made = decode(network, answers)
     return [message_of(network, answer, items) for answer, items in zip(answers, made)]
 
 
@@ -80,16 +82,17 @@ def stop_ids(network: Network) -> list[int]:
     return list(network.llm.tokenizer.stop_ids)
 
 
-def message_of(network: Network, answer: Answer, media: dict[int, Media]) -> Message:
+def message_of(network: Network, answer: Answer, media: dict[int, Media], count: int | None = None) -> Message:
     """The message that an answer is.
 
     Args:
         network: Has the tokenizer.
-        answer: A finished one.
+        answer: A finished one, or one whose first segments are finished.
         media: Its media by segment.
+        count: How many of its segments; all by default.
     """
     segments: list[Segment] = [
         media[n] if isinstance(segment, MadeMedium) else Text(network.llm.tokenizer.decode(segment), tuple(segment))
-        for n, segment in enumerate(answer.segments)
+        for n, segment in enumerate(answer.segments[:count])
     ]
     return Message("assistant", segments)

@@ -20,6 +20,9 @@ class PlannedMedium(BaseModel):
         modality: Its modality.
         reference: Number, among the media of the conversation, of the one it edits; None leaves it to the model's
             rule (``model.modalities.<m>.reference``).
+
+    >>> GenerationOptions(plan=("text", PlannedMedium(modality="picture", reference=0))).segments
+    [None, PlannedMedium(modality='picture', reference=0)]
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -42,6 +45,11 @@ class GenerationOptions(BaseModel):
         top_p: Nucleus of text sampling.
         decode: Make media from predicted features. If False, media carry features only.
         sampling: Options of the decoders, by modality; see each decoder's ``Sampling``.
+
+    >>> GenerationOptions(temperature=0.7, max_new_tokens=8).top_p
+    1.0
+    >>> len(GenerationOptions(plan=("text", "picture")).segments)
+    2
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -97,6 +105,15 @@ def checked_conversations(given: Any) -> list[Conversation]:
 
     Raises:
         anyloom.errors.ConversationError: It is something else.
+
+    >>> from anyloom.conversation import Message
+    >>> len(checked_conversations(Conversation([Message("user", "hello")])))
+    1
+    >>> try:
+    ...     checked_conversations("hello")
+    ... except ConversationError as error:
+    ...     print(error.fix)
+    give anyloom.Conversation([anyloom.Message("user", "hello")]), or a list of them
     """
     fix = 'give anyloom.Conversation([anyloom.Message("user", "hello")]), or a list of them'
     if isinstance(given, Conversation):
@@ -143,5 +160,9 @@ def _planned(item: str | PlannedMedium) -> PlannedMedium:
 
 
 def sampling_of(options: Mapping[str, Mapping[str, Any]], modality: str) -> dict[str, Any]:
-    """The decoder options of a modality."""
+    """The decoder options of a modality.
+
+    >>> sampling_of({"picture": {"denoising_steps": 4}}, "picture")
+    {'denoising_steps': 4}
+    """
     return dict(options.get(modality, {}))

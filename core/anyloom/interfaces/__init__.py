@@ -134,6 +134,10 @@ def __getattr__(name: str) -> Any:
 
 
 def interface(kind: str) -> type[Any]:
-    """Return the interface class of a kind of component."""
+    """Return the interface class of a kind of component.
+
+    >>> interface("projector").__name__
+    'Projector'
+    """
     cls: type[Any] = __getattr__(_BY_KIND[kind])
     return cls

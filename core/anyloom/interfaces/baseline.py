@@ -25,6 +25,10 @@ class Question:
         prompt: The conversation up to the answer.
         wanted: What the answer consists of, in order: ``"text"``, or the name of a modality.
         facts: What the data set says of the question, such as ``caption`` and ``edited_caption``.
+
+    >>> question = Question(Conversation([Message("user", ["say ", "yes"])]), wanted=("text",))
+    >>> question.instruction
+    'say yes'
     """
 
     prompt: Conversation
@@ -54,7 +58,14 @@ class Question:
 
 
 class Baseline(Component):
-    """Answers the questions of a suite without a model that was trained for them."""
+    """Answers the questions of a suite without a model that was trained for them.
+
+    >>> class Yes(Baseline):
+    ...     def answer(self, question, seed):
+    ...         return Message("assistant", "yes")
+    >>> Yes.from_options().answer(Question(Conversation([]), ("text",)), seed=0).text
+    'yes'
+    """
 
     needs_training_set: bool = False
     """Whether :meth:`prepare` looks at the suite's training samples."""

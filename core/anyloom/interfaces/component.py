@@ -15,13 +15,26 @@ __all__ = ["Component", "ComponentConfig", "NeuralComponent"]
 
 
 class ComponentConfig(BaseModel):
-    """Base of every nested ``Config``: frozen, and an unknown key is an error instead of a silent default."""
+    """Base of every nested ``Config``: frozen, and an unknown key is an error instead of a silent default.
+
+    >>> class Sizes(ComponentConfig):
+    ...     layers: int = 2
+    >>> Sizes(layers=3).layers
+    3
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
 
 
 class Component:
-    """A part that a config can name. Subclasses nest a ``Config`` and take it as their only argument."""
+    """A part that a config can name. Subclasses nest a ``Config`` and take it as their only argument.
+
+    >>> class Greeter(Component):
+    ...     class Config(ComponentConfig):
+    ...         word: str = "hello"
+    >>> Greeter.from_options(word="good day").config.word
+    'good day'
+    """
 
     Config: ClassVar[type[ComponentConfig]] = ComponentConfig
 
@@ -44,6 +57,14 @@ class NeuralComponent(Component, nn.Module):
 
     ``__init__`` builds the structure and must work on the meta device (``anyloom check`` builds the whole model
     there); :meth:`load_weights` then fills it from the files that the config names.
+
+    >>> import torch
+    >>> class Scale(NeuralComponent):
+    ...     def __init__(self, config):
+    ...         super().__init__(config)
+    ...         self.factor = nn.Parameter(torch.ones(2))
+    >>> Scale.from_options().stored_bytes()
+    8
     """
 
     def load_weights(self) -> None:

@@ -30,12 +30,19 @@ class Sample:
         task: Name of the task, for mixtures and for metrics by task.
         provenance: Where it comes from and what metrics may need (ids, families, candidates); plain values.
         key: Stable name, unique within its source, for logs and counts; empty if the source has none.
+        seed: Of what training draws about it in this visit (noise, times, what is dropped). Loaders give one at each
+            visit; without one its name stands for it.
+
+    >>> from anyloom.conversation import Message
+    >>> Sample(Conversation([Message("user", "hello"), Message("assistant", "yes?")]), "chat", key="line-1").task
+    'chat'
     """
 
     conversation: Conversation
     task: str
     provenance: Mapping[str, Any] = field(default_factory=dict)
     key: str = ""
+    seed: int | None = field(default=None, compare=False, repr=False)
 
 
 class Source(Protocol):
@@ -94,6 +101,13 @@ class TaskSamples:
     Args:
         source: The records.
         task: What is made of them.
+
+    >>> class Greet:
+    ...     name = "greet"
+    ...     def __call__(self, source, index, seed):
+    ...         return Sample(Conversation([]), self.name, key=source[index])
+    >>> TaskSamples(["a", "b"], Greet())[1].key
+    'b'
     """
 
     source: Source
@@ -134,7 +148,14 @@ class Stream(Protocol):
 
 
 class DatasetBuilder(Component):
-    """Builds the samples of a split. Must be picklable: data workers build on copies of it."""
+    """Builds the samples of a split. Must be picklable: data workers build on copies of it.
+
+    >>> class Nothing(DatasetBuilder):
+    ...     def build(self, split, epoch=0):
+    ...         return [Sample(Conversation([]), "nothing", key=split)]
+    >>> Nothing.from_options().build("val")[0].key
+    'val'
+    """
 
     @abstractmethod
     def build(self, split: str, epoch: int = 0) -> Samples | Mapping[str, Samples] | Stream:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -15,7 +15,7 @@ from anyloom.errors import ConfigError
 from anyloom.interfaces.component import ComponentConfig, NeuralComponent
 from anyloom.interfaces.feature_space import FeatureSpace
 
-__all__ = ["Condition", "Decoder"]
+__all__ = ["Condition", "Decoder", "Doubt"]
 
 
 @dataclass(frozen=True)
@@ -44,8 +44,41 @@ class Condition:
 register_dataclass(Condition)  # FSDP and DDP find tensors by walking pytrees
 
 
+@dataclass(frozen=True)
+class Doubt:
+    """Something that is wrong between a decoder and what it gets, and that would end in noise.
+
+    Args:
+        name: Short name, which a test or a log can look for.
+        option: Option of the decoder that it is about.
+        what: What was measured.
+        fix: What to do.
+    """
+
+    name: str
+    option: str
+    what: str
+    fix: str
+
+
 class Decoder(NeuralComponent):
-    """Makes media of one modality from features; frozen while the assembled model trains (paper section 3.2)."""
+    """Makes media of one modality from features; frozen while the assembled model trains (paper section 3.2).
+
+    >>> import torch
+    >>> class Flat(Decoder):
+    ...     modality = "picture"
+    ...     def feature_space(self):
+    ...         return FeatureSpace(name="here", tokens=1, dim=3)
+    ...     def preprocess(self, media):
+    ...         return media.tensor()
+    ...     def forward(self, condition, targets, seeds=None):
+    ...         return (condition.features[:, 0, :, None, None] - targets).square().flatten(1).mean(1)
+    ...     def generate(self, condition, *, seeds, sampling=None):
+    ...         return [Media("picture", f[0, :, None, None].expand(3, 2, 2)) for f in condition.features]
+    >>> made = Flat.from_options().generate(Condition(torch.zeros(1, 1, 3)), seeds=[0])
+    >>> made[0].tensor().shape
+    torch.Size([3, 2, 2])
+    """
 
     class Config(ComponentConfig):
         """Options that every decoder has.
@@ -78,13 +111,14 @@ class Decoder(NeuralComponent):
         """
 
     @abstractmethod
-    def forward(self, condition: Condition, targets: Tensor, seeds: Sequence[int] | None = None) -> Tensor:
+    def forward(self, condition: Condition, targets: Tensor, seeds: Sequence[int] | Tensor | None = None) -> Tensor:
         """Loss of each row ``(B,)``, with gradient to ``condition.features``.
 
         Args:
             condition: B rows.
             targets: Stack ``(B, ...)`` from :meth:`preprocess`, or latents if the condition says so.
-            seeds: One per row, for repeatable chance that no other row has a part in; None takes torch's global state.
+            seeds: One per row, for repeatable chance that no other row has a part in: plain numbers, or in training a
+                tensor ``(B,)``; None takes torch's global state. ``anyloom.diffusion.draws.RowDraws`` takes all three.
         """
 
     @abstractmethod
@@ -108,6 +142,15 @@ class Decoder(NeuralComponent):
     def latents(self, targets: Tensor) -> Tensor:
         """Latents ``(B, ...)`` of prepared media ``(B, ...)``, without gradient; no row depends on another."""
         raise NotImplementedError(f"{type(self).__name__} has a latent_encoder(), which needs latents() too")
+
+    def doubts(self, condition: Condition, targets: Tensor) -> Iterator[Doubt]:
+        """What looks wrong about true features and media, before anything is learnt; called once at the start of a run.
+
+        Args:
+            condition: B rows of true features.
+            targets: The media they are the features of, a stack from :meth:`preprocess`.
+        """
+        yield from ()
 
     def chosen(self, sampling: Any = None) -> Any:
         """Options of one call: what is None in ``sampling`` is as in the config, where that has the option.

@@ -14,7 +14,18 @@ __all__ = ["Encoder"]
 
 
 class Encoder(NeuralComponent):
-    """Turns media of one or several modalities into features; the paper's C_x, kept frozen there."""
+    """Turns media of one or several modalities into features; the paper's C_x, kept frozen there.
+
+    >>> class Mean(Encoder):
+    ...     def feature_space(self, modality):
+    ...         return FeatureSpace(name="mean", tokens=1, dim=3)
+    ...     def preprocess(self, media):
+    ...         return media.tensor()
+    ...     def forward(self, inputs, modality):
+    ...         return inputs.flatten(2).mean(-1)[:, None]
+    >>> Mean.from_options()(Tensor([[[1, 3], [2, 4], [0, 0]]]), "picture")
+    tensor([[[2., 3., 0.]]])
+    """
 
     class Config(ComponentConfig):
         """Options that every encoder has.

@@ -29,6 +29,9 @@ class Piece:
         ids: Tokens; none for a medium.
         learned: Whether the model is to produce it: text and media of an assistant, and the token that ends its turn.
         media: The medium that stands here.
+
+    >>> Piece(message=1, ids=[5, 6], learned=True).media is None
+    True
     """
 
     message: int
@@ -44,6 +47,17 @@ class Tokenizer(ABC):
         eos_id: Ends an assistant message: the token that its turn ends with, which the model learns to predict.
         stop_ids: Tokens that end an answer when the model gives one: :attr:`eos_id`, then others that do.
         pad_id: Fills positions that carry no token.
+
+    >>> class Letters(Tokenizer):
+    ...     eos_id, stop_ids, pad_id, special_ids = 0, (0,), 1, [1]
+    ...     def encode(self, text):
+    ...         return [ord(letter) for letter in text]
+    ...     def decode(self, ids):
+    ...         return "".join(chr(n) for n in ids if n > 1)
+    ...     def render(self, messages, *, open_answer=False):
+    ...         return [Piece(n, self.encode(m.text), m.role == "assistant") for n, m in enumerate(messages)]
+    >>> Letters().render([Message("user", "hi")])[0].ids
+    [104, 105]
     """
 
     eos_id: int
@@ -112,6 +126,11 @@ class LLMInputs:
         logits_at: Rows and positions ``(K, 2)`` at which scores are wanted; None for none.
         cache: What an earlier call returned. It is extended in place.
         keep_cache: Return a cache that a later call extends.
+
+    >>> import torch
+    >>> ids, places = torch.tensor([[5, 6, 7]]), torch.arange(3)[None]
+    >>> LLMInputs(ids, places, torch.ones_like(ids), logits_at=torch.tensor([[0, 2]])).cache is None
+    True
     """
 
     ids: Tensor
@@ -133,6 +152,10 @@ class LLMOutput:
         hidden: Last hidden states ``(B, S, H)``, after the final norm: what the output head reads.
         logits: Scores ``(K, V)`` at ``logits_at``, scaled as the model itself scales them; None if none were wanted.
         cache: Cache of ``P + S`` positions, or None.
+
+    >>> import torch
+    >>> LLMOutput(torch.zeros(1, 3, 8)).logits is None
+    True
     """
 
     hidden: Tensor

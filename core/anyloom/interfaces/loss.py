@@ -23,6 +23,11 @@ class SeenMedia:
         predicted: Predicted features ``(N, L, D)``, with gradient.
         hidden: Hidden states ``(N, n + 1, H)`` from the begin tag on.
         sample: Sample of each ``(N,)``.
+
+    >>> import torch
+    >>> features = torch.zeros(2, 4, 8)
+    >>> SeenMedia(features, features, hidden=torch.zeros(2, 5, 16), sample=torch.arange(2)).features.shape
+    torch.Size([2, 4, 8])
     """
 
     features: Tensor
@@ -38,6 +43,10 @@ class Seen:
     Args:
         hidden: Hidden states ``(B, S, H)``.
         media: By modality.
+
+    >>> import torch
+    >>> Seen(torch.zeros(1, 9, 16)).media
+    {}
     """
 
     hidden: Tensor
@@ -45,7 +54,16 @@ class Seen:
 
 
 class Loss(NeuralComponent):
-    """One extra term, ``model.losses.<key>: {name: ..., weight: ...}``. Its parameters, if any, are trained."""
+    """One extra term, ``model.losses.<key>: {name: ..., weight: ...}``. Its parameters, if any, are trained.
+
+    >>> import torch
+    >>> class Small(Loss):
+    ...     def forward(self, seen):
+    ...         return seen.hidden.square().sum(), seen.hidden.new_tensor(seen.hidden.numel())
+    >>> total, count = Small.from_options()(Seen(2 * torch.ones(1, 3, 4)))
+    >>> total / count
+    tensor(4.)
+    """
 
     class Config(ComponentConfig):
         """Options that every loss has.

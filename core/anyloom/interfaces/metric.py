@@ -42,6 +42,10 @@ class Evaluated:
     Args:
         sample: The sample, its target included.
         answer: The generated message; its media carry the features they were made from.
+
+    >>> from anyloom.conversation import Conversation
+    >>> Evaluated(Sample(Conversation([]), "chat"), Message("assistant", "yes?")).answer.text
+    'yes?'
     """
 
     sample: Sample
@@ -57,6 +61,9 @@ class ValueInfo:
         explanation: How it is taken and how to read it.
         better: Which direction is better.
         form: ``percent`` shows 0.5 as 50 %, ``number`` as it is.
+
+    >>> ValueInfo("Right answers", "Share of the answers that are the target's words.").better
+    'higher'
     """
 
     title: str
@@ -74,6 +81,9 @@ class Score:
             these can be compared pairwise.
         groups: Groups whose means the sample enters.
         values: Its values by name; those that are not defined for it are left out.
+
+    >>> Score(query=7, groups=("all", "edit"), values={"right": 1.0}).values["right"]
+    1.0
     """
 
     query: int
@@ -82,7 +92,24 @@ class Score:
 
 
 class Metric(Component, TorchMetric):
-    """A metric over evaluated samples. State lives in torchmetrics states, so it reduces over processes."""
+    """A metric over evaluated samples. State lives in torchmetrics states, so it reduces over processes.
+
+    >>> from anyloom.conversation import Conversation
+    >>> class Words(Metric):
+    ...     def __init__(self, config):
+    ...         super().__init__(config)
+    ...         self.add_state("words", torch.tensor(0), dist_reduce_fx="sum")
+    ...     def wants(self, sample):
+    ...         return True
+    ...     def update(self, evaluated):
+    ...         self.words += sum(len(e.answer.text.split()) for e in evaluated)
+    ...     def compute(self):
+    ...         return {"words": self.words}
+    >>> metric = Words.from_options()
+    >>> metric.update([Evaluated(Sample(Conversation([]), "chat"), Message("assistant", "a red heart"))])
+    >>> metric.compute()
+    {'words': tensor(3)}
+    """
 
     measures: Mapping[str, ValueInfo] = {}
     """What the values ``<group>/<value>`` of :meth:`compute` are, by ``<value>``. Values that are not named here are

@@ -24,6 +24,12 @@ class TrainingModule(Component, lightning.LightningModule):
         config: The module's validated options.
         model: The ``model:`` section of the configuration, as plain containers; a stage that trains a single
             part may ignore it.
+
+    >>> class Nothing(TrainingModule):
+    ...     def configure_optimizers(self):
+    ...         return None
+    >>> Nothing({}, model={}).model_options
+    {}
     """
 
     def __init__(self, config: Any, model: dict[str, Any]) -> None:

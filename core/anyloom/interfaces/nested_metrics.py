@@ -16,17 +16,36 @@ _KNOWN: Final = (*_PAIRWISE, dim_zero_cat, dim_zero_mean)
 
 
 def nested_metrics(module: nn.Module) -> list[TorchMetric]:
-    """Metrics that are attributes of a module, at whatever depth, the module itself left out; always in one order."""
+    """Metrics that are attributes of a module, at whatever depth, the module itself left out; always in one order.
+
+    >>> from torchmetrics import MinMaxMetric, SumMetric
+    >>> [type(metric).__name__ for metric in nested_metrics(MinMaxMetric(SumMetric()))]
+    ['SumMetric']
+    """
     return [m for m in module.modules() if isinstance(m, TorchMetric) and m is not module]
 
 
 def has_seen(metric: TorchMetric) -> bool:
-    """Whether a metric or one nested in it was updated; wrappers of torchmetrics do not count updates of their own."""
+    """Whether a metric or one nested in it was updated; wrappers of torchmetrics do not count updates of their own.
+
+    >>> from torchmetrics import SumMetric
+    >>> metric = SumMetric()
+    >>> has_seen(metric)
+    False
+    >>> metric.update(2.0)
+    >>> has_seen(metric)
+    True
+    """
     return any(one.update_called for one in (metric, *nested_metrics(metric)))
 
 
 def can_be_joined(metric: TorchMetric) -> bool:
-    """Whether every state of a metric and of those nested in it is a sum, mean, list, largest or smallest value."""
+    """Whether every state of a metric and of those nested in it is a sum, mean, list, largest or smallest value.
+
+    >>> from torchmetrics import PearsonCorrCoef, SumMetric
+    >>> can_be_joined(SumMetric()), can_be_joined(PearsonCorrCoef())
+    (True, False)
+    """
     everything = (metric, *nested_metrics(metric))
     return all(reduction in _KNOWN for one in everything for reduction in one._reductions.values())
 

@@ -35,7 +35,10 @@ def watching_progress(watcher: Watcher) -> Iterator[None]:
 
 
 def report_progress(done: int, total: int) -> None:
-    """Tell whoever watches that ``done`` of ``total`` steps are over; for decoders that work in steps."""
+    """Tell whoever watches that ``done`` of ``total`` steps are over; for decoders that work in steps.
+
+    >>> report_progress(3, 10)  # nobody watches
+    """
     watcher = _WATCHER.get()
     if watcher is not None:
         watcher(done, total)
@@ -46,6 +49,10 @@ def watching_looks(looker: Looker | None) -> Iterator[None]:
     """Call ``looker(done, total, look)`` after each step but the last of a decoder that runs inside, in its thread.
 
     Nothing is made unless ``look()`` is called.
+
+    >>> with watching_looks(lambda done, total, look: print(done, "of", total, look())):
+    ...     report_look(3, 10, lambda: [])
+    3 of 10 []
     """
     token = _LOOKER.set(looker)
     try:
@@ -61,6 +68,8 @@ def report_look(done: int, total: int, look: Callable[[], Sequence[Media]]) -> N
         done: Steps that are over.
         total: Of how many.
         look: Makes a medium for each row, or none where it cannot; draws no random numbers and changes nothing.
+
+    >>> report_look(3, 10, lambda: [])  # nobody looks, so nothing is made
     """
     looker = _LOOKER.get()
     if looker is not None and done < total:

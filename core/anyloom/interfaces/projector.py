@@ -12,7 +12,14 @@ __all__ = ["Projector"]
 
 
 class Projector(NeuralComponent):
-    """Maps vectors of one width to vectors of another; a representation has one per direction. Always trained."""
+    """Maps vectors of one width to vectors of another; a representation has one per direction. Always trained.
+
+    >>> class Cut(Projector):
+    ...     def forward(self, x):
+    ...         return x[..., : self.out_dim]
+    >>> Cut(None, in_dim=4, out_dim=2)(Tensor([[1, 2, 3, 4]]))
+    tensor([[1., 2.]])
+    """
 
     def __init__(self, config: object, in_dim: int, out_dim: int) -> None:
         super().__init__(config)

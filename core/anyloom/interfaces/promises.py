@@ -40,6 +40,13 @@ def shaped(given: Any, shape: Sequence[int], component: object, method: str) -> 
 
     Raises:
         anyloom.errors.PluginError: It is another shape, or no tensor.
+
+    >>> import torch
+    >>> try:
+    ...     shaped(torch.zeros(2, 3), (2, 4), object(), "forward")
+    ... except PluginError as error:
+    ...     print(error.what)
+    forward() promises a tensor (2, 4), and returned one of (2, 3)
     """
     value = tensor(given, component, method)
     if tuple(value.shape) != tuple(shape):
@@ -52,6 +59,12 @@ def tensor(given: Any, component: object, method: str) -> Tensor:
 
     Raises:
         anyloom.errors.PluginError: It is something else.
+
+    >>> try:
+    ...     tensor([1.0], object(), "preprocess")
+    ... except PluginError as error:
+    ...     print(error.what)
+    preprocess() promises a tensor, and returned a list
     """
     if not isinstance(given, Tensor):
         raise _broken("a tensor", f"a {type(given).__name__}", component, method)
@@ -59,7 +72,12 @@ def tensor(given: Any, component: object, method: str) -> Tensor:
 
 
 def row_losses(given: Any, rows: int, component: object) -> Tensor:
-    """Return a loss for each of some rows ``(B,)``, if it is that."""
+    """Return a loss for each of some rows ``(B,)``, if it is that.
+
+    >>> import torch
+    >>> row_losses(torch.zeros(2), 2, object())
+    tensor([0., 0.])
+    """
     return shaped(given, (rows,), component, "forward")
 
 
@@ -68,6 +86,9 @@ def made_media(given: Any, count: int, component: object) -> list[Media]:
 
     Raises:
         anyloom.errors.PluginError: They are not, or something else.
+
+    >>> len(made_media([Media("picture", key="a")], 1, object()))
+    1
     """
     wanted = f"a list of {count} media"
     if not isinstance(given, list | tuple):

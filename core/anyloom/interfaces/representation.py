@@ -27,6 +27,9 @@ class Before:
     Args:
         features: ``(N, L, D)``, zeros where there is none.
         exists: ``(N,)`` bool.
+
+    >>> Before(torch.zeros(2, 4, 8), exists=torch.tensor([True, False])).exists.sum()
+    tensor(1)
     """
 
     features: Tensor

@@ -66,12 +66,22 @@ def definitions(models: Sequence[type[BaseModel]]) -> tuple[dict[Any, str], dict
 
 
 def reference(name: str, *, partial: bool) -> dict[str, Any]:
-    """Refer to a definition."""
+    """Refer to a definition.
+
+    >>> reference("kind.llm", partial=False)
+    {'$ref': '#/$defs/kind.llm'}
+    """
     return {"$ref": f"#/$defs/{name}{PARTIAL if partial else ''}"}
 
 
 def described_schema(config: type[BaseModel]) -> dict[str, Any]:
-    """Return pydantic's schema of one class, with the descriptions of its docstrings."""
+    """Return pydantic's schema of one class, with the descriptions of its docstrings.
+
+    >>> class Sizes(BaseModel):
+    ...     layers: int = 2
+    >>> described_schema(Sizes)["properties"]["layers"]["type"]
+    'integer'
+    """
     return config.model_json_schema(schema_generator=_WithDescriptions)
 
 
@@ -92,6 +102,9 @@ def adapted(schema: Any, *, partial: bool, key: str = "") -> Any:
         partial: Leave out what is required.
         key: Name of the option. A free mapping whose name is, or ends with, a kind of component is a component; one
             with a kind's plural holds components by keys of the user's choice.
+
+    >>> adapted({"type": "object", "required": ["a"], "properties": {"a": {"type": "string"}}}, partial=True)
+    {'type': 'object', 'properties': {'a': {'type': 'string'}}}
     """
     if not isinstance(schema, dict):
         return schema
@@ -119,7 +132,11 @@ def adapted(schema: Any, *, partial: bool, key: str = "") -> Any:
 
 
 def with_interpolation(schema: Any) -> Any:
-    """Return a schema that also takes ``${...}``, and numbers that YAML 1.1 reads as text, such as ``1e-4``."""
+    """Return a schema that also takes ``${...}``, and numbers that YAML 1.1 reads as text, such as ``1e-4``.
+
+    >>> with_interpolation({"type": "boolean"})
+    {'anyOf': [{'type': 'boolean'}, {'$ref': '#/$defs/interpolation'}]}
+    """
     if not isinstance(schema, dict) or not set(schema) - set(_NOTES) or _takes_text(schema):
         return schema
     notes = {k: v for k, v in schema.items() if k in _NOTES}

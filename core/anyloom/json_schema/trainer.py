@@ -18,7 +18,11 @@ _PLAIN: Final[dict[Any, str]] = {bool: "boolean", int: "integer", float: "number
 
 
 def trainer_definition() -> dict[str, Any]:
-    """Definition of the section. Arguments of other types than plain ones (callbacks, loggers) take anything."""
+    """Definition of the section. Arguments of other types than plain ones (callbacks, loggers) take anything.
+
+    >>> "max_steps" in trainer_definition()["properties"]
+    True
+    """
     hints = typing.get_type_hints(lightning.Trainer.__init__)
     texts = argument_descriptions(lightning.Trainer.__init__.__doc__ or "")
     properties: dict[str, Any] = {}

@@ -30,6 +30,13 @@ def answer_json(
 
     Returns:
         The JSON form, and the modalities of answered media that are left out because no decoder made them.
+
+    >>> import tempfile
+    >>> asked = Conversation([Message("user", "hello")])
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     content, files = answer_json(asked, Message("assistant", "yes?"), Path(folder), "1")
+    >>> [message["role"] for message in content["messages"]], files
+    (['user', 'assistant'], [])
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)

@@ -196,6 +196,9 @@ def conversation_to_json(
     Raises:
         anyloom.errors.ConversationError: A media item has no file and no folder is given.
         anyloom.errors.MediaError: A file cannot be written.
+
+    >>> conversation_to_json(Conversation([Message("user", "hello")]))
+    {'messages': [{'role': 'user', 'content': [{'type': 'text', 'text': 'hello'}]}]}
     """
     writing = _Writing(folder, prefix)
     return {

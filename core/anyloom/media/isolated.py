@@ -41,6 +41,9 @@ class Isolation:
     Args:
         seconds: Deadline of one file.
         megabytes: Memory that reading one file may take (where the system can limit it).
+
+    >>> Isolation(seconds=5).megabytes
+    4096
     """
 
     seconds: float = 30.0
@@ -60,6 +63,10 @@ def reading_apart(isolation: Isolation | None) -> Iterator[None]:
 
     Args:
         isolation: The limits; None changes nothing.
+
+    >>> with reading_apart(Isolation(seconds=5)):
+    ...     isolation_by_default()
+    Isolation(seconds=5, megabytes=4096)
     """
     token = _DEFAULT.set(isolation or _DEFAULT.get())
     try:

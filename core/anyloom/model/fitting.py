@@ -50,7 +50,13 @@ def fitted(
 
 
 def fitting_parts(own: Mapping[str, Tensor], saved: Mapping[str, Tensor]) -> list[str]:
-    """The parts of a model of which the saved tensors have the same names and shapes."""
+    """The parts of a model of which the saved tensors have the same names and shapes.
+
+    >>> import torch
+    >>> own = {"encoders.eye.w": torch.zeros(2), "llm.w": torch.zeros(3)}
+    >>> fitting_parts(own, {"encoders.eye.w": torch.ones(2), "llm.w": torch.ones(4)})
+    ['encoders.eye']
+    """
     mine, theirs = ({part_of(name): dict[str, Tensor]() for name in tensors} for tensors in (own, saved))
     for tensors, table in ((own, mine), (saved, theirs)):
         for name, tensor in tensors.items():

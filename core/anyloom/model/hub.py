@@ -51,5 +51,8 @@ def fetched(model: str | Path, *, download: bool) -> Path | None:
 
     Raises:
         anyloom.errors.CheckpointError: The repository cannot be fetched.
+
+    >>> fetched("runs", download=False) is None
+    True
     """
     return fetch(str(model), FILES, download=download) if is_repository(str(model)) else None

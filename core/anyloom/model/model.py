@@ -11,10 +11,11 @@ from anyloom.errors import ConfigError
 from anyloom.generation.generate import generate
 from anyloom.generation.options import GenerationOptions, checked_conversations, checked_seeds
 from anyloom.generation.session import Session
-from anyloom.model.saving import load_model, save_model
+from anyloom.model.saving import load_model, save_model, save_sharded
 from anyloom.network.config import ModelConfig
 from anyloom.network.network import Network
 from anyloom.options import checked_path, validate
+from anyloom.storage.sharded import is_sharded
 
 __all__ = ["AnyToAnyModel"]
 
@@ -23,6 +24,11 @@ class AnyToAnyModel(Network):
     """A model of text and any media, in any order, in and out.
 
     Build one with :meth:`from_config` or :meth:`from_pretrained`.
+
+    >>> from anyloom import Conversation, Message
+    >>> model = AnyToAnyModel.from_pretrained("mini", decoders_later=True)
+    >>> model.generate(Conversation([Message("user", "hello")]), plan=["text"], max_new_tokens=2).role
+    'assistant'
     """
 
     @classmethod
@@ -92,6 +98,9 @@ class AnyToAnyModel(Network):
     def save_pretrained(self, folder: str | Path, *, include_frozen: bool = True, dtype: str | None = None) -> None:
         """Write config, tensors and what the model needs beside them into a folder.
 
+        Of a model whose parts are sharded over processes, every process calls this: the first writes the folder that
+        one process would, and all return when it is there.
+
         Args:
             folder: Made if missing.
             include_frozen: Also write frozen parts that were loaded from files of their own. If False, only a
@@ -100,7 +109,10 @@ class AnyToAnyModel(Network):
                 the dtypes of the config again.
         """
         path = checked_path(folder, where="save_pretrained", what="folder")
-        save_model(self, path, include_frozen=include_frozen, dtype=dtype)
+        if is_sharded(self):
+            save_sharded(self, path, include_frozen=include_frozen, dtype=dtype)
+        else:
+            save_model(self, path, include_frozen=include_frozen, dtype=dtype)
 
     def push_to_hub(self, repository: str, *, private: bool = True, dtype: str | None = None) -> str:
         """Put the model with its card into a repository of the Hugging Face hub, as one commit.

@@ -49,6 +49,8 @@ def check_required(record: Mapping[str, Any], where: str) -> None:
 
     Raises:
         anyloom.errors.CheckpointError: A component is missing, or what the record says has another form.
+
+    >>> check_required({"requires": []}, "runs/mine")
     """
     required = record.get("requires", [])
     if not isinstance(required, list) or not all(_is_requirement(one) for one in required):

@@ -37,9 +37,10 @@ from anyloom.storage.folder import replacing_folder
 from anyloom.storage.hashes import manifest, sha256, verify
 from anyloom.storage.headers import headers_only
 from anyloom.storage.saved_part import split_part
+from anyloom.storage.sharded import whole_state
 from anyloom.storage.tensors import load_into, read_tensors, write_tensors
 
-__all__ = ["load_model", "save_model", "start_from"]
+__all__ = ["load_model", "save_model", "save_sharded", "start_from"]
 
 Model = TypeVar("Model", bound=Network)
 
@@ -71,6 +72,20 @@ def save_model(model: Network, folder: Path, *, include_frozen: bool, dtype: str
         if references:
             record["saved_at"] = str(folder.resolve())
         (draft / MANIFEST).write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+
+
+def save_sharded(model: Network, folder: Path, *, include_frozen: bool, dtype: str | None = None) -> None:
+    """Write the folder of a model whose parts are sharded; every process brings what it holds, the first writes."""
+    import torch.distributed as dist
+
+    state = whole_state(model)
+    try:
+        if dist.get_rank() == 0:
+            alone = type(model)(model.config)  # some parts get modules from their files, such as a vocoder
+            alone.load_state_dict(state)
+            save_model(alone, folder, include_frozen=include_frozen, dtype=dtype)
+    finally:
+        dist.barrier()  # also where writing failed: the others must not wait for ever
 
 
 def load_model(

@@ -63,7 +63,11 @@ def assemble_partly(
 
 
 def stands_without_decoders(config: ModelConfig) -> bool:
-    """Whether everything but the decoders of a config can be built and used without them."""
+    """Whether everything but the decoders of a config can be built and used without them.
+
+    >>> stands_without_decoders(ModelConfig(llm={"name": "llama"}))
+    True
+    """
     return not config.couple and all(modality.predicted is not None for modality in config.modalities.values())
 
 
@@ -125,7 +129,11 @@ class _Problems:
 
 
 def keyed(error: Exception, key: str) -> list[AnyloomError]:
-    """Return an error's parts with a YAML key as their place."""
+    """Return an error's parts with a YAML key as their place.
+
+    >>> [str(error) for error in keyed(ConfigError("too small", where="sizes.layers"), "model.llm")]
+    ['model.llm.sizes.layers: too small']
+    """
     if not isinstance(error, AnyloomError):
         text = " ".join(str(error).split())
         problem = PluginError(f"the component cannot be built ({type(error).__name__}: {text})", where=key)

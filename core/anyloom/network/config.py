@@ -30,6 +30,9 @@ class ModalityConfig(_Section):
         diffusion_weight: Weight of the decoder's loss L_DM; 0 skips it.
         reference: Which medium an answer edits: ``named`` takes the one the data names and none otherwise; ``last``
             takes the last one of the modality where the data names none.
+
+    >>> ModalityConfig(encoder="eye", target_encoder="other").predicted
+    'other'
     """
 
     encoder: str | None = None
@@ -52,6 +55,9 @@ class CoupleConfig(_Section):
     Args:
         pair: The two modalities; each needs a decoder.
         coupler: Component that joins them; it is trained with the model.
+
+    >>> CoupleConfig(pair=("picture", "sound")).coupler
+    {'name': 'condition-coupler'}
     """
 
     pair: tuple[str, str]
@@ -64,6 +70,9 @@ class LossConfig(_Section):
     Args:
         text_weight: Weight of the token loss L_t.
         diffusion_limit: At most so many media per modality and batch enter L_DM; None takes all targets.
+
+    >>> LossConfig(text_weight=0.5).diffusion_limit is None
+    True
     """
 
     text_weight: NonNegativeFloat = 1.0
@@ -82,6 +91,11 @@ class ModelConfig(_Section):
         losses: Further loss components by a key of the user's choice, each with a ``weight``.
         loss: Weights of the terms that belong to no modality.
         max_length: Longest sequence; longer ones lose their oldest turns, each as a whole.
+
+    >>> mine = {"name": "mine"}
+    >>> config = ModelConfig(llm=mine, encoders={"eye": mine}, modalities={"picture": {"encoder": "eye"}})
+    >>> config.modalities["picture"].feature_weight
+    1.0
     """
 
     llm: dict[str, Any]

@@ -118,5 +118,9 @@ class Idle:
 
 
 def is_shared(component: NeuralComponent) -> bool:
-    """Whether other processes wait for this one to run a component: for gradients, or for shards of its parameters."""
+    """Whether other processes wait for this one to run a component: for gradients, or for shards of its parameters.
+
+    >>> is_shared(NeuralComponent(None))  # no parameters
+    False
+    """
     return any(p.requires_grad or hasattr(p, "device_mesh") for p in component.parameters())

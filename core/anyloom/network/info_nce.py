@@ -16,6 +16,13 @@ class InfoNCE(Loss):
     """Cross entropy over the targets of a batch (van den Oord et al., arXiv 1807.03748), for each modality.
 
     A batch with one medium of a modality has no other target to tell it from: its loss is zero.
+
+    >>> from anyloom.interfaces.loss import SeenMedia
+    >>> same = torch.eye(2)[:, None]  # two media, each like its own target alone
+    >>> media = SeenMedia(same, same, hidden=torch.zeros(2, 2, 1), sample=torch.arange(2))
+    >>> total, count = InfoNCE.from_options(temperature=0.1)(Seen(torch.zeros(1, 1, 1), {"picture": media}))
+    >>> round(float(total / count), 6)  # log(1 + exp(-1 / 0.1))
+    4.5e-05
     """
 
     config: Config

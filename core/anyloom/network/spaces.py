@@ -23,6 +23,9 @@ class Spaces:
         given: Of media that are read; None if they cannot be.
         predicted: Of what is predicted.
         supervised: Whether some encoder gives the true features of what is predicted.
+
+    >>> Spaces(None, FeatureSpace(name="here", tokens=4, dim=8)).supervised
+    True
     """
 
     given: FeatureSpace | None

@@ -32,6 +32,9 @@ class Replayed:
         number: Of the turn, from 0.
         answer: The new answer.
         differences: What is not as it was, one line each; empty if all is equal to the last bit.
+
+    >>> Replayed(0, Message("assistant", "yes?"), differences=()).differences
+    ()
     """
 
     number: int
@@ -117,8 +120,9 @@ def unpacked(record: Record, beside: Path) -> Iterator[Path]:
 
 
 def _differences(turn: Turn, answer: Message, where: str) -> Iterator[str]:
-    if len(turn.answer) != len(answer.segments):
-        yield f"{len(turn.answer)} segments then, {len(answer.segments)} now"
+    count = len(answer.segments)
+    if count < len(turn.answer) if turn.cut else count != len(turn.answer):
+        yield f"{len(turn.answer)} segments then, {count} now"
     for number, (part, segment) in enumerate(zip(turn.answer, answer.segments)):
         kind = "text" if isinstance(segment, Text) else segment.modality
         if part.get("type") != kind:

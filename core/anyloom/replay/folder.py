@@ -127,6 +127,12 @@ def read_record(file: Path) -> Record:
 
     Raises:
         anyloom.errors.ConversationError: It is not there, too large, or no record.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     _ = (Path(folder) / FILE).write_text('{"anyloom_record": 1, "seed": 7}')
+    ...     read_record(Path(folder)).seed
+    7
     """
     file = file / FILE if file.is_dir() else file
     try:

@@ -57,12 +57,19 @@ def given_parts(segments: Sequence[Segment]) -> tuple[list[dict[str, Any]], dict
 
     Raises:
         anyloom.errors.AnyloomError: A medium's file cannot be read.
+
+    >>> given_parts(Message("user", "hello").segments)
+    ([{'type': 'text', 'text': 'hello'}], {})
     """
     return _parts(segments, _given)
 
 
 def made_parts(segments: Sequence[Segment]) -> tuple[list[dict[str, Any]], dict[str, Media]]:
-    """The parts of a message that a model made, and the media that its files are to hold by path."""
+    """The parts of a message that a model made, and the media that its files are to hold by path.
+
+    >>> made_parts(Message("assistant", "yes?").segments)
+    ([{'type': 'text', 'text': 'yes?'}], {})
+    """
     return _parts(segments, _made)
 
 
@@ -112,6 +119,9 @@ def read_message(role: str, parts: Sequence[Mapping[str, Any]], root: Path, wher
 
     Raises:
         anyloom.errors.AnyloomError: A part has the wrong shape, leaves the root, or its file is missing or another.
+
+    >>> read_message("user", [{"type": "text", "text": "hello"}], Path(), "session.json").text
+    'hello'
     """
     return Message(role, [_segment(part, root, f"{where}[{n}]") for n, part in enumerate(parts)])  # type: ignore[arg-type]
 

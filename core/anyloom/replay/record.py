@@ -41,6 +41,9 @@ class MadeBy(BaseModel):
         sha256: Of its ``config.json``, which lists its files with theirs; empty if it was not saved.
         overrides: What of its options was changed.
         environment: Versions of libraries and plugins, processor, threads, by name.
+
+    >>> MadeBy(model="mini").overrides
+    ()
     """
 
     model_config = _STRICT
@@ -52,7 +55,11 @@ class MadeBy(BaseModel):
 
 
 class Said(BaseModel):
-    """One message as parts; see :mod:`anyloom.replay.parts`."""
+    """One message as parts; see :mod:`anyloom.replay.parts`.
+
+    >>> Said(role="user", content=({"type": "text", "text": "hello"},)).role
+    'user'
+    """
 
     model_config = _STRICT
 
@@ -70,9 +77,13 @@ class Turn(BaseModel):
         reopened: Whether the session had just been read from its folder, so that earlier answers are what their files
             hold: pixels of 8 bits, say.
         given: Whether the answer was given too, as an example, and not made.
+        cut: Whether the answer went on: its beginning was sent, with this record in it, before it was over.
         options: How to answer, as :class:`anyloom.generation.options.GenerationOptions` has them.
         question: Parts of the question.
         answer: Parts of the answer.
+
+    >>> Turn(at=0, seed=7, question=({"type": "text", "text": "hello"},), answer=()).given
+    False
     """
 
     model_config = _STRICT
@@ -82,6 +93,7 @@ class Turn(BaseModel):
     anew: bool = True
     reopened: bool = False
     given: bool = False
+    cut: bool = False
     options: dict[str, Any] = Field(default_factory=dict)
     question: tuple[dict[str, Any], ...]
     answer: tuple[dict[str, Any], ...]
@@ -99,6 +111,9 @@ class Record(BaseModel):
         standing: How many messages stand now; turns after them were taken back. None: as the last turn left it.
         segment: In the note of a medium, which segment of the last answer it is.
         files: In a note, media that were given, by path, in base64.
+
+    >>> new_record(MadeBy(model="mini"), seed=7).seed
+    7
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -169,11 +184,17 @@ def answered(
     options: GenerationOptions,
     anew: bool = True,
     reopened: bool = False,
+    cut: bool = False,
 ) -> tuple[Turn, dict[str, Media], dict[str, Media]]:
     """A turn of a record.
 
     Returns:
         The turn; media that were given and media that were made, by the path that its parts name.
+
+    >>> asked, said = Message("user", "hello"), Message("assistant", "yes?")
+    >>> turn = answered(asked, said, at=0, seed=7, options=GenerationOptions())[0]
+    >>> turn.question
+    ({'type': 'text', 'text': 'hello'},)
     """
     asked, given = given_parts(question.segments)
     said, made = made_parts(answer.segments)
@@ -183,6 +204,7 @@ def answered(
         seed=seed,
         anew=anew,
         reopened=reopened,
+        cut=cut,
         options=chosen,
         question=tuple(asked),
         answer=tuple(said),
@@ -205,7 +227,11 @@ def note_for(record: Record, segment: int, given: Mapping[str, Media]) -> str:
 
 
 def new_record(made_by: MadeBy, *, seed: int = 0, before: tuple[Said, ...] = ()) -> Record:
-    """A record without turns."""
+    """A record without turns.
+
+    >>> new_record(MadeBy(model="mini"), seed=7).turns
+    []
+    """
     return Record(anyloom_record=1, made_by=made_by, seed=seed, before=before)
 
 
@@ -214,6 +240,14 @@ def parse(text: str | bytes, where: str) -> Record:
 
     Raises:
         anyloom.errors.ConversationError: It is none.
+
+    >>> parse('{"anyloom_record": 1, "seed": 7}', "session.json").seed
+    7
+    >>> try:
+    ...     parse("[]", "session.json")
+    ... except ConversationError as error:
+    ...     print(error.where)
+    session.json
     """
     try:
         return Record.model_validate(json.loads(text))
@@ -225,7 +259,12 @@ def parse(text: str | bytes, where: str) -> Record:
 
 
 def prior(messages: Sequence[Message]) -> tuple[tuple[Said, ...], dict[str, Media]]:
-    """Messages as parts, and the media in them by path."""
+    """Messages as parts, and the media in them by path.
+
+    >>> said, media = prior([Message("user", "hello")])
+    >>> said[0].role, media
+    ('user', {})
+    """
     before: list[Said] = []
     given: dict[str, Media] = {}
     for message in messages:

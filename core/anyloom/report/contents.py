@@ -33,6 +33,9 @@ class Headline:
         value: The number as it is shown, with its unit.
         label: What it is, in a few words.
         note: What to compare it with.
+
+    >>> Headline("51.0 %", "right answers", note="chance: 25 %").value
+    '51.0 %'
     """
 
     value: str
@@ -50,6 +53,9 @@ class MeasuredRow:
         count: How many samples the values are taken over; 0 where that is not known.
         part: Whether the row is a part of one above it.
         intervals: Ends of the values' 95 % intervals, None where one is not known; empty if none is.
+
+    >>> MeasuredRow("all", [0.5, None], count=20).part
+    False
     """
 
     label: str
@@ -73,6 +79,9 @@ class Measure:
         folded: Shown only when the reader unfolds further measures.
         comparable: Whether the columns measure the same thing, so that the best of a row says something.
         remarks: What forbids reading values as they stand.
+
+    >>> Measure("Words", "Share of right words.", ["right"], [MeasuredRow("all", [0.5], 20)]).form
+    'percent'
     """
 
     title: str
@@ -96,6 +105,10 @@ class SampleRow:
         output: The answer that the model gave; None where none was asked.
         note: A remark under the row.
         reading: The sequence that the model reads, in words.
+
+    >>> row = SampleRow(Conversation([Message("user", "hello")]), Message("assistant", "yes?"), output=None)
+    >>> SampleGroup("Chat", "A greeting is answered.", [row]).title
+    'Chat'
     """
 
     prompt: Conversation
@@ -107,7 +120,11 @@ class SampleRow:
 
 @dataclass(frozen=True)
 class SampleGroup:
-    """Samples of one task under a heading."""
+    """Samples of one task under a heading.
+
+    >>> SampleGroup("Chat", "A greeting is answered.", []).rows
+    []
+    """
 
     title: str
     explanation: str
@@ -124,6 +141,9 @@ class Curve:
         x_label: Name of the horizontal axis.
         y_label: Name of the vertical axis.
         explanation: A sentence under the heading.
+
+    >>> Curve("Loss", {"train": [(0, 2.5), (10, 1.5)]}).x_label
+    'optimizer step'
     """
 
     title: str
@@ -145,6 +165,9 @@ class StageRow:
         samples_per_second: Training samples per second, None if unknown.
         memory: Largest resident memory in bytes, None if unknown.
         parameters: Parameters that were trained.
+
+    >>> StageRow("encoders", "What media look like", seconds=60.0, steps=100).memory is None
+    True
     """
 
     name: str
@@ -158,7 +181,11 @@ class StageRow:
 
 @dataclass(frozen=True)
 class Attribution:
-    """Somebody else's work that the run used: what, by whom, under which licence, where from."""
+    """Somebody else's work that the run used: what, by whom, under which licence, where from.
+
+    >>> Attribution("A song", "Somebody", "CC BY 4.0").source
+    ''
+    """
 
     what: str
     author: str
@@ -184,6 +211,9 @@ class Report:
         config: The configuration as text, shown folded.
         attributions: Whose work was used.
         warning: Shown in a box at the top, for instance that the numbers of a smoke run mean nothing.
+
+    >>> Report("Mine", "What was measured.", headlines=[Headline("51.0 %", "right answers")]).samples_title
+    'What the model answers'
     """
 
     title: str

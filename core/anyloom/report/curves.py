@@ -32,6 +32,13 @@ def read_metrics(paths: Iterable[Path]) -> dict[str, list[tuple[float, float]]]:
 
     Returns:
         (step, value) pairs in order of steps, by name.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = Path(folder) / "metrics.csv"
+    ...     _ = path.write_text("step,loss" + chr(10) + "0,2.5" + chr(10) + "10,1.5" + chr(10))
+    ...     read_metrics([path])
+    {'loss': [(0.0, 2.5), (10.0, 1.5)]}
     """
     found: dict[str, dict[float, float]] = {}
     for path in paths:
@@ -159,7 +166,11 @@ def _legend(names: Mapping[str, Points]) -> str:
 
 
 def curve_figure(curve: Curve) -> str:
-    """Draw a curve: raw values thin, their running mean thick, one colour per series, without what is not finite."""
+    """Draw a curve: raw values thin, their running mean thick, one colour per series, without what is not finite.
+
+    >>> curve_figure(Curve("Loss", {})).count("Nothing was logged")
+    1
+    """
     finite = {name: [p for p in points if all(map(math.isfinite, p))] for name, points in curve.series.items()}
     series = {name: sorted(points) for name, points in finite.items() if points}
     explanation = f'<p class="soft">{escape(curve.explanation)}</p>' if curve.explanation else ""

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from anyloom.report.contents import Headline, Report
 from anyloom.report.curves import curve_figure
+from anyloom.report.made import made_element
 from anyloom.report.samples import sample_group
 from anyloom.report.style import STYLE
 from anyloom.report.tables import attribution_table, facts_table, measure_table, stage_table
@@ -24,6 +25,11 @@ def write_report(path: str | Path, report: Report) -> Path:
 
     Returns:
         The path.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     write_report(Path(folder) / "report.html", Report("Mine", "What was measured.")).name
+    'report.html'
     """
     path = Path(path)
     write_text(path, render(report))
@@ -31,7 +37,12 @@ def write_report(path: str | Path, report: Report) -> Path:
 
 
 def render(report: Report) -> str:
-    """Return the page as HTML."""
+    """Return the page as HTML.
+
+    >>> page = render(Report("A & B", "What was measured."))
+    >>> page.count("A &amp; B") > 0, page.startswith("<!doctype html>")
+    (True, False)
+    """
     sections = _sections(report)
     links = "".join(f'<a href="#{key}">{escape(title)}</a>' for key, title, _ in sections)
     body = "".join(f'<section id="{key}"><h2>{escape(title)}</h2>{text}</section>' for key, title, text in sections)
@@ -41,7 +52,7 @@ def render(report: Report) -> str:
     return (
         '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>{escape(report.title)}</title><style>{STYLE}</style></head>\n"
+        f"<title>{escape(report.title)}</title><style>{STYLE}</style>{made_element(report)}</head>\n"
         f"<body><main><h1>{escape(report.title)}</h1>{warning}{paragraphs}{headlines}"
         f"<nav>{links}</nav>\n{body}</main></body></html>\n"
     )

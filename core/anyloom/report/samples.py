@@ -12,7 +12,11 @@ __all__ = ["media_html", "message_html", "sample_group"]
 
 
 def media_html(media: Media) -> str:
-    """Show one media item through its modality, or say why it cannot be shown."""
+    """Show one media item through its modality, or say why it cannot be shown.
+
+    >>> media_html(Media("picture", key="a"))
+    '<span class="soft">(a feature only: nothing decoded it)</span>'
+    """
     if media.data is None and media.loader is None:
         return '<span class="soft">(a feature only: nothing decoded it)</span>'
     try:
@@ -31,6 +35,9 @@ def message_html(message: Message, *, who: bool = False) -> str:
     Args:
         message: The message.
         who: Begin with the role.
+
+    >>> message_html(Message("user", "1 < 2"), who=True)
+    '<div class="turn"><span class="who">user: </span>1 &lt; 2</div>'
     """
     inside = "".join(_segment(s) for s in message.segments) or '<span class="soft">(empty)</span>'
     role = f'<span class="who">{escape(message.role)}: </span>' if who else ""

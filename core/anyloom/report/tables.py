@@ -44,7 +44,12 @@ def _shown(value: float | None, interval: tuple[float, float] | None, form: str)
 
 
 def measure_table(measure: Measure) -> str:
-    """Heading, explanation and table of one measure; the best value of a row stands out."""
+    """Heading, explanation and table of one measure; the best value of a row stands out.
+
+    >>> table = measure_table(Measure("Words", "Share of right words.", ["right"], [MeasuredRow("all", [0.5], 20)]))
+    >>> "Higher is better" in table, "50.0 %" in table
+    (True, True)
+    """
     direction = "Higher is better." if measure.better == "higher" else "Lower is better."
     rows = [_measured_row(measure, row) for row in measure.rows]
     remarks = "".join(f"<li>{escape(remark)}</li>" for remark in measure.remarks)
@@ -67,7 +72,11 @@ def _measured_row(measure: Measure, row: MeasuredRow) -> str:
 
 
 def stage_table(stages: Sequence[StageRow]) -> str:
-    """What each stage cost, with the sum of the times."""
+    """What each stage cost, with the sum of the times.
+
+    >>> "1 min" in stage_table([StageRow("encoders", "What media look like", seconds=60.0, steps=100)])
+    True
+    """
     head = ["Stage", "What it trains", "Time", "Steps", "Samples/s", "Peak memory", "Trained parameters"]
     rows = [_stage_row(s) for s in stages]
     total = duration(sum(s.seconds for s in stages))
@@ -85,13 +94,21 @@ def _stage_row(stage: StageRow) -> str:
 
 
 def facts_table(facts: Mapping[str, str]) -> str:
-    """Two columns, name and value."""
+    """Two columns, name and value.
+
+    >>> "<td>Python</td>" in facts_table({"Python": "3.11"})
+    True
+    """
     rows = [f'<tr><td>{escape(k)}</td><td class="words">{escape(v)}</td></tr>' for k, v in facts.items()]
     return _table(["", ""], rows)
 
 
 def attribution_table(attributions: Sequence[Attribution]) -> str:
-    """Whose work was used, under which licence; addresses are text, so that the page refers to nothing outside."""
+    """Whose work was used, under which licence; addresses are text, so that the page refers to nothing outside.
+
+    >>> "CC BY 4.0" in attribution_table([Attribution("A song", "Somebody", "CC BY 4.0")])
+    True
+    """
     rows = [
         f"<tr><td>{escape(a.what)}</td>"
         + "".join(f'<td class="words">{escape(text)}</td>' for text in (a.author, a.licence, a.source))

@@ -15,7 +15,16 @@ __all__ = ["Parallel"]
 
 
 class Parallel(Regression):
-    """No feature is predicted from an earlier one's true value, so training and generation see the same (choice)."""
+    """No feature is predicted from an earlier one's true value, so training and generation see the same (choice).
+
+    >>> from anyloom.interfaces import FeatureSpace
+    >>> from anyloom.options import validate
+    >>> space = FeatureSpace(name="here", tokens=3, dim=4)
+    >>> options = validate(Parallel.Config, {}, where="example")
+    >>> representation = Parallel(options, given=space, target=space, hidden_size=8)
+    >>> representation.read(torch.zeros(2, 4, 8), None).shape  # (N, n + 1, H) -> (N, L, D)
+    torch.Size([2, 3, 4])
+    """
 
     @property
     def output_dim(self) -> int:

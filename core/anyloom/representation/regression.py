@@ -9,13 +9,13 @@ from abc import abstractmethod
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-import torch
 from pydantic import Field, NonNegativeFloat
 from torch import Tensor
 from torch.nn import functional as F
 
 from anyloom.building import build_named
 from anyloom.errors import ConfigError
+from anyloom.interfaces.chance import row_normal
 from anyloom.interfaces.component import ComponentConfig, NeuralComponent
 from anyloom.interfaces.feature_space import FeatureSpace
 from anyloom.interfaces.projector import Projector
@@ -48,6 +48,9 @@ class RunOfFeatures:
     Args:
         features: Those that are predicted already, each ``(D,)``.
         fed: How many of them have been fed back.
+
+    >>> RunOfFeatures(features=[torch.zeros(4)], fed=1).fed
+    1
     """
 
     features: list[Tensor] = field(default_factory=list)
@@ -55,7 +58,18 @@ class RunOfFeatures:
 
 
 class Regression(Representation):
-    """Continuous features through two projectors (paper sections 3.1 and 3.2)."""
+    """Continuous features through two projectors (paper sections 3.1 and 3.2).
+
+    >>> from anyloom.representation.autoregressive import Autoregressive
+    >>> from anyloom.options import validate
+    >>> space = FeatureSpace(name="here", tokens=3, dim=4)
+    >>> options = validate(Autoregressive.Config, {}, where="example")
+    >>> representation = Autoregressive(options, given=space, target=space, hidden_size=8)
+    >>> representation.embed(torch.zeros(2, 3, 4), None).shape  # (N, L, D) -> (N, L, H)
+    torch.Size([2, 3, 8])
+    >>> representation.loss(torch.zeros(2, 4, 8), torch.zeros(2, 3, 4), None).shape
+    torch.Size([2])
+    """
 
     class Config(ComponentConfig):
         """Options.
@@ -130,7 +144,7 @@ class Regression(Representation):
         features = features.to(next(self.parameters()).dtype)
         if not (self.training and self.config.feature_noise):
             return features
-        return features + self.config.feature_noise * torch.randn_like(features)
+        return features + self.config.feature_noise * row_normal(features)
 
     @abstractmethod
     def read(self, hidden: Tensor, before: Before | None) -> Tensor:

@@ -38,6 +38,10 @@ class PluginNames:
     Args:
         kind: One of :data:`KINDS`.
         name: Name of its components in configs, such as ``mean-colour``.
+
+    >>> names = PluginNames("encoder", "mean-colour")
+    >>> names.package, names.distribution, names.class_name
+    ('anyloom_mean_colour', 'anyloom-mean-colour', 'MeanColour')
     """
 
     kind: str
@@ -107,6 +111,13 @@ def check_free(names: PluginNames) -> None:
 
     Raises:
         anyloom.errors.PluginError: A component or package does; names the package that provides it.
+
+    >>> check_free(PluginNames("projector", "no-such-projector"))
+    >>> try:
+    ...     check_free(PluginNames("projector", "mlp"))
+    ... except PluginError as error:
+    ...     print(type(error).__name__)
+    PluginError
     """
     for kind in names.provides:
         for spec in get_registry().components(kind):

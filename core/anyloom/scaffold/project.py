@@ -33,7 +33,12 @@ _PLACES: Final = {
 
 
 def render(names: PluginNames) -> dict[str, str]:
-    """Return the files of a new plugin: text by path inside its project."""
+    """Return the files of a new plugin: text by path inside its project.
+
+    >>> files = render(PluginNames("projector", "cut"))
+    >>> "pyproject.toml" in files
+    True
+    """
     values = {
         "name": names.name,
         "package": names.package,
@@ -67,6 +72,12 @@ def write_project(files: Mapping[str, str], folder: Path) -> None:
 
     Raises:
         anyloom.errors.ConfigError: There is something in the folder, or it cannot be made.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     write_project({"README.md": "Mine."}, Path(folder) / "mine")
+    ...     (Path(folder) / "mine" / "README.md").read_text()
+    'Mine.'
     """
     if os.path.exists(folder) and (not folder.is_dir() or any(folder.iterdir())):
         raise ConfigError(

@@ -38,6 +38,9 @@ class Tags:
         read: Positions of a medium that is read; 0 if media of this modality cannot be read.
         made: Positions of a medium that is to be produced.
         reference: How the reference of a medium that is to be produced is found.
+
+    >>> Tags(begin=300, end=301, read=4, made=4).reference
+    'named'
     """
 
     begin: int
@@ -77,6 +80,9 @@ class Interleaved:
         labels: Ids to predict ``(S,)``, :data:`IGNORE` elsewhere; ``labels[t]`` belongs to ``ids[t]``.
         runs: The media, by position.
         cut: Turns that were left out because the conversation was too long.
+
+    >>> len(Interleaved(torch.tensor([5, 6, 7]), torch.tensor([IGNORE, 6, 7])))
+    3
     """
 
     ids: Tensor

@@ -50,6 +50,10 @@ def mel_filters(
         low: Lower edge of the first band, in Hz.
         high: Upper edge of the last band, in Hz; by default half the sample rate.
         scale: Mel scale; see the module.
+
+    >>> filters = mel_filters(num_mels=4, fft_size=64, sample_rate=8000)
+    >>> filters.shape
+    torch.Size([4, 33])
     """
     with torch.device("cpu"):
         edges = torch.linspace(
@@ -66,7 +70,12 @@ def mel_filters(
 
 
 def spectrogram(wave: Tensor, fft_size: int, hop: int) -> Tensor:
-    """Complex short-time spectrum ``(..., F, T // hop + 1)`` of waves ``(..., T)``: Hann window, centred, reflected."""
+    """Complex short-time spectrum ``(..., F, T // hop + 1)`` of waves ``(..., T)``: Hann window, centred, reflected.
+
+    >>> tone = torch.sin(torch.arange(256) * 2 * torch.pi * 8 / 64)  # 8 periods in 64 samples
+    >>> spectrogram(tone, fft_size=64, hop=32).abs().mean(-1).argmax().item()
+    8
+    """
     window = torch.hann_window(fft_size, device=wave.device, dtype=wave.dtype)
     spectrum: Tensor = torch.stft(
         wave, fft_size, hop, window=window, center=True, pad_mode="reflect", return_complex=True
@@ -84,6 +93,12 @@ def mel_to_magnitude(mel: Tensor, filters: Tensor, steps: int = 30) -> Tensor:
 
     Starts at the pseudo-inverse, negative values cut, and improves it by multiplicative updates, which keep
     values non-negative (Lee and Seung, 2001).
+
+    >>> filters = mel_filters(num_mels=8, fft_size=64, sample_rate=8000)
+    >>> mel = filters @ torch.ones(33, 5)
+    >>> close = filters @ mel_to_magnitude(mel, filters)
+    >>> torch.allclose(close, mel, rtol=0.01)
+    True
     """
     magnitude: Tensor = (torch.linalg.pinv(filters) @ mel).clamp(min=1e-8)
     goal = filters.T @ mel
@@ -107,6 +122,12 @@ def griffin_lim(
         seed: Seed of the phases.
         steps: Iterations.
         momentum: Acceleration; 0 is plain Griffin-Lim.
+
+    >>> tone = torch.sin(torch.arange(256) * 2 * torch.pi * 8 / 64)
+    >>> magnitude = spectrogram(tone, fft_size=64, hop=16).abs()
+    >>> found = griffin_lim(magnitude, fft_size=64, hop=16, length=256)
+    >>> spectrogram(found, fft_size=64, hop=16).abs().mean(-1).argmax().item()
+    8
     """
     phases = torch.rand(magnitude.shape, generator=torch.Generator().manual_seed(seed)).to(magnitude)
     angles = torch.polar(torch.ones_like(magnitude), 2 * math.pi * phases)

@@ -69,6 +69,11 @@ def write_text(path: Path, text: str) -> None:
 
     Raises:
         anyloom.errors.CheckpointError: It cannot be written; an older file is as it was.
+
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     write_text(Path(folder) / "a.txt", "whole")
+    ...     sorted(os.listdir(folder))
+    ['a.txt']
     """
     with replacing(path) as draft:
         draft.write_text(text, encoding="utf-8")
@@ -87,7 +92,14 @@ def flush(path: Path) -> None:
 
 
 def remove_drafts(folder: Path) -> None:
-    """Delete what killed writers left in a folder. Only for a folder that nobody else writes to."""
+    """Delete what killed writers left in a folder. Only for a folder that nobody else writes to.
+
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     _ = (Path(folder) / f".a.txt{DRAFT}").write_text("ha")
+    ...     remove_drafts(Path(folder))
+    ...     os.listdir(folder)
+    []
+    """
     for draft in folder.glob(f".*{DRAFT}"):
         if draft.is_file():
             draft.unlink(missing_ok=True)

@@ -40,6 +40,13 @@ def replacing_folder(folder: Path, *, last: str = "config.json") -> Iterator[Pat
     Raises:
         anyloom.errors.CheckpointError: The disk is full, or nothing may be written there, or another process saves
             there now. ``folder`` is as it was.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as place:
+    ...     with replacing_folder(Path(place) / "result") as draft:
+    ...         _ = (draft / "config.json").write_text("{}")
+    ...     os.listdir(Path(place) / "result")
+    ['config.json']
     """
     draft = folder / _SAVING
     try:

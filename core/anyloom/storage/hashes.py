@@ -50,7 +50,14 @@ def inside(name: str) -> bool:
 
 
 def manifest(folder: Path, paths: Iterable[Path]) -> dict[str, str]:
-    """SHA-256 by name relative to ``folder`` of files, and of everything in folders, among ``paths``."""
+    """SHA-256 by name relative to ``folder`` of files, and of everything in folders, among ``paths``.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     _ = (Path(folder) / "a.txt").write_text("abc")
+    ...     manifest(Path(folder), [Path(folder) / "a.txt"])["a.txt"][:16]
+    'ba7816bf8f01cfea'
+    """
     return {name: sha256(folder / name) for name in _names(folder, paths)}
 
 
@@ -64,6 +71,14 @@ def listed(value: Any, *, where: str, needed: Iterable[str] = ()) -> dict[str, s
 
     Raises:
         anyloom.errors.CheckpointError: It is no mapping of names below the folder to SHA-256, or lacks a name.
+
+    >>> listed({"model.safetensors": "0" * 64}, where="config.json")["model.safetensors"][:4]
+    '0000'
+    >>> try:
+    ...     listed({"../model.safetensors": "0" * 64}, where="config.json")
+    ... except CheckpointError as error:
+    ...     print(error.where)
+    config.json
     """
     fix = "fetch the model again, or save it again with this version"
     if not isinstance(value, Mapping) or not value:
@@ -89,6 +104,18 @@ def verify(folder: Path, hashes: Mapping[str, str], paths: Iterable[Path] = ()) 
 
     Raises:
         anyloom.errors.CheckpointError: One is missing, changed or not listed; names it.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     _ = (Path(folder) / "a.txt").write_text("abc")
+    ...     hashes = manifest(Path(folder), [Path(folder)])
+    ...     verify(Path(folder), hashes)
+    ...     _ = (Path(folder) / "a.txt").write_text("abd")
+    ...     try:
+    ...         verify(Path(folder), hashes)
+    ...     except CheckpointError as error:
+    ...         print(error.what)
+    the file is not the one that was saved (its SHA-256 differs from config.json)
     """
     for name, digest in hashes.items():
         file = folder / name

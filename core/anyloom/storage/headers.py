@@ -42,7 +42,14 @@ class TensorDescription:
 
 @contextmanager
 def reading_headers() -> Iterator[None]:
-    """Let :func:`anyloom.storage.tensors.read_tensors` give meta tensors, and ``load_into`` compare without loading."""
+    """Let :func:`anyloom.storage.tensors.read_tensors` give meta tensors, and ``load_into`` compare without loading.
+
+    >>> headers_only()
+    False
+    >>> with reading_headers():
+    ...     headers_only()
+    True
+    """
     token = _ONLY_HEADERS.set(True)
     try:
         yield
@@ -60,6 +67,13 @@ def describe(file: Path) -> dict[str, TensorDescription]:
 
     Raises:
         anyloom.errors.CheckpointError: It is not there, truncated, or not safetensors.
+
+    >>> import tempfile
+    >>> from safetensors.torch import save_file
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     save_file({"w": torch.zeros(2, 3)}, Path(folder) / "a.safetensors")
+    ...     describe(Path(folder) / "a.safetensors")["w"].shape
+    (2, 3)
     """
     if not file.is_file():
         what = "this is a folder, not a file of weights" if file.is_dir() else "there are no weights here"
@@ -82,6 +96,9 @@ def tensor_files(path: Path) -> dict[Path, frozenset[str] | None]:
 
     Raises:
         anyloom.errors.CheckpointError: The index is broken, or names a file that is not in the folder.
+
+    >>> tensor_files(Path("a.safetensors"))
+    {PosixPath('a.safetensors'): None}
     """
     index = path / _INDEX
     if not index.is_file():

@@ -19,7 +19,11 @@ _PAUSE: Final = 0.02
 
 
 class InUseError(CheckpointError):
-    """Another process writes to the same place."""
+    """Another process writes to the same place.
+
+    >>> print(InUseError(Path("runs/a"), "process 7"))
+    runs/a: another run writes here (process 7). To fix: wait for it, or give this run a folder of its own
+    """
 
     def __init__(self, folder: Path, owner: str) -> None:
         super().__init__(
@@ -67,6 +71,15 @@ def moving(folder: Path, *, wait: bool = False) -> Iterator[None]:
 
     Raises:
         InUseError: Another one has it, and ``wait`` is false.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder, moving(Path(folder)):
+    ...     try:
+    ...         with moving(Path(folder)):
+    ...             pass
+    ...     except InUseError as error:
+    ...         print(error.what)
+    another run writes here (it is saving its result)
     """
     handle = os.open(folder, os.O_RDONLY)
     try:

@@ -17,6 +17,15 @@ def refuse_pickled(folder: Path) -> None:
 
     Raises:
         anyloom.errors.CheckpointError: It is such a folder.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     _ = (Path(folder) / "weights.bin").write_bytes(b"")
+    ...     try:
+    ...         refuse_pickled(Path(folder))
+    ...     except CheckpointError as error:
+    ...         print(error.what)
+    the weights are pickled (weights.bin), which may run code when opened
     """
     if any(folder.glob("*.safetensors")):
         return

@@ -44,6 +44,17 @@ def only_part(tensors: Mapping[str, Value], folder: Path, part: str, *, verify: 
 
     Raises:
         anyloom.errors.CheckpointError: The folder is no saved model or was changed, or the model has no such part.
+
+    >>> import tempfile
+    >>> from safetensors.numpy import save_file
+    >>> import numpy as np
+    >>> with tempfile.TemporaryDirectory() as place:
+    ...     folder, values = Path(place), {"encoders.eye.w": np.zeros(2), "llm.w": np.zeros(3)}
+    ...     save_file(values, folder / "model.safetensors")
+    ...     files = {"model.safetensors": sha256(folder / "model.safetensors")}
+    ...     _ = (folder / "config.json").write_text(json.dumps({"model": {}, "files": files}))
+    ...     list(only_part(values, folder, "encoders.eye"))
+    ['w']
     """
     files = listed(_record(folder).get("files"), where=str(folder / _MANIFEST), needed=["model.safetensors"])
     if verify and sha256(folder / "model.safetensors") != files["model.safetensors"]:
@@ -58,7 +69,14 @@ def only_part(tensors: Mapping[str, Value], folder: Path, part: str, *, verify: 
 
 
 def part_options(folder: Path, part: str) -> dict[str, Any]:
-    """The options of one part of a saved model, as its ``config.json`` has them; empty if it has none."""
+    """The options of one part of a saved model, as its ``config.json`` has them; empty if it has none.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     _ = (Path(folder) / "config.json").write_text('{"model": {"encoders": {"eye": {"size": 32}}}}')
+    ...     part_options(Path(folder), "encoders.eye")
+    {'size': 32}
+    """
     options: Any = _record(folder).get("model")
     for key in part.split("."):
         options = options.get(key) if isinstance(options, dict) else None

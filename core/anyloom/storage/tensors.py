@@ -58,6 +58,12 @@ def write_tensors(tensors: Mapping[str, Tensor], path: Path, metadata: Mapping[s
     Raises:
         anyloom.errors.CheckpointError: A value is NaN or infinite, a tensor has no plain values (sparse, quantised,
             on the meta device), or the file cannot be written. An older file is as it was.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     write_tensors({"w": torch.ones(2)}, Path(folder) / "a.safetensors")
+    ...     read_tensors(Path(folder) / "a.safetensors")
+    {'w': tensor([1., 1.])}
     """
     plain = {str(name): _plain(str(name), tensor, path) for name, tensor in tensors.items()}
     if bad := non_finite(plain):
@@ -74,7 +80,11 @@ def write_tensors(tensors: Mapping[str, Tensor], path: Path, metadata: Mapping[s
 
 
 def non_finite(tensors: Mapping[str, Tensor]) -> list[str]:
-    """Names of tensors with a NaN or an infinite value; masks of zeros and minus infinity are as they should be."""
+    """Names of tensors with a NaN or an infinite value; masks of zeros and minus infinity are as they should be.
+
+    >>> non_finite({"good": torch.ones(2), "bad": torch.tensor([1.0, float("nan")])})
+    ['bad']
+    """
     return [name for name, t in tensors.items() if t.is_floating_point() and not t.is_meta and not _finite(t)]
 
 
@@ -85,6 +95,16 @@ def load_into(module: nn.Module, tensors: Mapping[str, Tensor], *, where: str) -
 
     Raises:
         anyloom.errors.CheckpointError: Lists the first missing, unexpected, misshapen and unfit keys.
+
+    >>> layer = nn.Linear(2, 1)
+    >>> load_into(layer, {"weight": torch.ones(1, 2), "bias": torch.zeros(1)}, where="a.safetensors")
+    >>> layer.weight.tolist()
+    [[1.0, 1.0]]
+    >>> try:
+    ...     load_into(layer, {"weight": torch.ones(1, 3), "bias": torch.zeros(1)}, where="a.safetensors")
+    ... except CheckpointError as error:
+    ...     print(error.what)
+    the weights do not belong to this Linear (1 shapes wrong: weight is (1, 3), expected (1, 2))
     """
     own: dict[str, Any] = module.state_dict()
     both = sorted(own.keys() & tensors.keys())
@@ -140,6 +160,13 @@ def check_report(report: Mapping[str, Iterable[Any]], *, where: str) -> None:
 
     Raises:
         anyloom.errors.CheckpointError: Lists the first keys that are missing, unexpected and misshapen.
+
+    >>> check_report({"missing_keys": [], "unexpected_keys": []}, where="weights")
+    >>> try:
+    ...     check_report({"missing_keys": ["head.weight"]}, where="weights")
+    ... except CheckpointError as error:
+    ...     print(error.what)
+    the weights are not those of the model that config.json describes (1 keys missing: head.weight)
     """
     labels = {"missing_keys": "keys missing", "unexpected_keys": "keys unexpected", "mismatched_keys": "shapes wrong"}
     problems = _named(*((label, sorted(map(str, report.get(key, ())))) for key, label in labels.items()))

@@ -39,6 +39,9 @@ class Plan:
         samples: Positions of the order.
         shard: Positions a shard.
         form: Kind of the shards.
+
+    >>> Plan(data={}, split="train", samples=25, shard=10).shards
+    3
     """
 
     data: Mapping[str, Any]

@@ -32,6 +32,10 @@ class Looked:
         part: Name of its set.
         sample: The sample; its media can be opened.
         sequence: How the model reads it; None without a model.
+
+    >>> from anyloom.conversation import Conversation
+    >>> Looked(4, "mine", Sample(Conversation([]), "chat"), None).length
+    0
     """
 
     position: int
@@ -49,13 +53,19 @@ def interleaver_of(sections: Mapping[str, Any]) -> tuple[Interleaver | None, str
     """The function from conversations to sequences of a config's model; without one, why there is none.
 
     No weight is read.
+
+    >>> interleaver_of({})
+    (None, 'the config has no model')
     """
     if not sections.get("model"):
         return None, "the config has no model"
     found = inspect_model(validate(ModelConfig, sections["model"], where="model"))
     if found.model is None:
         return None, "; ".join(str(problem) for problem in found.problems[:2])
-    return found.model.interleaver(), ""
+    try:
+        return found.model.interleaver(), ""
+    except AnyloomError as error:  # the files of its tokenizer are not here
+        return None, str(error).removesuffix(".")
 
 
 @dataclass(frozen=True)

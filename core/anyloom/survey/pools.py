@@ -31,6 +31,9 @@ def made_by(pool: Pool, make: Make, numbers: Sequence[int], workers: int) -> Ite
     Raises:
         anyloom.errors.PluginError: Ray is wanted and not installed.
         anyloom.errors.AnyloomError: What ``make`` raises.
+
+    >>> list(made_by("processes", print, [], workers=1))  # nothing to make
+    []
     """
     return _POOLS[pool](make, numbers, workers) if numbers else iter(())
 

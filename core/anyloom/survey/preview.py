@@ -26,6 +26,9 @@ class Gathered:
         shown: Some of each task of each set, in the order of the run.
         seen: How many of each were met.
         bad: Records that cannot be used.
+
+    >>> Gathered().bad
+    []
     """
 
     shown: dict[tuple[str, str], list[Looked]] = field(default_factory=dict)
@@ -34,7 +37,15 @@ class Gathered:
 
 
 def gather(samples: Iterable[Looked | Bad], each: int) -> Gathered:
-    """Keep the first ``each`` samples of each task of each set."""
+    """Keep the first ``each`` samples of each task of each set.
+
+    >>> from anyloom.conversation import Conversation
+    >>> from anyloom.interfaces import Sample
+    >>> samples = [Looked(n, "mine", Sample(Conversation([]), "chat"), None) for n in range(3)]
+    >>> found = gather(samples, each=2)
+    >>> [one.position for one in found.shown["mine", "chat"]], found.seen
+    ([0, 1], {('mine', 'chat'): 3})
+    """
     found = Gathered()
     for one in samples:
         if isinstance(one, Bad):

@@ -32,6 +32,9 @@ class Counted:
         examples: Some of them, by reason.
         samples: Keys of samples by the hash of their content.
         contents: Keys of samples by the hash of each medium in them.
+
+    >>> Counted().as_json()["samples"]
+    0
     """
 
     tasks: Counter[tuple[str, str]] = field(default_factory=Counter)
@@ -58,7 +61,13 @@ class Counted:
 
 
 def count(samples: Iterable[Looked | Bad]) -> Counted:
-    """Count samples. A sample that was drawn twice is no duplicate of itself."""
+    """Count samples. A sample that was drawn twice is no duplicate of itself.
+
+    >>> from anyloom.interfaces import Sample
+    >>> samples = [Looked(n, "mine", Sample(Conversation([]), "chat", key=str(n)), None) for n in range(3)]
+    >>> dict(count(samples).tasks)
+    {('mine', 'chat'): 3}
+    """
     found = Counted()
     for one in samples:
         if isinstance(one, Bad):
@@ -93,7 +102,12 @@ def _add(table: dict[str, list[str]], digest: str, key: str) -> None:
 
 
 def hash_of(media: Media) -> str:
-    """A hash of what a medium shows, whatever its file is called and however that is compressed without loss."""
+    """A hash of what a medium shows, whatever its file is called and however that is compressed without loss.
+
+    >>> import torch
+    >>> hash_of(Media("picture", torch.ones(3), key="a")) == hash_of(Media("picture", torch.ones(3), key="b"))
+    True
+    """
     if media.data is None and media.loader is None:
         return f"{media.modality}:{media.key}"
     data = media.tensor().contiguous()
@@ -112,7 +126,13 @@ def _content(conversation: Conversation) -> str:
 
 
 def leaks(train: Counted, other: Counted) -> dict[str, list[tuple[str, str]]]:
-    """Samples and media that are in training and in another split: pairs of keys, by ``samples`` and ``media``."""
+    """Samples and media that are in training and in another split: pairs of keys, by ``samples`` and ``media``.
+
+    >>> from anyloom.interfaces import Sample
+    >>> one = Looked(0, "mine", Sample(Conversation([]), "chat", key="same"), None)
+    >>> leaks(count([one]), count([one]))["samples"]
+    [('same', 'same')]
+    """
     return {
         "samples": [(train.samples[h][0], keys[0]) for h, keys in other.samples.items() if h in train.samples],
         "media": [(train.contents[h][0], keys[0]) for h, keys in other.contents.items() if h in train.contents],

@@ -42,6 +42,9 @@ class Case:
         kind: Kind of component.
         options: Options that make it tiny: a few thousand parameters, built and run in well under a second.
         expected_failures: Checks that this component fails on purpose, by name, with the reason.
+
+    >>> Case("mlp", kind="projector").cls.__name__
+    'MLPProjector'
     """
 
     name: str
@@ -86,6 +89,10 @@ class EncoderCase(Case):
 
     Args:
         media: At least two different media of each modality to try.
+
+    >>> media = [Media("picture", key=key) for key in "ab"]
+    >>> EncoderCase("mine", options={"layers": 1}, media=media).kind
+    'encoder'
     """
 
     kind: str = field(default="encoder", init=False)
@@ -102,6 +109,10 @@ class DecoderCase(Case):
         uses_chance: Whether two seeds make two media; a decoder that draws nothing makes one.
         learning_rate: AdamW's, for learning one sample by heart.
         learning_steps: Steps of it.
+
+    >>> media = [Media("picture", key=key) for key in "ab"]
+    >>> DecoderCase("mine", media=media, sampling={"denoising_steps": 2}, uses_chance=False).learning_steps
+    20
     """
 
     kind: str = field(default="decoder", init=False)
@@ -136,6 +147,10 @@ class BaselineCase(Case):
     Args:
         questions: At least one sample that it answers, with the target that it must not see.
         training: What :meth:`anyloom.interfaces.Baseline.prepare` gets.
+
+    >>> from anyloom.conversation import Conversation
+    >>> BaselineCase("mine", questions=[Sample(Conversation([]), "chat")]).training
+    ()
     """
 
     kind: str = field(default="baseline", init=False)
@@ -150,6 +165,9 @@ class ProjectorCase(Case):
     Args:
         in_dim: Width to try.
         out_dim: Width to try.
+
+    >>> ProjectorCase("mlp", options={"hidden_dim": 8}).build().out_dim
+    6
     """
 
     kind: str = field(default="projector", init=False)
@@ -170,6 +188,9 @@ class RepresentationCase(Case):
         given: Space of the features that are read.
         target: Space of the features that are predicted; by default the same.
         hidden_size: Width of the language model to try.
+
+    >>> type(RepresentationCase("parallel").build()).__name__
+    'Parallel'
     """
 
     kind: str = field(default="representation", init=False)
@@ -195,6 +216,9 @@ class LossCase(Case):
     Args:
         spaces: Feature spaces of what is predicted, by modality.
         hidden_size: Width of the language model to try.
+
+    >>> type(LossCase("info-nce").build()).__name__
+    'InfoNCE'
     """
 
     kind: str = field(default="loss", init=False)
@@ -210,6 +234,9 @@ class LLMCase(Case):
 
     Args:
         words: A plain text whose tokens exist in the tokenizer.
+
+    >>> LLMCase("mine", words="hello").kind
+    'llm'
     """
 
     kind: str = field(default="llm", init=False)
@@ -223,6 +250,9 @@ class DatasetCase(Case):
     Args:
         splits: Splits that it has.
         look_at: So many samples of a split are looked at.
+
+    >>> DatasetCase("conversations", options={"train": "a.jsonl"}, splits=("train",)).look_at
+    8
     """
 
     kind: str = field(default="dataset", init=False)
@@ -237,6 +267,11 @@ class MetricCase(Case):
     Args:
         evaluated: At least three evaluated samples that the metric wants.
         model: What :meth:`anyloom.interfaces.Metric.prepare` is given, if the metric asks something of it.
+
+    >>> from anyloom.conversation import Conversation, Message
+    >>> answer = Message("assistant", "yes?")
+    >>> MetricCase("mine", evaluated=3 * [Evaluated(Sample(Conversation([]), "chat"), answer)]).model is None
+    True
     """
 
     kind: str = field(default="metric", init=False)
@@ -251,6 +286,9 @@ class ModalityCase(Case):
     Args:
         media: Media to write and read again.
         tolerance: Largest difference of a value that was written and read again, 0 for a format without loss.
+
+    >>> ModalityCase("mine", media=[Media("mine", key="a")], tolerance=1 / 255).kind
+    'modality'
     """
 
     kind: str = field(default="modality", init=False)

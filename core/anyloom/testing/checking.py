@@ -17,7 +17,11 @@ Verdict = Literal["passed", "failed", "skipped", "expected"]
 
 
 class ConformanceError(AssertionError):
-    """A component does not do what its interface demands."""
+    """A component does not do what its interface demands.
+
+    >>> isinstance(ConformanceError("it has no summary"), AssertionError)
+    True
+    """
 
 
 @dataclass(frozen=True)
@@ -62,6 +66,14 @@ def check(cure: str) -> Callable[[Callable[[Any, Any], None]], Callable[[Any, An
 
     Args:
         cure: What to do where it fails.
+
+    >>> class Own:
+    ...     @check("give it a name")
+    ...     def test_has_a_name(self, case):
+    ...         '''The component has a name. Listings show it.'''
+    ...         require(bool(case.name), "it has none")
+    >>> Own.test_has_a_name.check.demand
+    'The component has a name. Listings show it.'
     """
 
     def decorate(function: Callable[[Any, Any], None]) -> Callable[[Any, Any], None]:
@@ -122,6 +134,13 @@ def require(condition: bool, what: str) -> None:
     Args:
         condition: What must hold.
         what: What is wrong where it does not.
+
+    >>> require(True, "never said")
+    >>> try:
+    ...     require(False, "it has no summary")
+    ... except ConformanceError as error:
+    ...     print(error)
+    it has no summary
     """
     if not condition:
         raise ConformanceError(what)

@@ -133,7 +133,13 @@ def _normal(name: str) -> str:
 
 @contextlib.contextmanager
 def no_network() -> Iterator[list[str]]:
-    """Refuse every connection of this process, and collect the addresses that were asked for."""
+    """Refuse every connection of this process, and collect the addresses that were asked for.
+
+    >>> with no_network() as attempts:
+    ...     pass  # what must not ask the network for anything
+    >>> list(attempts)
+    []
+    """
     attempts: list[str] = []
     connect = socket.socket.connect
 

@@ -22,7 +22,15 @@ _MEDIA, _ROWS, _LENGTH = 4, 2, 12
 
 
 class LossChecks(NeuralChecks):
-    """Inherit and supply the fixture ``case``, a :class:`anyloom.testing.LossCase`."""
+    """Inherit and supply the fixture ``case``, a :class:`anyloom.testing.LossCase`.
+
+    >>> from anyloom.testing import LossCase
+    >>> class TestMine(LossChecks):
+    ...     def case(self):  # a pytest fixture
+    ...         return LossCase("info-nce")
+    >>> mine = TestMine()
+    >>> mine.use(mine.case())
+    """
 
     runs_on_meta = False
 

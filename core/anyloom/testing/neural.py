@@ -22,12 +22,20 @@ _NEEDS_VALUES = re.compile(r"item\(\) cannot be called on meta|register_meta fun
 
 
 def same(first: Mapping[str, Tensor], second: Mapping[str, Tensor]) -> bool:
-    """Whether two sets of tensors are equal, bit by bit."""
+    """Whether two sets of tensors are equal, bit by bit.
+
+    >>> same({"w": torch.ones(2)}, {"w": torch.ones(2)}), same({"w": torch.ones(2)}, {})
+    (True, False)
+    """
     return first.keys() == second.keys() and all(torch.equal(first[k], second[k]) for k in first)
 
 
 def close(first: Tensor, second: Tensor) -> bool:
-    """Whether two tensors agree up to the order of additions."""
+    """Whether two tensors agree up to the order of additions.
+
+    >>> close(torch.ones(2), torch.ones(2) + 1e-7), close(torch.ones(2), torch.zeros(2))
+    (True, False)
+    """
     return first.shape == second.shape and torch.allclose(first.float(), second.float(), atol=ATOL, rtol=RTOL)
 
 

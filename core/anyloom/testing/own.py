@@ -11,7 +11,11 @@ __all__ = ["autoregressive", "conversations", "info_nce", "parallel", "projector
 
 
 def projector(folder: Path) -> ProjectorCase:
-    """The MLP projector with every option on."""
+    """The MLP projector with every option on.
+
+    >>> projector(Path()).options
+    {'hidden_dim': 5, 'skip': True}
+    """
     del folder
     return ProjectorCase("mlp", options={"hidden_dim": 5, "skip": True})
 
@@ -35,7 +39,13 @@ def info_nce(folder: Path) -> LossCase:
 
 
 def conversations(folder: Path) -> DatasetCase:
-    """Two conversations in a file."""
+    """Two conversations in a file.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     len(conversations(Path(folder)).build().build("train"))
+    2
+    """
     path = folder / "train.jsonl"
     question = {"role": "user", "content": "what is this?"}
     answers = [{"role": "assistant", "content": text} for text in ("a heart", "a bell")]

@@ -15,7 +15,15 @@ __all__ = ["ProjectorChecks"]
 
 
 class ProjectorChecks(NeuralChecks):
-    """Inherit and supply the fixture ``case``, an :class:`anyloom.testing.ProjectorCase`."""
+    """Inherit and supply the fixture ``case``, an :class:`anyloom.testing.ProjectorCase`.
+
+    >>> from anyloom.testing import ProjectorCase
+    >>> class TestMine(ProjectorChecks):
+    ...     def case(self):  # a pytest fixture
+    ...         return ProjectorCase("mlp", options={"hidden_dim": 8})
+    >>> mine = TestMine()
+    >>> mine.use(mine.case())
+    """
 
     shapes_in: ClassVar[tuple[str, ...]] = ("forward",)
 

@@ -25,6 +25,13 @@ class RepresentationChecks(NeuralChecks):
     """Inherit and supply the fixture ``case``, an :class:`anyloom.testing.RepresentationCase`.
 
     A representation that samples is tried with options under which it takes what is likeliest.
+
+    >>> from anyloom.testing import RepresentationCase
+    >>> class TestMine(RepresentationChecks):
+    ...     def case(self):  # a pytest fixture
+    ...         return RepresentationCase("parallel")
+    >>> mine = TestMine()
+    >>> mine.use(mine.case())
     """
 
     runs_on_meta = False

@@ -41,7 +41,12 @@ def _class_for(case: Case) -> type[Any]:
 
 
 def checks_of(case: Case) -> list[Check]:
-    """Return the checks that apply to a case, the general ones first."""
+    """Return the checks that apply to a case, the general ones first.
+
+    >>> from anyloom.testing import ProjectorCase
+    >>> "batch_equals_singles" in [check.name for check in checks_of(ProjectorCase("mlp"))]
+    True
+    """
     cls = _class_for(case)
     found: dict[str, Check] = {}
     for base in reversed(cls.__mro__):

@@ -40,6 +40,14 @@ class CheckpointFiles(CheckpointIO):
     Args:
         disk_full: What to do where a checkpoint cannot be written: ``stop`` the run, or ``wait`` for room.
         patience: Longest wait in seconds.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = Path(folder) / "last.ckpt"
+    ...     content = {"state_dict": {"w": torch.ones(2)}, "pytorch-lightning_version": "2.0"}
+    ...     CheckpointFiles().save_checkpoint(content, path)
+    ...     CheckpointFiles().load_checkpoint(path)["state_dict"]
+    {'w': tensor([1., 1.])}
     """
 
     def __init__(self, disk_full: Literal["stop", "wait"] = "stop", patience: float = 600.0) -> None:
@@ -93,6 +101,12 @@ def read_file(path: Path, map_location: Callable[..., Any] | None = None) -> Any
 
     Raises:
         anyloom.errors.CheckpointError: It is damaged or holds anything else.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     torch.save({"step": 4}, Path(folder) / "a.ckpt")
+    ...     read_file(Path(folder) / "a.ckpt")
+    {'step': 4}
     """
     try:
         return torch.load(path, map_location=map_location or "cpu", weights_only=True)
@@ -109,6 +123,18 @@ def verify_checkpoint(path: Path) -> None:
 
     Raises:
         anyloom.errors.CheckpointError: It is not there or damaged.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = Path(folder) / "last.ckpt"
+    ...     CheckpointFiles().save_checkpoint({"state_dict": {}, "pytorch-lightning_version": "2.0"}, path)
+    ...     verify_checkpoint(path)
+    ...     _ = path.write_bytes(path.read_bytes()[:-1])
+    ...     try:
+    ...         verify_checkpoint(path)
+    ...     except CheckpointError as error:
+    ...         print(error.what.partition(":")[0])
+    the checkpoint is damaged (it is not what was written)
     """
     if path.is_dir():
         verify_shards(path)
@@ -130,7 +156,18 @@ def verify_checkpoint(path: Path) -> None:
 
 
 def newest_good(folder: Path) -> tuple[Path | None, list[Path]]:
-    """The newest checkpoint of a folder that is whole, and the damaged ones that are newer."""
+    """The newest checkpoint of a folder that is whole, and the damaged ones that are newer.
+
+    >>> import tempfile
+    >>> content = {"state_dict": {}, "pytorch-lightning_version": "2.0"}
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     for name in ("a.ckpt", "b.ckpt"):
+    ...         CheckpointFiles().save_checkpoint(content, Path(folder) / name)
+    ...     _ = (Path(folder) / "b.ckpt").write_bytes(b"cut")
+    ...     good, damaged = newest_good(Path(folder))
+    >>> good.name, [path.name for path in damaged]
+    ('a.ckpt', ['b.ckpt'])
+    """
     damaged: list[Path] = []
     files = sorted(folder.glob("*.ckpt"), key=lambda p: (p.stat().st_mtime_ns, p.name), reverse=True)
     for path in files:
@@ -186,6 +223,12 @@ def checked(content: Any, path: Path) -> dict[str, Any]:
 
     Raises:
         anyloom.errors.CheckpointError: It is not, a newer trainer wrote it, or it holds values that are not finite.
+
+    >>> try:
+    ...     checked({"weights": {}}, Path("a.ckpt"))
+    ... except CheckpointError as error:
+    ...     print(error.what)
+    this is not a trainer's checkpoint (it has no state_dict of tensors)
     """
     state = content.get("state_dict") if isinstance(content, dict) else None
     if not isinstance(state, dict) or not all(isinstance(t, torch.Tensor) for t in state.values()):

@@ -27,6 +27,9 @@ def without_noise(*, resuming: bool = False) -> Iterator[None]:
 
     Args:
         resuming: Also leave out that the folder of checkpoints is not empty.
+
+    >>> with without_noise():
+    ...     pass  # a fit
     """
     loggers = [logging.getLogger(name) for name in _LOGGERS]
     for logger in loggers:

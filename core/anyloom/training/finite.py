@@ -29,6 +29,9 @@ class NonFiniteError(AnyloomError):
         step: The optimizer step that would have been next.
         folders: Where the run's checkpoints are.
         several_processes: Whether others run the same training.
+
+    >>> NonFiniteError("the loss is NaN").step
+    0
     """
 
     step: int = 0
@@ -121,7 +124,11 @@ class FiniteSteps(Callback):
 
 
 def batch_keys(batch: Any) -> list[str]:
-    """Names of the samples of a batch, as the data set gave them; media keys where a batch holds media alone."""
+    """Names of the samples of a batch, as the data set gave them; media keys where a batch holds media alone.
+
+    >>> batch_keys({"no": "samples"})
+    []
+    """
     samples = getattr(batch, "samples", None)
     if samples is None:
         return [str(key) for key in getattr(batch, "keys", None) or []] if not isinstance(batch, dict) else []

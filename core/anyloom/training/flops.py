@@ -28,6 +28,10 @@ class StepFlops:
         components: By component, under its YAML key; only what ran inside its ``forward``.
         trained: Of ``components`` those that hold trainable parameters.
         total: Of everything.
+
+    >>> flops = StepFlops({"model.llm": 3 * 10**9, "model.encoders.eye": 10**9}, ("model.llm",), 4 * 10**9)
+    >>> flops.lines()[0], flops.trainable
+    ('model.llm: 3.000 GFLOP', 3000000000)
     """
 
     components: dict[str, int] = field(default_factory=dict)
@@ -112,6 +116,12 @@ def counting(network: nn.Module) -> Iterator[StepFlops]:
 
     Args:
         network: Its components are told apart if it is a :class:`~anyloom.network.network.Network`.
+
+    >>> layer = nn.Linear(8, 4)
+    >>> with counting(layer) as flops:
+    ...     _ = layer(torch.zeros(2, 8))
+    >>> flops.total  # two for each multiplication: 2 * 2 * 8 * 4
+    128
     """
     found = StepFlops()
     parts = network.parts.components() if isinstance(network, Network) else []
@@ -125,7 +135,11 @@ def counting(network: nn.Module) -> Iterator[StepFlops]:
 
 
 def peak_flops(device: torch.device, dtype: torch.dtype = torch.bfloat16) -> float:
-    """FLOPs per second that the maker of a device states for dense products; 0 where that is not known."""
+    """FLOPs per second that the maker of a device states for dense products; 0 where that is not known.
+
+    >>> peak_flops(torch.device("cpu"))
+    0.0
+    """
     if device.type != "cuda":
         return 0.0
     from lightning.fabric.utilities.throughput import get_available_flops

@@ -98,7 +98,13 @@ def _optimizer(named: list[tuple[str, nn.Parameter]], config: OptimizerConfig, t
 
 
 def gradient_norm(optimizer: Optimizer) -> Tensor | None:
-    """Norm ``()`` of all gradients of an optimizer's parameters, not waited for; None where there are none."""
+    """Norm ``()`` of all gradients of an optimizer's parameters, not waited for; None where there are none.
+
+    >>> weight = nn.Parameter(torch.zeros(2))
+    >>> weight.grad = torch.tensor([3.0, 4.0])
+    >>> gradient_norm(torch.optim.SGD([weight], lr=0.1))
+    tensor(5.)
+    """
     gradients = [p.grad for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
     if not gradients:
         return None

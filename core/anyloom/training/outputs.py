@@ -20,7 +20,11 @@ __all__ = ["OutputGuard", "ResultWriter", "limited"]
 
 
 def limited(trainer: lightning.Trainer) -> str:
-    """The option that makes a run a trial of a part of the data, or of no step; empty for a run over all of it."""
+    """The option that makes a run a trial of a part of the data, or of no step; empty for a run over all of it.
+
+    >>> limited(lightning.Trainer(max_steps=0, logger=False, enable_checkpointing=False, enable_progress_bar=False))
+    'max_steps'
+    """
     if trainer.fast_dev_run:  # type: ignore[attr-defined]
         return "fast_dev_run"
     if trainer.overfit_batches:  # type: ignore[attr-defined]

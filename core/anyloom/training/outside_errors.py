@@ -44,6 +44,9 @@ def translated(error: BaseException, checkpoint: str | None = None) -> AnyloomEr
     Args:
         error: The exception.
         checkpoint: What the run was resumed from.
+
+    >>> print(translated(torch.OutOfMemoryError("out of memory")) is None)
+    False
     """
     if isinstance(error, AnyloomError) or not isinstance(error, Exception):
         return None
@@ -76,7 +79,11 @@ def translated(error: BaseException, checkpoint: str | None = None) -> AnyloomEr
 
 
 def out_of_memory(error: BaseException) -> bool:
-    """Whether memory ran out, on a device or in the main memory."""
+    """Whether memory ran out, on a device or in the main memory.
+
+    >>> out_of_memory(torch.OutOfMemoryError()), out_of_memory(ValueError("something else"))
+    (True, False)
+    """
     if isinstance(error, torch.OutOfMemoryError | MemoryError):
         return True
     return isinstance(error, RuntimeError) and any(word in str(error) for word in _MEMORY)

@@ -7,16 +7,15 @@ and loaded whole in the memory of every process's host before it is sharded.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any
 
-import torch
-from torch import Tensor, nn
+from torch import nn
 
 from anyloom.errors import ConfigError
 from anyloom.network.network import Network
 from anyloom.network.parts import Part
+from anyloom.storage.sharded import gathered_parameters, is_sharded, whole, whole_state
 
 __all__ = ["gathered_parameters", "is_sharded", "shard", "whole", "whole_state"]
 
@@ -101,42 +100,3 @@ class _Reading:
                 self._inside = False
 
         return method
-
-
-@contextmanager
-def gathered_parameters(network: nn.Module) -> Iterator[None]:
-    """Hold all parameters whole meanwhile, so that each process can go its own way.
-
-    Free-running answers take another number of passes in every process; passes that gather would wait for each other
-    for ever.
-    """
-    from torch.distributed.fsdp import FSDPModule
-
-    sharded = [m for m in network.modules() if isinstance(m, FSDPModule)]
-    for module in sharded:
-        module.set_reshard_after_forward(False, recurse=False)
-        module.unshard()
-    try:
-        yield
-    finally:
-        for module in sharded:
-            module.set_reshard_after_forward(True, recurse=False)
-            module.reshard()
-
-
-def whole_state(module: nn.Module) -> dict[str, Tensor]:
-    """The state dict with sharded tensors put together on the CPU; every process has to call it."""
-    return {name: whole(tensor) for name, tensor in module.state_dict().items()}
-
-
-def is_sharded(module: nn.Module) -> bool:
-    """Whether a part of a module is held in shards."""
-    from torch.distributed.fsdp import FSDPModule
-
-    return any(isinstance(m, FSDPModule) for m in module.modules())
-
-
-def whole(tensor: Tensor) -> Tensor:
-    """A tensor put together on the CPU, if it is sharded; every process has to call it."""
-    full = tensor.full_tensor() if hasattr(tensor, "full_tensor") else tensor
-    return full.detach().to("cpu") if isinstance(full, torch.Tensor) else full

@@ -20,7 +20,12 @@ _IN_PROCESS: Final = ("best", "hpc")
 
 
 def checkpoint_folders(callbacks: Sequence[Callback]) -> list[Path]:
-    """The folders that the checkpoint callbacks of a config name."""
+    """The folders that the checkpoint callbacks of a config name.
+
+    >>> folders = checkpoint_folders([ModelCheckpoint(dirpath="runs/mine")])
+    >>> [folder.name for folder in folders]
+    ['mine']
+    """
     return [Path(c.dirpath) for c in callbacks if isinstance(c, ModelCheckpoint) and c.dirpath is not None]
 
 

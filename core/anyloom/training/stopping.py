@@ -30,7 +30,11 @@ _SIGNALS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
 
 @contextmanager
 def interrupts_restored() -> Iterator[None]:
-    """Give Ctrl-C back its meaning afterwards: lightning switches it off when it has met one."""
+    """Give Ctrl-C back its meaning afterwards: lightning switches it off when it has met one.
+
+    >>> with interrupts_restored():
+    ...     pass  # a fit
+    """
     before = signal.getsignal(signal.SIGINT)
     try:
         yield

@@ -1,7 +1,7 @@
 """Runs a suite every so many steps of a fit: curves in the loggers, a page with answers in the run's folder.
 
-A suite in a run asks its split ``val`` by default: what is looked at while something can still be chosen is not what is
-reported in the end. Neither the weights nor any chance of the run depend on it.
+A suite in a run asks what it lets choose by (``suite.choose``): what is looked at while something can still be chosen
+is not what is reported in the end. Neither the weights nor any chance of the run depend on it.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from anyloom.evaluation.draw import pick
 from anyloom.evaluation.measure import measure
 from anyloom.evaluation.page import make_report
 from anyloom.evaluation.results import Results
-from anyloom.evaluation.runner import answers_to_show, metrics_of, results_of, samples_of
+from anyloom.evaluation.runner import able, answers_to_show, control_of, metrics_of, results_of, samples_of
 from anyloom.evaluation.suite import Suite, read_suite
 from anyloom.interfaces.component import ComponentConfig
 from anyloom.interfaces.dataset import Sample
@@ -41,14 +41,14 @@ class SuiteInFit(ComponentConfig):
         suite: Recipe or file.
         every: Steps of the optimizer between two runs.
         queries: Samples per task, at most.
-        split: Which split is asked.
+        split: Which split is asked; by default what the suite lets choose by.
         overrides: Of the suite, such as ``variables.data=FOLDER``.
     """
 
     suite: str
     every: PositiveInt
     queries: PositiveInt = 50
-    split: str = "val"
+    split: str | None = None
     overrides: tuple[str, ...] = ()
 
     @model_validator(mode="after")
@@ -61,8 +61,8 @@ class SuiteInFit(ComponentConfig):
 
     def read(self) -> Suite:
         """Read the suite, with the queries and the split that are asked here."""
-        own = [f"suite.queries={self.queries}", f"suite.split={self.split}"]
-        return read_suite(self.suite, [*self.overrides, *own])
+        suite = read_suite(self.suite, [*self.overrides, f"suite.queries={self.queries}"])
+        return suite.model_copy(update={"split": self.split or suite.choose})
 
 
 class SuiteRuns(lightning.Callback):
@@ -86,9 +86,9 @@ class SuiteRuns(lightning.Callback):
 
     def on_fit_start(self, trainer: lightning.Trainer, pl_module: Any) -> None:
         """Find the samples before the first step, so that a mistake is told at once."""
-        every = samples_of(self.suite)
+        every, _ = able(pl_module.model, samples_of(self.suite))
         if not every:
-            what = f"the split {self.suite.split!r} has no samples"
+            what = f"the split {self.suite.split!r} has no samples that this model can answer"
             raise ConfigError(what, where=f"module.suites.{self.key}.split", fix="name another")
         self._samples = pick(every, self.suite.queries, 0, limits=self.suite.limits)
         self._step = trainer.global_step
@@ -107,13 +107,16 @@ class SuiteRuns(lightning.Callback):
             self._tell(trainer, folder / "suites" / self.key / f"step-{step:07d}", results, shown)
 
     def _measured(self, trainer: lightning.Trainer, model: Any) -> tuple[Results, list[Evaluated]]:
-        metrics = metrics_of(self.suite)
+        samples: Sequence[Sample] = self._samples or ()
+        metrics = metrics_of(self.suite, samples)
         for metric in metrics.values():
             metric.to(model.device)
-        samples: Sequence[Sample] = self._samples or ()
         own = samples[trainer.global_rank :: trainer.world_size]
         found = measure(model, own, metrics, batch_size=self.suite.batch_size)
         results = results_of(metrics, found)
+        results.merge(
+            control_of(model, self.suite, samples, seed=0, rank=trainer.global_rank, processes=trainer.world_size)
+        )
         shown = []
         if trainer.is_global_zero:
             shown = answers_to_show(model, self.suite, samples, seed=0, advance=lambda *_: None)
@@ -132,7 +135,15 @@ class SuiteRuns(lightning.Callback):
 
 @contextmanager
 def undisturbed(model: nn.Module) -> Iterator[None]:
-    """Answer in eval mode, and leave modes and torch's random state as they were."""
+    """Answer in eval mode, and leave modes and torch's random state as they were.
+
+    >>> layer = nn.Dropout(0.5)
+    >>> with undisturbed(layer):
+    ...     layer.training
+    False
+    >>> layer.training
+    True
+    """
     modes = {module: module.training for module in model.modules()}
     model.eval()
     try:

@@ -11,6 +11,7 @@ from types import MappingProxyType
 from typing import Final
 
 from anyloom.interfaces import Sample
+from anyloom_starter.clips import CLIP_EDITS, PREFIX
 from anyloom_starter.compositions import compositions
 from anyloom_starter.edits import PIXEL_EDITS, variants
 from anyloom_starter.pack import load_pack
@@ -92,6 +93,15 @@ def _effects(sample: Sample, pool: Pool) -> Iterator[str]:
     yield from (f"{plain}@{_word(name)}" for name in SOUND_EFFECTS)
 
 
+def _clips(sample: Sample, pool: Pool) -> Iterator[str]:
+    """The clip after every edit, and this edit of the subject's other drawings."""
+    source, operation = sample.provenance["source"], sample.provenance["operation"]
+    drawing = load_pack().picture(source.removeprefix(PREFIX))
+    yield from (f"{source}@{_word(name)}" for name in CLIP_EDITS if name not in drawing.unchanged)
+    same = [other for other in variants(drawing) if operation not in other.unchanged]
+    yield from (f"{PREFIX}{other.key}@{_word(operation)}" for other in same)
+
+
 def _mixtures(sample: Sample, pool: Pool) -> Iterator[str]:
     """Every part alone, and what stays together with every other sound that may be named."""
     before, after = _parts(sample.provenance["source"]), _parts(sample.provenance["target"][0])
@@ -115,6 +125,9 @@ _NEAR: Final[Mapping[str, Callable[[Sample, Pool], Iterator[str]]]] = MappingPro
         "edit": _edited,
         "edit-rephrased": _edited,
         "exemplar": _edited,
+        "image-in-context": _edited,
+        "audio-in-context": _effects,
+        "video-in-context": _clips,
         "rounds": _rounds,
         "composition": _composed,
         "text-to-picture": _drawings,

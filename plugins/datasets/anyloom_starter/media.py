@@ -1,17 +1,18 @@
 """Media of conversations, made from the pack when they are needed, each with a key that says what it is.
 
-======================================  =====================================================
+=======================================  =====================================================
 key                                     content
-======================================  =====================================================
+=======================================  =====================================================
 ``noto/1f44b-1f3fb``                    a drawing of the pack
 ``noto/1f44b-1f3fb@mirror@grey``        the same after two pixel edits, in this order
 ``sound/misc_crow``                     a sound of the pack
 ``sound/misc_crow@echo``                the same after an effect
 ``sound/misc_crow+perc_bell``           a mixture; the parts are in alphabetical order
-``motion/grow/whole/noto/1f98b@mirror``   a clip of a picture, of one motion and one part of it
-``motion/flash/3/noto/1f98b``             a clip of a picture in the dark that is lit in one frame
+``motion/grow/whole/noto/1f98b@mirror`` a clip of a picture, of one motion and one part of it
+``motion/flash/3/noto/1f98b``           a clip of a picture in the dark that is lit in one frame
 ``click/3``                             a short noise at the moment of that frame
-======================================  =====================================================
+``clip/noto/1f98b@backwards``           a clip of a drawing after an edit (:mod:`anyloom_starter.clips`)
+=======================================  =====================================================
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from typing import Final
 from torch import Tensor
 
 from anyloom.conversation import Media
+from anyloom_starter.clips import PREFIX, clip_of_key
 from anyloom_starter.edits import PIXEL_EDITS
 from anyloom_starter.motions import CLIP_RATE, click, flash, frames
 from anyloom_starter.pack import SAMPLE_RATE, Picture, Sound, load_pack, picture_pixels, sound_wave
@@ -140,6 +142,8 @@ def media_of_key(key: str) -> Media:
     if key.startswith("click/"):
         moment = int(key.removeprefix("click/"))
         return Media("audio", loader=_Click(moment), key=key, meta={"sample_rate": SAMPLE_RATE})
+    if key.startswith(PREFIX):
+        return clip_of_key(key)
     if key.startswith("sound/"):
         return Media("audio", loader=_PlaySound(key), key=key, meta={"sample_rate": SAMPLE_RATE})
     return Media("image", loader=_DrawPicture(key), key=key)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
-from typing import Literal
+from typing import Literal, Protocol
 
 from anyloom.conversation import Conversation, Media, Message
 from anyloom.interfaces import Sample
@@ -13,7 +13,7 @@ from anyloom_starter.pool import Pair, Pool
 from anyloom_starter.tasks import instruction, sample
 from anyloom_starter.wording import ask, rephrased
 
-__all__ = ["Form", "Wording", "edit_sample", "example_pairs", "exemplar_sample"]
+__all__ = ["Form", "Shown", "Wording", "edit_sample", "example_pairs", "exemplar_sample"]
 
 Form = Literal["prompt", "dialogue", "both"]
 Wording = Literal["plain", "varied", "rephrased"]
@@ -38,7 +38,27 @@ def edit_sample(rng: random.Random, query: Pair, wording: Wording = "plain") -> 
     return sample(task, user, [query.target], **_provenance(query))
 
 
-def exemplar_sample(query: Pair, examples: Sequence[Pair], form: Form = "prompt") -> Sample:
+class Shown(Protocol):
+    """A medium before and after an operation."""
+
+    @property
+    def operation(self) -> str:
+        """Name of the operation, ``<family>/<word>``."""
+
+    @property
+    def source(self) -> Media:
+        """Before."""
+
+    @property
+    def target(self) -> Media:
+        """After."""
+
+    @property
+    def subject(self) -> str:
+        """What both are of."""
+
+
+def exemplar_sample(query: Shown, examples: Sequence[Shown], form: Form = "prompt") -> Sample:
     """Return a sample that shows the operation by k example pairs and asks for it on the query's source.
 
     ``prompt`` is the paper's: one question that holds all pairs. ``dialogue`` makes each pair a question and its
@@ -77,7 +97,7 @@ def example_pairs(
     return pairs
 
 
-def _question(query: Pair, examples: Sequence[Pair]) -> list[str | Media]:
+def _question(query: Shown, examples: Sequence[Shown]) -> list[str | Media]:
     """Return the words of the paper's appendix, with as many pairs as there are."""
     if not examples:
         return ["Apply the same editing to ", query.source, "."]
@@ -87,7 +107,7 @@ def _question(query: Pair, examples: Sequence[Pair]) -> list[str | Media]:
     return [*parts[:-1], ", apply the same editing to ", query.source, "."]
 
 
-def _provenance(query: Pair) -> dict[str, object]:
+def _provenance(query: Shown) -> dict[str, object]:
     return {
         "family": query.operation.split("/")[0],
         "operation": query.operation,

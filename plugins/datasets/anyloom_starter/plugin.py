@@ -7,7 +7,7 @@ from anyloom.discovery import ComponentSpec, hookimpl
 
 @hookimpl
 def anyloom_components() -> list[ComponentSpec]:
-    """The starter data set, prompts of CoBSAT's form from its pictures, and clips of them."""
+    """The starter data set, clips of its pictures, and two sets of questions about its media."""
     return [
         ComponentSpec(
             kind="dataset",
@@ -38,5 +38,15 @@ def anyloom_components() -> list[ComponentSpec]:
             requires=("PIL", "soundfile", "soxr"),
             licence="Apache-2.0 AND CC-BY-4.0 AND MIT AND CC0-1.0",
             summary="Pictures of the starter pack that move, turn, grow, fade and flash in short clips, with sounds",
+        ),
+        ComponentSpec(
+            kind="dataset",
+            name="starter-sweep",
+            target="anyloom_starter.sweep:SweepBuilder",
+            tiny="anyloom_starter.tiny:sweep",
+            modalities=("image", "audio", "video"),
+            requires=("PIL", "soundfile", "soxr"),
+            licence="Apache-2.0 AND CC-BY-4.0 AND MIT AND CC0-1.0",
+            summary="Edits of pictures, sounds and clips shown by 0 to 8 examples, of seen and unseen subjects",
         ),
     ]

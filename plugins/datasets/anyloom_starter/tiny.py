@@ -6,7 +6,7 @@ from pathlib import Path
 
 from anyloom.testing import DatasetCase
 
-__all__ = ["clips", "dataset", "inference"]
+__all__ = ["clips", "dataset", "inference", "sweep"]
 
 
 def dataset(folder: Path) -> DatasetCase:
@@ -27,3 +27,9 @@ def clips(folder: Path) -> DatasetCase:
     del folder
     options = {"num_samples": 8, "num_queries": 1, "test_examples": [0, 1]}
     return DatasetCase("starter-clips", options=options, splits=("train", "val", "choose", "test"))
+
+
+def sweep(folder: Path) -> DatasetCase:
+    """A few edits of every modality."""
+    del folder
+    return DatasetCase("starter-sweep", options={"num_queries": 2, "examples": [0, 2]}, splits=("val", "test"))

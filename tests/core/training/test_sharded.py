@@ -28,6 +28,7 @@ from anyloom.training.sharded import NAME
 from projects import sections
 
 ROOT = Path(__file__).resolve().parents[3]
+TWO = ("trainer.devices=2", f"trainer.strategy={NAME}")
 
 
 def fit(folder: Path, *words: str, command: str = "fit", status: int = 0) -> str:
@@ -41,15 +42,24 @@ def fit(folder: Path, *words: str, command: str = "fit", status: int = 0) -> str
     return done.stdout + done.stderr
 
 
-@pytest.fixture
-def project(tmp_path: Path) -> Path:
-    made: dict[str, Any] = sections(tmp_path, max_steps=4)
+def make_project(folder: Path) -> Path:
+    made: dict[str, Any] = sections(folder, max_steps=4)
     saving = {"dirpath": "ck", "filename": "{step}", "save_top_k": -1, "every_n_train_steps": 2}
     made["trainer"]["callbacks"] = [{"class_path": "lightning.pytorch.callbacks.ModelCheckpoint", "init_args": saving}]
     made["data"]["batch_size"] = 1
     made["result"] = "result"
-    (tmp_path / "config.yaml").write_text(yaml.safe_dump(made))
-    return tmp_path
+    (folder / "config.yaml").write_text(yaml.safe_dump(made))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project after two runs of four steps: two processes with halves (``ck``), two with everything (``ck-ddp``)."""
+    project = make_project(tmp_path_factory.mktemp("sharded"))
+    fit(project, *TWO, "result=halves")
+    elsewhere = "trainer.callbacks.0.init_args.dirpath=ck-ddp"
+    fit(project, "trainer.devices=2", "trainer.strategy=ddp", elsewhere, "result=wholes")
+    return project
 
 
 def learned(folder: Path) -> dict[str, torch.Tensor]:
@@ -61,53 +71,44 @@ def largest_difference(one: dict[str, torch.Tensor], other: dict[str, torch.Tens
     return max(float((one[k].float() - other[k].float()).abs().max()) for k in one)
 
 
-TWO = ("trainer.devices=2", f"trainer.strategy={NAME}")
-
-
 @pytest.mark.slow
-def test_two_halves_learn_what_two_wholes_do(project: Path) -> None:
-    fit(project, *TWO, "result=halves")
-    fit(project, "trainer.devices=2", "trainer.strategy=ddp", "result=wholes", "trainer.callbacks=[]")
-    assert largest_difference(learned(project / "halves"), learned(project / "wholes")) < 1e-5
-    start = learned(project / "halves")
-    model = AnyToAnyModel.from_pretrained(project / "halves", trust=True)
+def test_two_halves_learn_what_two_wholes_do(trained: Path) -> None:
+    assert largest_difference(learned(trained / "halves"), learned(trained / "wholes")) < 1e-5
+    start = learned(trained / "halves")
+    model = AnyToAnyModel.from_pretrained(trained / "halves", trust=True)
     assert all(torch.equal(start[k], v) for k, v in model.state_dict().items() if k in start)
-    fit(project, *TWO, "result=halves", command="test")
-    said = fit(project, *TWO, "result=halves", "--output", "answers", command="predict")
+    fit(trained, *TWO, "result=halves", command="test")
+    said = fit(trained, *TWO, "result=halves", "--output", "answers", command="predict")
     assert "3 answers" in said
 
 
 @pytest.mark.slow
-def test_what_steps_whole_matrices_is_refused(project: Path) -> None:
-    said = fit(project, *TWO, "module.optimizer.hidden_matrices=muon", status=2)
+def test_what_steps_whole_matrices_is_refused(tmp_path: Path) -> None:
+    said = fit(make_project(tmp_path), *TWO, "module.optimizer.hidden_matrices=muon", status=2)
     assert "muon steps whole matrices" in said
     assert "Traceback" not in said
 
 
 @pytest.mark.slow
-def test_a_run_in_halves_goes_on_in_any_number_of_processes(project: Path) -> None:
-    fit(project, *TWO, "trainer.max_steps=6", "result=unbroken")
-    cut = project / "ck" / "step=4.ckpt"
-    fit(project, *TWO, "trainer.max_steps=6", f"ckpt_path={cut}", "result=resumed", "trainer.callbacks=[]")
-    assert largest_difference(learned(project / "unbroken"), learned(project / "resumed")) < 1e-6
-    fit(project, "trainer.max_steps=6", f"ckpt_path={cut}", "result=alone", "trainer.callbacks=[]")
-    assert largest_difference(learned(project / "alone"), learned(project / "resumed")) < 0.1
+def test_a_run_in_halves_goes_on_in_any_number_of_processes(trained: Path) -> None:
+    cut = f"ckpt_path={trained / 'ck' / 'step=2.ckpt'}"
+    fit(trained, *TWO, cut, "result=resumed", "trainer.callbacks=[]")
+    assert largest_difference(learned(trained / "halves"), learned(trained / "resumed")) < 1e-6
+    fit(trained, cut, "result=alone", "trainer.callbacks=[]")
+    assert largest_difference(learned(trained / "alone"), learned(trained / "resumed")) < 0.1
 
 
 @pytest.mark.slow
-def test_a_checkpoint_in_shards_is_what_one_in_a_file_is(project: Path) -> None:
+def test_a_checkpoint_in_shards_is_what_one_in_a_file_is(trained: Path) -> None:
     """Two processes of DDP and of FSDP2 after the same steps: every weight and moment, by name."""
-    fit(project, *TWO, "trainer.max_steps=2")
-    shards = project / "ck" / "step=2.ckpt"
+    shards = trained / "ck" / "step=2.ckpt"
     files = json.loads((shards / "files.json").read_text())
     tensors = [f for f in files["files"] if f.endswith(".safetensors")]
     sizes = [(shards / files["folder"] / f).stat().st_size for f in tensors]
     assert len(sizes) == 2
     assert min(sizes) > 0.4 * sum(sizes)  # each process wrote about a half
-    shutil.move(shards, project / "shards.ckpt")
-    fit(project, "trainer.devices=2", "trainer.strategy=ddp", "trainer.max_steps=2", "result=wholes")
-    in_shards = CheckpointFiles().load_checkpoint(project / "shards.ckpt")
-    in_file = CheckpointFiles().load_checkpoint(project / "ck" / "step=2.ckpt")
+    in_shards = CheckpointFiles().load_checkpoint(shards)
+    in_file = CheckpointFiles().load_checkpoint(trained / "ck-ddp" / "step=2.ckpt")
     assert in_shards.keys() == in_file.keys()
     assert largest_difference(in_shards["state_dict"], in_file["state_dict"]) < 1e-5
     ours, theirs = in_shards["optimizer_states"][0], in_file["optimizer_states"][0]
@@ -121,13 +122,13 @@ def test_a_checkpoint_in_shards_is_what_one_in_a_file_is(project: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_file_is_gone_on_from_in_halves_and_a_damaged_shard_is_passed_over(project: Path) -> None:
-    saving = "trainer.callbacks.0.init_args.every_n_train_steps=2"
-    fit(project, "trainer.devices=2", "trainer.strategy=ddp", saving, "trainer.max_steps=2", "result=wholes")
-    whole = project / "ck" / "step=2.ckpt"
+def test_a_file_is_gone_on_from_in_halves_and_a_damaged_shard_is_passed_over(trained: Path, tmp_path: Path) -> None:
+    shutil.copytree(trained, tmp_path, dirs_exist_ok=True)
+    shutil.rmtree(tmp_path / "ck")
+    whole = tmp_path / "ck-ddp" / "step=2.ckpt"
     assert whole.is_file()
-    fit(project, *TWO, saving, f"ckpt_path={whole}", "result=halves")
-    newest = project / "ck" / "step=4.ckpt"
+    fit(tmp_path, *TWO, f"ckpt_path={whole}", "result=halves")
+    newest = tmp_path / "ck" / "step=4.ckpt"
     assert newest.is_dir()
     (shard, *_) = sorted(newest.rglob("*.safetensors"))
     data = bytearray(shard.read_bytes())
@@ -135,9 +136,10 @@ def test_a_file_is_gone_on_from_in_halves_and_a_damaged_shard_is_passed_over(pro
     shard.write_bytes(bytes(data))
     with pytest.raises(CheckpointError, match="the checkpoint is damaged"):
         CheckpointFiles().load_checkpoint(newest)
-    said = fit(project, *TWO, saving, "ckpt_path=last", "result=again")
-    assert f"{newest.relative_to(project)} is damaged; going on from" in said
-    assert largest_difference(learned(project / "again"), learned(project / "halves")) < 1e-6
+    shutil.copy2(whole, tmp_path / "ck")  # with its time: it is the older one
+    said = fit(tmp_path, *TWO, "ckpt_path=last", "result=again")
+    assert f"{newest.relative_to(tmp_path)} is damaged; going on from" in said
+    assert largest_difference(learned(tmp_path / "again"), learned(tmp_path / "halves")) < 1e-6
 
 
 def test_shards_of_one_process_come_back_and_are_the_old_ones_until_the_new_are_whole(tmp_path: Path) -> None:

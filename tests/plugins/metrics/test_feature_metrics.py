@@ -22,6 +22,8 @@ def test_frechet_distance_equals_audioldm_fd(suffix: str, tolerance: float) -> N
     found = float(F.frechet_distance(g[f"x{suffix}"], g[f"y{suffix}"]))
     assert found == pytest.approx(g[f"fd{suffix}"], abs=tolerance)
     assert found == pytest.approx(g[f"fad_fn{suffix}"], abs=tolerance)
+    theirs = g["fd_torchmetrics" if not suffix else "fd_singular_torchmetrics"]
+    assert found == pytest.approx(theirs, abs=tolerance), "torchmetrics has the same formula"
     ours = F.frechet_distance(F.Statistics.of(g[f"x{suffix}"]), F.Statistics.of(g[f"y{suffix}"]))
     assert float(ours) == pytest.approx(found, abs=1e-6), "features and their statistics give one number"
 
@@ -149,6 +151,9 @@ def test_clip_scores_equal_hessel() -> None:
     assert float(score[0]) == 0, "opposite directions are cut off at 0"
     with_references = F.ref_clip_score(g["image"], g["cand"], g["refs"], g["ref_owner"])
     torch.testing.assert_close(with_references.float(), g["refclipscore_per"], atol=1e-5, rtol=0)
+    assert float(with_references.mean()) == pytest.approx(g["refclipscore"], abs=1e-5)
+    alone = F.ref_only_score(g["cand"], g["refs"], g["ref_owner"])
+    torch.testing.assert_close(alone.float(), g["ref_only_per"], atol=1e-5, rtol=0)
     other = F.clip_score(g["image"], g["cand"], convention="torchmetrics")
     torch.testing.assert_close(other[1:], 40 * score[1:])
     assert float(other[0]) == pytest.approx(-100)

@@ -10,6 +10,7 @@ from torchmetrics.functional.image import structural_similarity_index_measure
 
 from anyloom.errors import MediaError
 from anyloom_metrics import functional as F
+from anyloom_metrics.functional.spectral import _power
 from anyloom_metrics.preparation import pictures
 from metric_golden import golden
 
@@ -32,6 +33,26 @@ def test_log_spectral_distance_equals_audioldm_lsd() -> None:
     holed[start:stop] = 0
     found = float(F.raw_log_spectral_distance(holed, real[1], sample_rate=16000))
     assert found == pytest.approx(g["lsd_raw_with_silence"], abs=1e-5)
+
+
+def test_spectrograms_and_what_ssr_eval_takes_of_them_equal_audioldm_lsd() -> None:
+    """audioldm_lsd.npz, ssim, sispec, log_sispec and the spectrum itself: 1e-5."""
+    made, real, g = waves()
+    frames = _power(made[0], g["sample_rate"]).sqrt().mT
+    assert list(frames.shape) == g["stft_shape"].tolist()
+    torch.testing.assert_close(frames[:5], g["stft_abs_first5frames"], atol=1e-5, rtol=0)
+    pairs = [(a.double(), b.double()) for a, b in zip(made, real)]
+    rate = {"sample_rate": g["sample_rate"]}
+    found = {
+        "ssim_raw": [F.spectral_ssim(*pair, **rate) for pair in pairs],
+        "sispec_raw": [F.scale_invariant_spectral_ratio(*pair, **rate) for pair in pairs],
+        "log_sispec_raw": [F.scale_invariant_spectral_ratio(*pair, **rate, log=True) for pair in pairs],
+    }
+    for name, values in found.items():
+        assert [float(v) for v in values] == pytest.approx(g[name].tolist(), abs=1e-5), name
+    for offset in (0, 1120):
+        mean = sum(float(F.spectral_ssim(*F.aligned_waves(*pair, offset=offset), **rate)) for pair in pairs) / 2
+        assert mean == pytest.approx(g[f"ssim_stft_helper_offset{offset}"], abs=1e-5)
 
 
 @pytest.mark.parametrize(

@@ -218,7 +218,8 @@ def test_cobsat_outputs_are_called_as_its_programs_call_them(tmp_path: Path, cli
 def test_sounds_of_another_program_are_scored_in_context(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The right sound as a WAV file is at no distance; the input as an answer is at the distance of copying."""
     monkeypatch.chdir(tmp_path)
-    words = ["--suite", "in-context", "suite.queries=1", "suite.limits={}"]
+    few = ["suite.queries=1", "suite.limits={}", "suite.data.datasets.sweep.num_queries=1"]
+    words = ["--suite", "in-context", *few]
     suite = read_suite("in-context", words[2:])
     asked = {name: s for s in samples_of(suite) for name in s.provenance["names"]}
     right, same = asked["sound-add/0"], asked["sound-drop/0"]

@@ -65,6 +65,7 @@ def test_vqa_accuracy_equals_lmms_eval() -> None:
     assert [normalised_answer(p) for p in g["preds"]] == g["processed_pred"]
     found = [F.vqa_accuracy(p, a) for p, a in zip(g["preds"], g["answers"])]
     assert found == pytest.approx(g["acc"].tolist(), abs=1e-12)
+    assert sum(found) / len(found) == pytest.approx(g["mean"], abs=1e-12)
     with pytest.raises(MediaError, match="too few"):
         F.vqa_accuracy("yes", [])
 

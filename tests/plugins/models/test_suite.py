@@ -27,8 +27,8 @@ def suite() -> Suite:
 
 @pytest.fixture(scope="module")
 def samples(suite: Suite) -> list[Sample]:
-    builder = build_named("dataset", suite.data["datasets"]["starter"], where="data")
-    return list(builder.build(suite.split))
+    few = [{**suite.data["datasets"]["starter"]}, {**suite.data["datasets"]["sweep"], "num_queries": 3}]
+    return [s for options in few for s in build_named("dataset", options, where="data").build(suite.split)]
 
 
 def test_it_is_found_and_asks_enough() -> None:
@@ -65,6 +65,22 @@ def test_everything_that_is_shown_is_measured(suite: Suite, samples: list[Sample
         ), name
     assert {s.task for s in samples} <= set(suite.tasks)
     assert set(suite.limits) <= {s.task for s in samples}
+
+
+def test_the_sweep_shows_the_same_queries_with_up_to_eight_examples(suite: Suite, samples: list[Sample]) -> None:
+    for modality in ("image", "audio", "video"):
+        own = [s for s in pick(samples, 10, 0) if s.task == f"{modality}-in-context"]
+        by_k = {k: [query_of(s) for s in own if s.provenance["k"] == k] for k in (0, 1, 2, 4, 8)}
+        assert len(by_k[0]) == len(set(by_k[0])) == 6
+        assert all(queries == by_k[0] for queries in by_k.values())
+        assert {s.provenance["family"] for s in own} == {"seen", "unseen"}
+        for s in own:
+            subjects, about = set(s.provenance["example_subjects"]), s.provenance["subjects"][0]
+            assert len(subjects) == s.provenance["k"]
+            assert about not in subjects
+            (target,) = s.conversation.messages[-1].media
+            assert {target.key, s.provenance["source"]} <= set(s.provenance["candidates"])
+            assert target.modality == modality
 
 
 def test_the_lesson_is_about_an_edit_that_the_weights_never_saw(tmp_path: Path) -> None:

@@ -8,7 +8,6 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import BinaryIO
 
 from torch import Tensor
 
@@ -17,6 +16,7 @@ from anyloom.errors import BadRecord, MediaError
 from anyloom.media.files import Header, read_media
 from anyloom.media.isolated import Isolation, isolation_by_default
 from anyloom.storage.content import piece_digest
+from anyloom.storage.open_files import read_piece
 
 __all__ = ["MAX_BYTES", "Blob"]
 
@@ -34,6 +34,11 @@ class Blob:
         size: Its bytes; None for the whole file.
         name: Name inside the file, for errors and for the suffix.
         data: The bytes themselves, where they are not read from a file.
+
+    >>> Blob("a.tar", name="b.TXT", data=b"a red heart").text()
+    'a red heart'
+    >>> Blob("a.tar", name="b.TXT").suffix
+    '.txt'
     """
 
     path: str
@@ -64,19 +69,20 @@ class Blob:
         if self.data is not None:
             return self.data
         try:
-            size = limit + 1 if self.size is None else self.size
-            if self.size is not None and size > limit:
-                raise BadRecord("too large", self.where, f"{size} bytes; at most {limit} are read")
-            # a piece is asked for as it is: a buffer would be filled beyond it
-            with open(self.path, "rb", buffering=-1 if self.size is None else 0) as file:
-                file.seek(self.offset)
-                found = _filled(file, size)
+            if self.size is None:
+                with open(self.path, "rb") as file:
+                    file.seek(self.offset)
+                    found = file.read(limit + 1)
+            else:
+                if self.size > limit:
+                    raise BadRecord("too large", self.where, f"{self.size} bytes; at most {limit} are read")
+                found = read_piece(self.path, self.offset, self.size)
         except OSError as error:
             raise BadRecord("missing", self.where, f"cannot be read ({error.strerror or error})") from error
         if len(found) > limit:
             raise BadRecord("too large", self.where, f"more than {limit} bytes")
-        if self.size is not None and len(found) < size:
-            raise BadRecord("truncated", self.where, f"{len(found)} of {size} bytes are there")
+        if self.size is not None and len(found) < self.size:
+            raise BadRecord("truncated", self.where, f"{len(found)} of {self.size} bytes are there")
         return found
 
     def text(self, limit: int = 64 << 20) -> str:
@@ -106,14 +112,6 @@ class Blob:
         if self.data is not None:
             return f"bytes:{hashlib.sha256(self.data).hexdigest()}"
         return f"file:{Path(self.path).resolve()}:{self.offset}"
-
-
-def _filled(file: BinaryIO, size: int) -> bytes:
-    """As many bytes as there are, up to a size: one call of the system gives no more than about 2 GiB."""
-    found = file.read(size)
-    while 0 < len(found) < size and (more := file.read(size - len(found))):
-        found += more
-    return found
 
 
 @dataclass(frozen=True)

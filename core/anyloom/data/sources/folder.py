@@ -24,6 +24,14 @@ class FolderGroups:
 
     Raises:
         anyloom.errors.ConfigError: There is no such folder.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     for name in ("a.txt", "a.json", "b.txt"):
+    ...         _ = (Path(folder) / name).write_text("x")
+    ...     groups = FolderGroups(folder)
+    ...     len(groups), sorted(groups[0])
+    (2, ['__key__', 'json', 'txt'])
     """
 
     def __init__(self, root: str | Path) -> None:

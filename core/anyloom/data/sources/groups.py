@@ -32,6 +32,10 @@ class GroupTable:
 
     Args:
         arrays: As :meth:`build` makes them.
+
+    >>> table = GroupTable(GroupTable.build([(0, "a.png", 512, 90), (0, "a.txt", 1024, 7), (0, "b.png", 1536, 80)]))
+    >>> table.key(0), table.members(0)
+    ('a', [('png', 512, 90), ('txt', 1024, 7)])
     """
 
     def __init__(self, arrays: Mapping[str, NDArray[Any]]) -> None:

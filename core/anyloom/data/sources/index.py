@@ -38,6 +38,9 @@ class Index(Mapping[str, NDArray[Any]]):
     Args:
         arrays: The arrays.
         path: File they are mapped from; None if they are in memory.
+
+    >>> Index({"starts": np.array([0, 12])})["starts"].tolist()
+    [0, 12]
     """
 
     def __init__(self, arrays: Arrays, path: Path | None = None) -> None:

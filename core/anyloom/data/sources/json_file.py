@@ -39,6 +39,14 @@ class JsonFile:
 
     Raises:
         anyloom.errors.ConfigError: There is no such file, it is no JSON list or object, or has no such key.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = Path(folder) / "a.json"
+    ...     _ = path.write_text('{"pictures": [{"id": 1}, {"id": 2}]}')
+    ...     file = JsonFile(path, key="pictures")
+    ...     len(file), file[1]
+    (2, {'id': 2})
     """
 
     def __init__(

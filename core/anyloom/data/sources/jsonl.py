@@ -20,6 +20,14 @@ class JsonLines:
         path: The file.
         index: Folder of the index; beside the file by default.
         limit: Most bytes of a line.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = Path(folder) / "a.jsonl"
+    ...     _ = path.write_text(json.dumps({"id": 1}) + chr(10) + json.dumps({"id": 2}) + chr(10))
+    ...     lines = JsonLines(path)
+    ...     len(lines), lines[1], lines.where(1).rpartition("/")[2]
+    (2, {'id': 2}, 'a.jsonl:2')
     """
 
     def __init__(self, path: str | Path, *, index: Path | None = None, limit: int = 256 << 20) -> None:
@@ -61,6 +69,14 @@ def parse_json(data: bytes, where: str) -> Any:
     Raises:
         anyloom.errors.BadRecord: It is not JSON, is nested too deeply, has a number too long to read, or text that is
             no Unicode.
+
+    >>> parse_json(b'{"id": 1}', "a.jsonl:1")
+    {'id': 1}
+    >>> try:
+    ...     parse_json(b'{"id": ', "a.jsonl:2")
+    ... except BadRecord as error:
+    ...     print(error.reason, error.where)
+    bad row a.jsonl:2
     """
     try:
         value = json.loads(data)

@@ -33,6 +33,13 @@ class ParquetRows:
     Raises:
         anyloom.errors.ConfigError: A file is missing or no parquet file, or a column is not there.
         anyloom.errors.PluginError: pyarrow is not installed.
+
+    >>> import tempfile, pyarrow, pyarrow.parquet
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = Path(folder) / "a.parquet"
+    ...     pyarrow.parquet.write_table(pyarrow.table({"id": [1, 2], "text": ["a", "b"]}), path)
+    ...     ParquetRows([path], columns=["text"])[1]
+    {'text': 'b'}
     """
 
     def __init__(

@@ -37,6 +37,15 @@ class TarGroups:
     Raises:
         anyloom.errors.ConfigError: An archive is missing, or none is an uncompressed tar archive. Of several, one that
             is damaged gives a bad record where it is.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = Path(folder) / "a.tar"
+    ...     _ = (Path(folder) / "b.txt").write_text("a red heart")
+    ...     with tarfile.open(path, "w") as archive:
+    ...         archive.add(Path(folder) / "b.txt", "b.txt")
+    ...     TarGroups([path])[0]["txt"].text()
+    'a red heart'
     """
 
     def __init__(self, archives: Sequence[str | Path], *, index: Path | None = None) -> None:

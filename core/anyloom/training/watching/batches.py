@@ -5,19 +5,27 @@ Shape legend: N places of media, U distinct media, L features per medium, D feat
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
+import torch
 from torch import Tensor
 
+from anyloom.conversation.segments import Media
+from anyloom.errors import AnyloomError
+from anyloom.interfaces.dataset import Sample
+from anyloom.interfaces.decoder import Condition
 from anyloom.interfaces.feature_space import FeatureSpace
 from anyloom.network.network import Encoded, Network
 from anyloom.sequence.batch import Batch, EncoderInputs
 from anyloom.training.watching.finding import Finding, spread, times
 
-__all__ = ["batch_findings", "feature_findings", "label_findings", "weight_findings"]
+__all__ = ["batch_findings", "decoder_findings", "feature_findings", "label_findings", "weight_findings"]
 
 _FEW = 4
 """Fewer distinct media may look alike by chance."""
+
+_DECODED = 8
+"""Media that a decoder is shown."""
 
 _WIDE = 3.0
 """How many times larger or smaller than declared a scale may be over the few media of one batch."""
@@ -37,10 +45,41 @@ def batch_findings(model: Network, batch: Batch, encoded: Mapping[str, Encoded])
             yield from feature_findings(
                 features.wanted[media.made], media.wanted, space, str(options.target_encoder), name
             )
+    yield from decoder_findings(model, batch, encoded)
+
+
+def decoder_findings(model: Network, batch: Batch, encoded: Mapping[str, Encoded]) -> Iterator[Finding]:
+    """What decoders say of the batch's own media and their true features, whether or not L_DM has a weight."""
+    samples = list(batch.samples)
+    for name, features in encoded.items():
+        media, decoder = batch.media[name], model.decoder(name)
+        if decoder is None or features.wanted is None or not len(media.made):
+            continue
+        places = media.made_at[:_DECODED]
+        try:
+            targets = torch.stack([decoder.preprocess(_made(samples, name, *place)) for place in places])
+        except AnyloomError:  # media that cannot be read are told elsewhere
+            continue
+        true = features.wanted[media.made[: len(places)]]
+        key = model.config.modalities[name].decoder
+        for doubt in decoder.doubts(Condition(true), targets.to(true.device)):
+            yield Finding(doubt.name, f"model.decoders.{key}.{doubt.option}", f"{name}: {doubt.what}", doubt.fix)
+
+
+def _made(samples: Sequence[Sample], modality: str, sample: int, message: int, number: int) -> Media:
+    own = [m for m in samples[sample].conversation.messages[message].media if m.modality == modality]
+    return own[number]
 
 
 def label_findings(batch: Batch) -> Iterator[Finding]:
-    """Whether the label of each score is the token after it: a score at position t is about the token at t + 1."""
+    """Whether the label of each score is the token after it: a score at position t is about the token at t + 1.
+
+    >>> import torch
+    >>> places = torch.arange(3)[None]
+    >>> batch = Batch(torch.tensor([[5, 6, 7]]), places, places * 0 + 1, torch.tensor([[0, 1]]), torch.tensor([6]))
+    >>> [finding.what for finding in label_findings(batch)]
+    ['100% of the labels are not the token that comes after the position they are compared with']
+    """
     row, position = batch.label_at.unbind(1)
     if not len(row):
         return

@@ -98,6 +98,9 @@ def trend_findings(first: Mapping[str, float], now: Mapping[str, float], rates: 
         first: Terms and ``loss``, their weighted sum, at the first look.
         now: The same now.
         rates: Learning rates of the optimizers.
+
+    >>> [f.where for f in trend_findings({"text": 2.0, "loss": 2.0}, {"text": 9.0, "loss": 9.0}, [0.1])]
+    ['module.optimizer.lr']
     """
     if now["loss"] > _GROWN * first["loss"] > 0:
         worst = max((k for k in now if k != "loss"), key=lambda k: now[k] - first.get(k, 0.0), default="loss")
@@ -114,6 +117,11 @@ class Sampled:
     Args:
         module: The module that is trained.
         step: When they were taken.
+
+    >>> layer = nn.Linear(2, 1)
+    >>> before = Sampled(layer, step=0)
+    >>> [finding.where for finding in before.findings(layer, step=10, rates=[0.1])]
+    ['module.optimizer.lr']
     """
 
     def __init__(self, module: nn.Module, step: int) -> None:

@@ -2,7 +2,7 @@
 
 from anyloom_metrics.functional.alignment import frame_text_alignment, image_alignment, text_image_alignment
 from anyloom_metrics.functional.captions import CaptionScores, caption_scores, caption_words
-from anyloom_metrics.functional.clip_score import clap_score, clip_score, ref_clip_score
+from anyloom_metrics.functional.clip_score import clap_score, clip_score, ref_clip_score, ref_only_score
 from anyloom_metrics.functional.directional import EditSimilarities, clip_directional_similarity, edit_similarities
 from anyloom_metrics.functional.divergence import paired_kl_divergence
 from anyloom_metrics.functional.frechet import (
@@ -19,7 +19,13 @@ from anyloom_metrics.functional.mel_picture import mel_picture, mel_psnr, mel_ss
 from anyloom_metrics.functional.precision_recall import PrecisionRecall, precision_recall
 from anyloom_metrics.functional.psnr import psnr
 from anyloom_metrics.functional.retrieval import Ranks, hit_rate_at, ranks_of, recall_at
-from anyloom_metrics.functional.spectral import log_spectral_distance, raw_log_spectral_distance
+from anyloom_metrics.functional.spectral import (
+    aligned_waves,
+    log_spectral_distance,
+    raw_log_spectral_distance,
+    scale_invariant_spectral_ratio,
+    spectral_ssim,
+)
 from anyloom_metrics.functional.ssim import ssim
 from anyloom_metrics.functional.structure import Structure, structure_of
 from anyloom_metrics.functional.synchrony import Synchrony, audio_onsets, synchrony, video_onsets
@@ -39,6 +45,7 @@ __all__ = [
     "Structure",
     "Synchrony",
     "WordErrors",
+    "aligned_waves",
     "audio_onsets",
     "caption_scores",
     "caption_words",
@@ -67,6 +74,9 @@ __all__ = [
     "raw_log_spectral_distance",
     "recall_at",
     "ref_clip_score",
+    "ref_only_score",
+    "scale_invariant_spectral_ratio",
+    "spectral_ssim",
     "squared_mmd",
     "ssim",
     "stanford_words",

@@ -12,7 +12,7 @@ from anyloom.errors import MediaError
 from anyloom_metrics.functional.checks import require_features
 from anyloom_metrics.functional.similarity import paired_cosine
 
-__all__ = ["clap_score", "clip_score", "ref_clip_score"]
+__all__ = ["clap_score", "clip_score", "ref_clip_score", "ref_only_score"]
 
 CLIPConvention = Literal["hessel", "torchmetrics"]
 
@@ -49,7 +49,22 @@ def ref_clip_score(images: Tensor, texts: Tensor, references: Tensor, owners: Te
     Raises:
         anyloom.errors.MediaError: A candidate has no reference.
     """
-    score = clip_score(images, texts)
+    score, nearest = clip_score(images, texts), ref_only_score(texts, references, owners)
+    total = score + nearest
+    return torch.where(total > 0, 2 * score * nearest / total, 0.0)
+
+
+def ref_only_score(texts: Tensor, references: Tensor, owners: Tensor) -> Tensor:
+    """Largest cosine ``(N,)`` of a text with any of its references, 0 if all are below; no picture is looked at.
+
+    Args:
+        texts: CLIP embeddings of the candidate texts ``(N, D)``.
+        references: Of reference texts ``(M, D)``.
+        owners: ``(M,)``, row of the candidate that each reference belongs to.
+
+    Raises:
+        anyloom.errors.MediaError: A candidate has no reference.
+    """
     cosines = (
         F.normalize(require_features(texts, name="texts"), dim=1)
         @ F.normalize(require_features(references, name="references"), dim=1).mT
@@ -57,9 +72,7 @@ def ref_clip_score(images: Tensor, texts: Tensor, references: Tensor, owners: Te
     own = owners[None] == torch.arange(len(texts), device=owners.device)[:, None]
     if not bool(own.any(1).all()):
         raise MediaError(f"{int((~own.any(1)).sum())} candidates have no reference text", where="references")
-    nearest = torch.where(own, cosines, -torch.inf).amax(1).clamp(min=0)
-    total = score + nearest
-    return torch.where(total > 0, 2 * score * nearest / total, 0.0)
+    return torch.where(own, cosines, -torch.inf).amax(1).clamp(min=0)
 
 
 def clap_score(sounds: Tensor, texts: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""Log-spectral distance between a generated sound and its reference."""
+"""Spectra of a generated sound and of its reference, compared in the ways that papers about sound print."""
 
 from __future__ import annotations
 
@@ -7,8 +7,15 @@ from torch import Tensor
 
 from anyloom.errors import MediaError
 from anyloom_metrics.functional.checks import require_sounding, require_wave
+from anyloom_metrics.functional.ssim import ssim_map
 
-__all__ = ["log_spectral_distance", "raw_log_spectral_distance"]
+__all__ = [
+    "aligned_waves",
+    "log_spectral_distance",
+    "raw_log_spectral_distance",
+    "scale_invariant_spectral_ratio",
+    "spectral_ssim",
+]
 
 _FLOOR = 1e-12
 
@@ -16,18 +23,32 @@ _FLOOR = 1e-12
 def log_spectral_distance(generated: Tensor, reference: Tensor, *, sample_rate: int, offset: int = 0) -> Tensor:
     """Log-spectral distance as audioldm_eval measures it; lower is better.
 
-    The offset is cut off the generated sound, both lose their mean, are scaled to a peak of 1 and cut to the shorter
-    one; then :func:`raw_log_spectral_distance`.
+    That is :func:`raw_log_spectral_distance` of :func:`aligned_waves`.
 
     Args:
         generated: Wave ``(T,)``.
         reference: Wave ``(T',)``.
         sample_rate: Of both, in Hz.
-        offset: Samples by which the generated sound is late; audioldm_eval assumes 1120, a delay of its own vocoder,
-            which misaligns every other decoder.
+        offset: See :func:`aligned_waves`.
 
     Returns:
         A scalar in decades of power: 1 is 10 dB at every frequency.
+
+    Raises:
+        anyloom.errors.MediaError: A sound is silent, holds NaN, or nothing is left of it after the offset.
+    """
+    made, real = aligned_waves(generated, reference, offset=offset)
+    return raw_log_spectral_distance(made, real, sample_rate=sample_rate)
+
+
+def aligned_waves(generated: Tensor, reference: Tensor, *, offset: int = 0) -> tuple[Tensor, Tensor]:
+    """Both waves ``(T,)`` as audioldm_eval compares them: without mean, with a peak of 1, as long as the shorter one.
+
+    Args:
+        generated: Wave ``(T,)``.
+        reference: Wave ``(T',)``.
+        offset: Samples by which the generated sound is late, which are cut off; audioldm_eval assumes 1120, a delay of
+            its own vocoder, which misaligns every other decoder.
 
     Raises:
         anyloom.errors.MediaError: A sound is silent, holds NaN, or nothing is left of it after the offset.
@@ -41,8 +62,7 @@ def log_spectral_distance(generated: Tensor, reference: Tensor, *, sample_rate: 
         for wave, name in ((generated[offset:], "generated"), (reference, "reference"))
     )
     length = min(len(made), len(real))
-    made, real = (wave[:length] / wave.abs().max() for wave in (made, real))
-    return raw_log_spectral_distance(made, real, sample_rate=sample_rate)
+    return made[:length] / made.abs().max(), real[:length] / real.abs().max()
 
 
 def raw_log_spectral_distance(generated: Tensor, reference: Tensor, *, sample_rate: int) -> Tensor:
@@ -66,15 +86,70 @@ def raw_log_spectral_distance(generated: Tensor, reference: Tensor, *, sample_ra
     >>> round(float(raw_log_spectral_distance(wave / 10, wave, sample_rate=16000)), 3)
     2.0
     """
+    made, real = _powers(generated, reference, sample_rate)
+    # the floors stand where the reference implementation has them, so that near-silent bins agree too
+    difference = (real / (made.sqrt() + _FLOOR).square() + _FLOOR).log10()
+    return difference.square().mean(0).sqrt().mean()
+
+
+def spectral_ssim(generated: Tensor, reference: Tensor, *, sample_rate: int) -> Tensor:
+    """SSIM of the two magnitude spectrograms as ssr_eval 0.0.7 takes it; higher is better, 1 for equal sounds.
+
+    Uniform window of 7, borders left out, and as range the span of the values of both spectrograms. audioldm_eval's
+    number is that of :func:`aligned_waves`.
+
+    Args:
+        generated: Wave ``(T,)``.
+        reference: Wave ``(T,)``.
+        sample_rate: Of both, in Hz.
+
+    Raises:
+        anyloom.errors.MediaError: The lengths differ or a wave holds NaN.
+    """
+    made, real = (power.double().sqrt() for power in _powers(generated, reference, sample_rate))
+    span = float(torch.maximum(made.max(), real.max()) - torch.minimum(made.min(), real.min()))
+    return ssim_map(made[None, None], real[None, None], data_range=span, window="uniform", border="crop").mean()
+
+
+def scale_invariant_spectral_ratio(
+    generated: Tensor, reference: Tensor, *, sample_rate: int, log: bool = False
+) -> Tensor:
+    """How much of the generated spectrogram is the reference's, in dB; higher is better ("SiSpec").
+
+    The generated magnitudes are projected on the reference's; the ratio is the energy of the projection over that of
+    the rest. After ssr_eval 0.0.7 (``AudioMetrics.sispec``).
+
+    Args:
+        generated: Wave ``(T,)``.
+        reference: Wave ``(T,)``.
+        sample_rate: Of both, in Hz.
+        log: Compare log10 magnitudes, with a floor at 1e-12, instead of magnitudes.
+
+    Raises:
+        anyloom.errors.MediaError: The lengths differ or a wave holds NaN.
+
+    >>> noise = torch.randn(2, 16000, generator=torch.Generator().manual_seed(0))
+    >>> quiet, loud = (scale_invariant_spectral_ratio(g * noise[0], noise[1], sample_rate=16000) for g in (0.1, 2.0))
+    >>> round(float(quiet - loud), 3)
+    0.0
+    """
+    made, real = (power.double().sqrt() for power in _powers(generated, reference, sample_rate))
+    if log:
+        made, real = (magnitude.clamp(min=_FLOOR).log10() for magnitude in (made, real))
+    wanted = (made * real).sum() * real / (real.square().sum() + _FLOOR)
+    rest = (made - wanted).square().sum()
+    return 10 * (wanted.square().sum() / (rest + _FLOOR) + _FLOOR).log10()
+
+
+def _powers(generated: Tensor, reference: Tensor, sample_rate: int) -> tuple[Tensor, Tensor]:
+    """Power ``(F, frames)`` of both waves, which must be of one length."""
     if len(generated) != len(reference):
         raise MediaError(f"{len(generated)} and {len(reference)} samples do not pair", fix="cut both to one length")
     made, real = (
         _power(require_wave(wave, name=name), sample_rate)
         for wave, name in ((generated, "generated"), (reference, "reference"))
     )
-    # the floors stand where the reference implementation has them, so that near-silent bins agree too
-    difference = (real / (made.sqrt() + _FLOOR).square() + _FLOOR).log10()
-    return difference.square().mean(0).sqrt().mean()
+    return made, real
 
 
 def _power(wave: Tensor, sample_rate: int) -> Tensor:
