@@ -50,7 +50,7 @@ def rows(quick: bool) -> Rows:
     """Training in default batches, packed, and as transformers' class with a padding collator does it."""
     with tempfile.TemporaryDirectory() as folder:
         model = model_of(Path(folder)).train()
-        samples = samples_of(model, 32 if quick else 96)
+        samples = samples_of(model, 12 if quick else 96)
         sequences = [model.interleaver()(s.conversation) for s in samples]
 
         def ours(batch: Batching) -> float:

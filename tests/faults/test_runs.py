@@ -353,10 +353,12 @@ def test_a_rank_gives_out(tmp_path: Path, fault: str) -> None:
     config["faults"] = {"timeout": 20}
     with both_started(tmp_path, "fit", config) as process:
         begun(tmp_path, process)
+        assert process.poll() is None, (tmp_path / "shown").read_text()
         os.kill(rank_one(process), getattr(signal, fault))
         status, text = both_ended(process, tmp_path, 120)
     assert status != 0
     assert "another process of this run ended or does not answer" in text, text
+    assert "Traceback" not in text, text
     before = torch.load(tmp_path / "checkpoints" / "last.ckpt", weights_only=True)["global_step"]
     config["trainer"]["max_steps"] = before + 3
     write_config(tmp_path, {**config, "ckpt_path": "last"})

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import torch
 
+from anyloom.checking.likeness import likeness
 from anyloom.checking.weights import weight_problems
 from anyloom.discovery import get_registry
 from anyloom.errors import AnyloomError
@@ -280,6 +281,10 @@ def _half_size(component: NeuralComponent) -> int:
     return component.stored_bytes() - (saved if component.stored_bytes() == plain else 0)
 
 
+_WORKING: Final[dict[Hashable, Mapping[str, int]]] = {}
+"""What was counted, a few numbers for each kind of decoder: the stages of a config have them in common."""
+
+
 def _tensors(component: NeuralComponent) -> list[torch.Tensor]:
     return [*component.parameters(), *component.buffers()]
 
@@ -287,8 +292,15 @@ def _tensors(component: NeuralComponent) -> list[torch.Tensor]:
 def _working(component: NeuralComponent) -> Mapping[str, int]:
     if not isinstance(component, Decoder):
         return {}
+    key = likeness(component)
+    if key not in _WORKING:
+        _WORKING[key] = _counted(component)
+    return _WORKING[key]
+
+
+def _counted(decoder: Decoder) -> Mapping[str, int]:
     try:
         with torch.device("meta"):
-            return component.working_bytes()
+            return decoder.working_bytes()
     except Exception:  # what cannot be run without numbers is not told; a fault of it shows itself where it runs
         return {}

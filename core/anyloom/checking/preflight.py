@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from functools import partial
@@ -128,9 +128,10 @@ def _look_over(composing: Callable[..., dict[str, Any]]) -> Findings:
     if stages and not composed[""].get("model"):
         del composed[""]
     results = {str(s["result"]): stage for stage, s in composed.items() if s.get("result")}
+    tried: set[Hashable] = set()
     for stage, sections in composed.items():
         sections.pop("stages", None)
-        _Check(findings, stage, sections, results).run()
+        _Check(findings, stage, sections, results, tried).run()
     unique = {str(p): p for p in findings.problems}
     findings.problems = list(unique.values())
     return findings
@@ -144,6 +145,7 @@ class _Check:
     stage: str
     sections: dict[str, Any]
     results: dict[str, str]
+    tried: set[Hashable]
 
     def run(self) -> None:
         problems = self.findings.problems
@@ -196,7 +198,7 @@ class _Check:
             self.findings.problems += _attempt(found, f"model.modalities.{name}")
         if inspection.model is not None:
             self.findings.problems += plugin_problems(inspection.model, self.sections)
-            self.findings.problems += trial_problems(inspection.model)
+            self.findings.problems += trial_problems(inspection.model, self.tried)
         return inspection
 
     def _module(self) -> None:

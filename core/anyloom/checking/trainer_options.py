@@ -6,6 +6,7 @@ import functools
 import importlib
 import importlib.util
 import inspect
+import json
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -95,11 +96,27 @@ def _items(key: str, value: Any) -> Iterator[tuple[str, Any]]:
 
 
 def _problem(key: str, value: Any, where: str) -> ConfigError | None:
+    option = {key: value}
     try:
-        _parser().parse_object({"trainer": {key: value}})
+        text = json.dumps(option)
+    except (TypeError, ValueError):  # holds an object
+        text = ""
+    refused = _refused_text(text) if text and json.loads(text) == option else _refused(option)
+    return None if refused is None else _translate(refused, value, where)
+
+
+def _refused(option: dict[str, Any]) -> str | None:
+    try:
+        _parser().parse_object({"trainer": option})
     except ArgumentError as error:
-        return _translate(str(error), value, where)
+        return str(error)
     return None
+
+
+@functools.lru_cache(maxsize=256)
+def _refused_text(option: str) -> str | None:
+    """The stages of a config have most options in common."""
+    return _refused(json.loads(option))
 
 
 @functools.cache

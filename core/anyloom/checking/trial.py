@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Iterator, MutableSet
 from functools import partial
 
 import torch
 from torch import Tensor
 
+from anyloom.checking.likeness import likeness
 from anyloom.errors import AnyloomError, PluginError
+from anyloom.interfaces.component import NeuralComponent
 from anyloom.interfaces.decoder import Condition
 from anyloom.interfaces.feature_space import FeatureSpace
 from anyloom.interfaces.promises import origin, row_losses, shaped
@@ -20,16 +22,18 @@ __all__ = ["trial_problems"]
 _META = torch.device("meta")
 
 
-def trial_problems(network: Network) -> list[AnyloomError]:
+def trial_problems(network: Network, tried: MutableSet[Hashable] | None = None) -> list[AnyloomError]:
     """Return what components do other than they promise, each with its key, package and version.
 
     A component that asks for values, which the meta device has none of, or that has no example, is passed over.
 
     Args:
         network: On the meta device.
+        tried: Encoders and decoders that were tried before, with the modality (see
+            :func:`~anyloom.checking.likeness.likeness`); those of this network are added.
     """
     problems: list[AnyloomError] = []
-    for key, component, action in _trials(network):
+    for key, component, action in _trials(network, set() if tried is None else tried):
         try:
             with torch.no_grad(), _META:
                 action()
@@ -56,18 +60,27 @@ def _asks_for_values(error: Exception) -> bool:
     return "meta" in str(error).lower()
 
 
-def _trials(network: Network) -> Iterator[tuple[str, object, Callable[[], object]]]:
+def _trials(network: Network, tried: MutableSet[Hashable]) -> Iterator[tuple[str, object, Callable[[], object]]]:
     """Key, component and what to run, for each component and each modality it serves."""
     parts = network.parts
+
+    def first(component: NeuralComponent, name: str) -> bool:
+        key = (likeness(component), name)
+        new = key not in tried
+        tried.add(key)
+        return new
+
     for name, modality in sorted(network.config.modalities.items()):
         for key in sorted({k for k in (modality.encoder, modality.target_encoder) if k is not None}):
             encoder = parts.encoder(key)
-            yield f"model.encoders.{key}", encoder, partial(_encode, network, key, name)
+            if first(encoder, name):
+                yield f"model.encoders.{key}", encoder, partial(_encode, network, key, name)
         where = f"model.modalities.{name}.representation"
         yield where, parts.representation(name), partial(_represent, network, name)
         if modality.decoder is not None and parts.decoder(modality.decoder).differentiable:
             decoder = parts.decoder(modality.decoder)
-            yield f"model.decoders.{modality.decoder}", decoder, partial(_decode, network, modality.decoder)
+            if first(decoder, name):
+                yield f"model.decoders.{modality.decoder}", decoder, partial(_decode, network, modality.decoder)
 
 
 def _encode(network: Network, key: str, name: str) -> None:

@@ -43,7 +43,7 @@ class MediumBegun:
 
 @dataclass(frozen=True)
 class MediumPreviewed:
-    """A cheap look at a medium that is being made; see :func:`anyloom.generation.previews.watching_previews`.
+    """A cheap look at a medium that is being made; see ``previews`` of a session's stream.
 
     Args:
         segment: Number of the segment.

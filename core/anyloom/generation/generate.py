@@ -82,16 +82,17 @@ def stop_ids(network: Network) -> list[int]:
     return list(network.llm.tokenizer.stop_ids)
 
 
-def message_of(network: Network, answer: Answer, media: dict[int, Media]) -> Message:
+def message_of(network: Network, answer: Answer, media: dict[int, Media], count: int | None = None) -> Message:
     """The message that an answer is.
 
     Args:
         network: Has the tokenizer.
-        answer: A finished one.
+        answer: A finished one, or one whose first segments are finished.
         media: Its media by segment.
+        count: How many of its segments; all by default.
     """
     segments: list[Segment] = [
         media[n] if isinstance(segment, MadeMedium) else Text(network.llm.tokenizer.decode(segment), tuple(segment))
-        for n, segment in enumerate(answer.segments)
+        for n, segment in enumerate(answer.segments[:count])
     ]
     return Message("assistant", segments)

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import queue
+import threading
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
-from contextvars import ContextVar
+from contextvars import ContextVar, copy_context
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeVar
+
+import torch
 
 from anyloom.conversation.segments import Media
 from anyloom.errors import ConfigError
 from anyloom.generation.events import MediumPreviewed
 from anyloom.interfaces.progress import watching_looks
 
-__all__ = ["previewed_as", "watching_previews"]
+__all__ = ["check_every", "previewed_as", "watching_previews", "with_previews"]
+
+Made = TypeVar("Made")
 
 
 @dataclass(frozen=True)
@@ -41,13 +47,22 @@ def watching_previews(watcher: Callable[[MediumPreviewed], None], *, every: int 
     >>> with watching_previews(print, every=4):
     ...     pass  # a decoder that runs here is watched
     """
-    if type(every) is not int or every < 1:
-        raise ConfigError(f"{every!r:.40} steps lie between no two looks", where="every", fix="give a number from 1")
+    check_every(every, where="every")
     token = _WATCH.set(_Watch(watcher, every))
     try:
         yield
     finally:
         _WATCH.reset(token)
+
+
+def check_every(every: int, *, where: str) -> None:
+    """Refuse what is no number of steps.
+
+    Raises:
+        anyloom.errors.ConfigError: It is none.
+    """
+    if type(every) is not int or every < 1:
+        raise ConfigError(f"{every!r:.40} steps lie between no two looks", where=where, fix="give a number from 1")
 
 
 @contextmanager
@@ -69,3 +84,48 @@ def previewed_as(segments: Sequence[int]) -> Iterator[None]:
 
     with watching_looks(look):
         yield
+
+
+def with_previews(make: Callable[[], Made], *, every: int) -> Generator[MediumPreviewed, None, Made]:
+    """Yield looks while decoders work, and return what they made. Closing it breaks them off at their next look.
+
+    The decoders run in a thread of their own, whose end is awaited.
+
+    Args:
+        make: Calls the decoders.
+        every: How many steps lie between two looks.
+
+    Raises:
+        Exception: As ``make`` raises.
+    """
+    events: queue.Queue[MediumPreviewed | None] = queue.Queue()
+    left, made, failed = threading.Event(), list[Made](), list[BaseException]()
+
+    def look(event: MediumPreviewed) -> None:
+        if left.is_set():
+            raise _NobodyLooksError
+        events.put(event)
+
+    def work() -> None:
+        try:
+            with torch.no_grad(), watching_previews(look, every=every):
+                made.append(make())
+        except BaseException as error:  # handed to whoever waits
+            failed.append(error)
+        events.put(None)
+
+    thread = threading.Thread(target=copy_context().run, args=(work,), daemon=True)
+    thread.start()
+    try:
+        while (event := events.get()) is not None:
+            yield event
+    finally:
+        left.set()
+        thread.join()
+    if failed:
+        raise failed[0]
+    return made[0]
+
+
+class _NobodyLooksError(Exception):
+    """Whoever asked has left."""

@@ -23,6 +23,7 @@ from anyloom.generation.engine import Engine
 from anyloom.generation.events import Event, Finished, MediumBegun, MediumMade, TextMade
 from anyloom.generation.generate import check_options, message_of, new_answer
 from anyloom.generation.options import GenerationOptions, checked_seeds
+from anyloom.generation.previews import check_every, with_previews
 from anyloom.generation.reading import Reading, read, read_on
 from anyloom.network.network import Network
 from anyloom.options import validate
@@ -90,17 +91,31 @@ class Session:
                     return event.message
         raise AssertionError("an answer always ends")
 
-    def stream(self, *segments: Segment | str, seed: int | None = None, **options: Any) -> Generator[Event, None, None]:
-        """Say something and watch the answer come. Closing the stream takes the turn back."""
+    def stream(
+        self, *segments: Segment | str, seed: int | None = None, previews: int = 0, **options: Any
+    ) -> Generator[Event, None, None]:
+        """Say something and watch the answer come. Closing the stream takes the turn back.
+
+        Args:
+            segments: Text and media of the user's message.
+            seed: What this answer draws from; by default :meth:`turn_seed`.
+            previews: Every how many steps of a decoder a small look at its media comes; 0 for never.
+            options: Of this turn.
+
+        Raises:
+            anyloom.errors.AnyloomError: Nothing was said, it does not fit the model, or an option is wrong.
+        """
         if not segments:
             raise ConversationError("nothing was said", where="session", fix="give text or media")
         chosen = validate(GenerationOptions, {**self.options, **options}, where="session")
         check_options(self.network, chosen)
+        if previews != 0:
+            check_every(previews, where="previews")
         drawn = self.turn_seed() if seed is None else checked_seeds(seed, 1)[0]
         self.messages.append(Message("user", segments))
         finished = False
         try:
-            with closing(self._answer(chosen, drawn)) as events:
+            with closing(self._answer(chosen, drawn, previews)) as events:
                 for event in events:
                     if isinstance(event, Finished):
                         self.messages.append(event.message)
@@ -146,22 +161,24 @@ class Session:
             self.messages = kept
             raise
 
-    def _answer(self, options: GenerationOptions, seed: int) -> Generator[Event, None, None]:
+    def _answer(self, options: GenerationOptions, seed: int, previews: int) -> Generator[Event, None, None]:
         conversation = self.conversation
         training = self.network.training
         self.network.eval()
         try:
             with torch.no_grad(), gathered_parameters(self.network):
-                yield from self._events(conversation, options, seed)
+                yield from self._events(conversation, options, seed, previews)
         finally:
             self.network.train(training)
 
-    def _events(self, conversation: Conversation, options: GenerationOptions, seed: int) -> Iterator[Event]:
+    def _events(
+        self, conversation: Conversation, options: GenerationOptions, seed: int, previews: int
+    ) -> Iterator[Event]:
         prompt = self.network.interleaver()(conversation, open_answer=True)
         answer = new_answer(self.network, conversation, seed, options)
         engine = Engine(self.network)
         engine.add([answer], self._read(prompt))
-        watch = _Watch(self.network, answer)
+        watch = _Watch(self.network, answer, previews)
         while engine.answers:
             engine.step()
             yield from watch.look()
@@ -209,8 +226,8 @@ def _in_cache(known: Media | None, run: Run) -> bool:
 class _Watch:
     """Sees what an answer has got since it was last looked at."""
 
-    def __init__(self, network: Network, answer: Answer) -> None:
-        self.network, self.answer = network, answer
+    def __init__(self, network: Network, answer: Answer, previews: int) -> None:
+        self.network, self.answer, self.previews = network, answer, previews
         self.made: dict[int, Media] = {}
         self._begun: set[int] = set()
         self._text: dict[int, str] = {}
@@ -230,7 +247,7 @@ class _Watch:
             self._begun.add(n)
             yield MediumBegun(n, segment.modality)
         if segment.features is not None and n not in self.made and not self._wait:
-            self.made = decode(self.network, [self.answer], [self.made])[0]
+            self.made = yield from self._decoded()
             yield MediumMade(n, self.made[n])
 
     def _piece(self, n: int, ids: Sequence[int], *, whole: bool) -> Iterator[Event]:
@@ -245,6 +262,14 @@ class _Watch:
     def rest(self) -> Iterator[Event]:
         """Media that had to wait for the end."""
         before = set(self.made)
-        self.made = decode(self.network, [self.answer], [self.made])[0]
+        self.made = yield from self._decoded()
         for n in sorted(self.made.keys() - before):
             yield MediumMade(n, self.made[n])
+
+    def _decoded(self) -> Generator[Event, None, dict[int, Media]]:
+        """The media of the answer so far; meanwhile looks at them, where they are asked for."""
+
+        def make() -> dict[int, Media]:
+            return decode(self.network, [self.answer], [self.made])[0]
+
+        return (yield from with_previews(make, every=self.previews)) if self.previews else make()

@@ -120,8 +120,9 @@ def unpacked(record: Record, beside: Path) -> Iterator[Path]:
 
 
 def _differences(turn: Turn, answer: Message, where: str) -> Iterator[str]:
-    if len(turn.answer) != len(answer.segments):
-        yield f"{len(turn.answer)} segments then, {len(answer.segments)} now"
+    count = len(answer.segments)
+    if count < len(turn.answer) if turn.cut else count != len(turn.answer):
+        yield f"{len(turn.answer)} segments then, {count} now"
     for number, (part, segment) in enumerate(zip(turn.answer, answer.segments)):
         kind = "text" if isinstance(segment, Text) else segment.modality
         if part.get("type") != kind:

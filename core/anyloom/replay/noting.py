@@ -12,7 +12,9 @@ from anyloom.replay.record import MadeBy, answered, new_record, note_for, prior
 __all__ = ["with_notes"]
 
 
-def with_notes(conversation: Conversation, answer: Message, made_by: MadeBy, seed: int, **options: Any) -> Message:
+def with_notes(
+    conversation: Conversation, answer: Message, made_by: MadeBy, seed: int, *, cut: bool = False, **options: Any
+) -> Message:
     """Return an answer whose media know what made them; files that they are written to keep it.
 
     Args:
@@ -20,6 +22,7 @@ def with_notes(conversation: Conversation, answer: Message, made_by: MadeBy, see
         answer: What was answered.
         made_by: The model.
         seed: What the answer drew from.
+        cut: Whether the answer went on after this.
         options: How it was answered, as :class:`anyloom.generation.options.GenerationOptions` has them.
 
     Raises:
@@ -31,6 +34,7 @@ def with_notes(conversation: Conversation, answer: Message, made_by: MadeBy, see
         answer,
         at=len(before),
         seed=seed,
+        cut=cut,
         options=GenerationOptions.model_validate(options),
     )
     record = new_record(made_by, before=before)

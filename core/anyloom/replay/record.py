@@ -77,6 +77,7 @@ class Turn(BaseModel):
         reopened: Whether the session had just been read from its folder, so that earlier answers are what their files
             hold: pixels of 8 bits, say.
         given: Whether the answer was given too, as an example, and not made.
+        cut: Whether the answer went on: its beginning was sent, with this record in it, before it was over.
         options: How to answer, as :class:`anyloom.generation.options.GenerationOptions` has them.
         question: Parts of the question.
         answer: Parts of the answer.
@@ -92,6 +93,7 @@ class Turn(BaseModel):
     anew: bool = True
     reopened: bool = False
     given: bool = False
+    cut: bool = False
     options: dict[str, Any] = Field(default_factory=dict)
     question: tuple[dict[str, Any], ...]
     answer: tuple[dict[str, Any], ...]
@@ -182,6 +184,7 @@ def answered(
     options: GenerationOptions,
     anew: bool = True,
     reopened: bool = False,
+    cut: bool = False,
 ) -> tuple[Turn, dict[str, Media], dict[str, Media]]:
     """A turn of a record.
 
@@ -201,6 +204,7 @@ def answered(
         seed=seed,
         anew=anew,
         reopened=reopened,
+        cut=cut,
         options=chosen,
         question=tuple(asked),
         answer=tuple(said),

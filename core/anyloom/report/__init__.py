@@ -12,6 +12,7 @@ from anyloom.report.contents import (
     StageRow,
 )
 from anyloom.report.curves import read_metrics
+from anyloom.report.made import read_made
 from anyloom.report.page import render, write_report
 
 __all__ = [
@@ -24,6 +25,7 @@ __all__ = [
     "SampleGroup",
     "SampleRow",
     "StageRow",
+    "read_made",
     "read_metrics",
     "render",
     "write_report",

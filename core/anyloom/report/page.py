@@ -7,6 +7,7 @@ from pathlib import Path
 
 from anyloom.report.contents import Headline, Report
 from anyloom.report.curves import curve_figure
+from anyloom.report.made import made_element
 from anyloom.report.samples import sample_group
 from anyloom.report.style import STYLE
 from anyloom.report.tables import attribution_table, facts_table, measure_table, stage_table
@@ -51,7 +52,7 @@ def render(report: Report) -> str:
     return (
         '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>{escape(report.title)}</title><style>{STYLE}</style></head>\n"
+        f"<title>{escape(report.title)}</title><style>{STYLE}</style>{made_element(report)}</head>\n"
         f"<body><main><h1>{escape(report.title)}</h1>{warning}{paragraphs}{headlines}"
         f"<nav>{links}</nav>\n{body}</main></body></html>\n"
     )

@@ -9,13 +9,13 @@ from abc import abstractmethod
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-import torch
 from pydantic import Field, NonNegativeFloat
 from torch import Tensor
 from torch.nn import functional as F
 
 from anyloom.building import build_named
 from anyloom.errors import ConfigError
+from anyloom.interfaces.chance import row_normal
 from anyloom.interfaces.component import ComponentConfig, NeuralComponent
 from anyloom.interfaces.feature_space import FeatureSpace
 from anyloom.interfaces.projector import Projector
@@ -144,7 +144,7 @@ class Regression(Representation):
         features = features.to(next(self.parameters()).dtype)
         if not (self.training and self.config.feature_noise):
             return features
-        return features + self.config.feature_noise * torch.randn_like(features)
+        return features + self.config.feature_noise * row_normal(features)
 
     @abstractmethod
     def read(self, hidden: Tensor, before: Before | None) -> Tensor:

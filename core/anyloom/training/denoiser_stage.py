@@ -134,7 +134,7 @@ class DenoiserStage(DecoderStage):
         if not batch.keys:
             return self.nothing_to_learn()
         features, latents, reference = self.prepare(batch)
-        loss = self.decoder.latent_loss(features, latents, reference).mean()
+        loss = self.decoder.latent_loss(features, latents, reference, batch.seeds).mean()
         self.log("train/loss", loss, prog_bar=True, batch_size=len(latents))
         return loss
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from fastapi import Request
 
-from anyloom.conversation import Conversation, Media, Message
+from anyloom.conversation import Conversation, Message
 from anyloom.errors import ConversationError
 from anyloom.generation.events import Event, Finished
 from anyloom.generation.options import GenerationOptions
@@ -133,10 +133,8 @@ class Answering:
                 return event.message
         return None
 
-    async def media(
-        self, http: Request, prompts: Sequence[Conversation], modality: str, seed: int, sampling: Mapping[str, Any]
-    ) -> list[Media]:
-        """One medium for each prompt, all made together.
+    def for_one(self, modality: str, sampling: Mapping[str, Any]) -> GenerationOptions:
+        """Options of answers that are one medium.
 
         Raises:
             anyloom.errors.ConversationError: The model has no decoder for it.
@@ -144,10 +142,15 @@ class Answering:
         if modality not in self.worker.network.tags or self.worker.network.decoder(modality) is None:
             raise ConversationError(f"the model makes no {modality}", where="model")
         chosen = {"plan": (modality,), "max_new_tokens": 0, "sampling": {modality: dict(sampling)} if sampling else {}}
-        options = validate(GenerationOptions, chosen, where="request")
-        asked = [asyncio.create_task(self.message(http, prompt, options, seed + n)) for n, prompt in enumerate(prompts)]
+        return validate(GenerationOptions, chosen, where="request")
+
+    async def messages(
+        self, http: Request, conversation: Conversation, options: GenerationOptions, seed: int, count: int
+    ) -> list[Message]:
+        """Some answers to one conversation, all made together; none of those that nobody waited for."""
+        asked = [asyncio.create_task(self.message(http, conversation, options, seed + n)) for n in range(count)]
         try:
-            return [message.media[0] for message in await asyncio.gather(*asked) if message is not None]
+            return [message for message in await asyncio.gather(*asked) if message is not None]
         finally:
             for task in asked:
                 task.cancel()

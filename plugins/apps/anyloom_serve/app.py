@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Annotated, Any, Final
 
@@ -15,16 +15,18 @@ from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 
 import anyloom
-from anyloom.conversation import Conversation
+from anyloom.conversation import Conversation, Media
 from anyloom.conversation import Message as Said
 from anyloom.errors import AnyloomError, ConversationError
 from anyloom.network.network import Network
+from anyloom.replay.record import MadeBy
 from anyloom_serve.answering import Answering, drawn_seed, options_of
 from anyloom_serve.chat import Shape
 from anyloom_serve.errors import error_body, status_of
 from anyloom_serve.guard import Guard
 from anyloom_serve.limits import Limits
 from anyloom_serve.metrics import Meters
+from anyloom_serve.noting import Notes, Original
 from anyloom_serve.requests import ChatRequest, ImageRequest, SpeechRequest
 from anyloom_serve.shapes import Completion, Health, Models, Pictures, Refusal
 from anyloom_serve.wire import Reader, written
@@ -53,6 +55,7 @@ def make_app(
     fetching: bool = False,
     apart: bool = True,
     drain_seconds: float = 30.0,
+    made_by: MadeBy | None = None,
 ) -> FastAPI:
     """Make the application; its worker runs while the application does.
 
@@ -64,11 +67,12 @@ def make_app(
         fetching: Fetch media that are named by public addresses.
         apart: Open media in a process of its own.
         drain_seconds: Time that answers in the making have when the server goes down.
+        made_by: What answers and the files of their media say made them; None says nothing.
     """
     limits = limits or Limits()
     worker = Worker(network, together=limits.together, waiting=limits.waiting)
     meters = Meters(lambda: worker.load)
-    answering = Answering(worker, meters)
+    answering, notes = Answering(worker, meters), Notes(made_by, limits.together)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -93,6 +97,31 @@ def make_app(
             raise ConversationError(f"there is no model {model!r:.60}", where="model", fix=f"it is called {name}")
         if count > limits.choices:
             raise ConversationError(f"{count} answers are more than {limits.choices}", where="n")
+
+    async def media(
+        http: Request,
+        said: Conversation,
+        originals: Mapping[str, Original],
+        modality: str,
+        count: int,
+        seed: int,
+        sampling: Mapping[str, Any],
+    ) -> list[Media]:
+        options = answering.for_one(modality, sampling)
+        note = notes.of(said, originals, options, cut=False)
+        messages = await answering.messages(http, said, options, seed, count)
+        return [(await run_in_threadpool(note, m, seed + n)).media[0] for n, m in enumerate(messages)]
+
+    async def pictures(
+        http: Request,
+        said: Conversation,
+        originals: Mapping[str, Original],
+        count: int,
+        seed: int,
+        sampling: Mapping[str, Any],
+    ) -> dict[str, Any]:
+        made = await media(http, said, originals, "image", count, seed, sampling)
+        return {**await run_in_threadpool(_pictures, made), **notes.shown(seed)}
 
     @app.get("/health", response_model=Health)
     async def health() -> dict[str, Any]:
@@ -119,10 +148,12 @@ def make_app(
         if body.stream and body.n != 1:
             raise ConversationError("a stream has one answer", where="n", fix="ask for one, or without stream")
         options = options_of(body, limits, list(network.tags))
-        conversation = await run_in_threadpool(reader().conversation, body.messages)
+        read = reader()
+        conversation = await run_in_threadpool(read.conversation, body.messages)
         prompt = await run_in_threadpool(network.interleaver(), conversation, open_answer=True)
         seed = drawn_seed(body.seed)
-        shape = Shape(name, len(prompt), seed)
+        note = notes.of(conversation, read.originals, options, cut=body.stream)
+        shape = Shape(name, len(prompt), seed, note, notes.shown(seed))
         if body.stream:
             usage = body.stream_options is not None and body.stream_options.include_usage
             events = answering.events(http, conversation, options, seed)
@@ -134,15 +165,16 @@ def make_app(
         ]
         return JSONResponse(await run_in_threadpool(shape.whole, messages))
 
-    @app.post("/v1/images/generations", responses=_ERRORS, response_model=Pictures, **asks)
+    @app.post(
+        "/v1/images/generations", responses=_ERRORS, response_model=Pictures, response_model_exclude_none=True, **asks
+    )
     async def draw(body: ImageRequest, http: Request) -> dict[str, Any]:
         """Draw what is asked for."""
         checked(body.model, body.n)
-        prompts = [Conversation([Said("user", body.prompt)])] * body.n
-        made = await answering.media(http, prompts, "image", drawn_seed(body.seed), body.sampling)
-        return await run_in_threadpool(_pictures, made)
+        said = Conversation([Said("user", body.prompt)])
+        return await pictures(http, said, {}, body.n, drawn_seed(body.seed), body.sampling)
 
-    @app.post("/v1/images/edits", responses=_ERRORS, response_model=Pictures, **asks)
+    @app.post("/v1/images/edits", responses=_ERRORS, response_model=Pictures, response_model_exclude_none=True, **asks)
     async def edit(
         http: Request,
         prompt: Annotated[str, Form(min_length=1)],
@@ -163,16 +195,15 @@ def make_app(
             content = await upload.read(limits.medium_bytes + 1)
             kind = (upload.content_type or "").lower()
             segments.append(await run_in_threadpool(read.medium, content, kind, "image", f"image[{number}]"))
-        prompts = [Conversation([Said("user", [*segments, prompt])])] * n
-        made = await answering.media(http, prompts, "image", drawn_seed(seed), {})
-        return await run_in_threadpool(_pictures, made)
+        said = Conversation([Said("user", [*segments, prompt])])
+        return await pictures(http, said, read.originals, n, drawn_seed(seed), {})
 
     @app.post("/v1/audio/speech", responses={200: _WAVE, **_ERRORS}, response_class=Response, **asks)
     async def play(body: SpeechRequest, http: Request) -> Response:
         """Make the sound that the words ask for, as WAV."""
         checked(body.model, 1)
-        prompts = [Conversation([Said("user", body.input)])]
-        made = await answering.media(http, prompts, "audio", drawn_seed(body.seed), body.sampling)
+        said = Conversation([Said("user", body.input)])
+        made = await media(http, said, {}, "audio", 1, drawn_seed(body.seed), body.sampling)
         content, kind = await run_in_threadpool(written, made[0]) if made else (b"", "audio/wav")
         return Response(content, media_type=kind)
 

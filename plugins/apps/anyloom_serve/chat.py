@@ -5,13 +5,17 @@ from __future__ import annotations
 import json
 import secrets
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from typing import Any
+
+from starlette.concurrency import run_in_threadpool
 
 from anyloom.conversation import Message
 from anyloom.errors import AnyloomError
-from anyloom.generation.events import Event, Finished, MediumBegun, MediumMade, TextMade
+from anyloom.generation.events import Event, Finished, MediumBegun, TextMade
 from anyloom_serve.errors import error_body
+from anyloom_serve.jobs import MadeSoFar
+from anyloom_serve.noting import Note
 from anyloom_serve.wire import message_parts
 
 __all__ = ["Shape", "message_body"]
@@ -38,11 +42,18 @@ class Shape:
         model: Name of the model.
         prompt_tokens: Positions of the prompt.
         seed: Of the first answer, so that it can be asked for again.
+        note: Has media say what made them.
+        more: What else the response says.
     """
 
-    def __init__(self, model: str, prompt_tokens: int, seed: int) -> None:
-        self.head = {"id": f"chatcmpl-{secrets.token_hex(12)}", "created": int(time.time()), "model": model}
-        self.head["system_fingerprint"] = f"seed-{seed}"
+    def __init__(self, model: str, prompt_tokens: int, seed: int, note: Note, more: Mapping[str, Any]) -> None:
+        self.seed, self.note = seed, note
+        self.head: dict[str, Any] = {
+            "id": f"chatcmpl-{secrets.token_hex(12)}",
+            "created": int(time.time()),
+            "model": model,
+        }
+        self.head |= {"system_fingerprint": f"seed-{seed}", **more}
         self.prompt_tokens = prompt_tokens
 
     def usage(self, completion_tokens: int) -> dict[str, int]:
@@ -58,7 +69,7 @@ class Shape:
         """The response of a request that does not stream."""
         choices = [
             {"index": n, "message": message_body(m), "finish_reason": "stop", "logprobs": None}
-            for n, m in enumerate(messages)
+            for n, m in enumerate([self.note(m, self.seed + n) for n, m in enumerate(messages)])
         ]
         usage = self.usage(sum(map(tokens_of, messages)))
         return {**self.head, "object": "chat.completion", "choices": choices, "usage": usage}
@@ -73,8 +84,9 @@ class Shape:
                     yield self._piece({"content": event.text})
                 elif isinstance(event, MediumBegun):
                     yield self._piece({"begun": event.modality})
-                elif isinstance(event, MediumMade):
-                    parts = message_parts(Message("assistant", [event.media]))
+                elif isinstance(event, MadeSoFar):
+                    noted = await run_in_threadpool(self.note, event.so_far, self.seed)
+                    parts = await run_in_threadpool(message_parts, Message("assistant", noted.segments[-1:]))
                     if parts:
                         kind = {"image_url": "images", "video_url": "videos", "input_audio": "sounds"}
                         yield self._piece({kind[parts[0]["type"]]: parts})

@@ -34,15 +34,24 @@ def main(arguments: Sequence[str]) -> int:
     try:
         import uvicorn
 
+        from anyloom.replay.record import made_by
         from anyloom_serve.app import make_app
     except ImportError as error:
         fix = "pip install 'anyloom[serve]'"
         raise ConfigError(f"serving needs a package that is not installed ({error.name})", fix=fix) from error
-    named = load_named_model(split_sources(options))
+    sources = split_sources(options)
+    named = load_named_model(sources)
     model = placed(named.model, options.device, options.dtype, offload=options.offload)
     name = options.name or _name_of(named)
+    maker = made_by(model, named.recipe or named.name, named.folder, sources.overrides) if options.metadata else None
     app = make_app(
-        model, name=name, key=key, limits=limits, fetching=options.fetch_urls, drain_seconds=options.drain_seconds
+        model,
+        name=name,
+        key=key,
+        limits=limits,
+        fetching=options.fetch_urls,
+        drain_seconds=options.drain_seconds,
+        made_by=maker,
     )
     note(f"serving {name} on http://{options.host}:{options.port}/v1; Ctrl-C ends it")
     config = uvicorn.Config(
@@ -83,6 +92,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     text = "time for answers in the making when the server is stopped; default: 30"
     parser.add_argument("--drain-seconds", type=float, default=30.0, metavar="SECONDS", help=text)
+    text = "do not say in answers and in their media what made them"
+    parser.add_argument("--no-metadata", dest="metadata", action="store_false", help=text)
     add_download_argument(parser)
     add_device_arguments(parser)
     add_trust_arguments(parser)

@@ -6,14 +6,14 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from anyloom.conversation import Conversation, Media
+from anyloom.conversation import Conversation, Media, Message
 from anyloom.generation.answer import Answer, MadeMedium
 from anyloom.generation.events import Event, Finished, MediumBegun, MediumMade, TextMade
 from anyloom.generation.generate import message_of
 from anyloom.generation.options import GenerationOptions
 from anyloom.network.network import Network
 
-__all__ = ["Failed", "Job"]
+__all__ = ["Failed", "Job", "MadeSoFar"]
 
 _UNFINISHED = "\N{REPLACEMENT CHARACTER}"
 """What a tokenizer writes for bytes that are not a whole character yet."""
@@ -28,6 +28,17 @@ class Failed:
     """
 
     error: BaseException
+
+
+@dataclass(frozen=True)
+class MadeSoFar(MediumMade):
+    """A medium is there, and with it the answer up to it.
+
+    Args:
+        so_far: The answer; its last segment is the medium.
+    """
+
+    so_far: Message
 
 
 @dataclass
@@ -75,7 +86,7 @@ class Job:
         last = len(self.answer.segments) - 1
         for n, segment in enumerate(self.answer.segments):
             if isinstance(segment, MadeMedium):
-                self._tell_medium(n, segment)
+                self._tell_medium(network, n, segment)
                 continue
             text = network.llm.tokenizer.decode(segment)
             whole = n < last or self.answer.done
@@ -83,13 +94,14 @@ class Job:
                 self.emit(TextMade(n, text[self._sent.get(n, 0) :]))
                 self._sent[n] = len(text)
 
-    def _tell_medium(self, n: int, segment: MadeMedium) -> None:
+    def _tell_medium(self, network: Network, n: int, segment: MadeMedium) -> None:
         if n not in self._begun:
             self._begun.add(n)
             self.emit(MediumBegun(n, segment.modality))
         if n in self.made and n not in self._shown:
             self._shown.add(n)
-            self.emit(MediumMade(n, self.made[n]))
+            assert self.answer is not None
+            self.emit(MadeSoFar(n, self.made[n], message_of(network, self.answer, self.made, n + 1)))
 
     def finish(self, network: Network) -> None:
         """Send the whole message."""

@@ -146,6 +146,20 @@ class Usage(BaseModel):
     total_tokens: int
 
 
+class ShownMaker(BaseModel):
+    """What made the answers.
+
+    Args:
+        model: What the server calls it.
+        sha256: Of the ``config.json`` of its folder, which lists its files with theirs; empty if it was not saved.
+        seed: Of the first answer; the others count on.
+    """
+
+    model: str
+    sha256: str
+    seed: int
+
+
 class Completion(BaseModel):
     """What ``/v1/chat/completions`` answers; streamed, its ``choices`` have ``delta`` in place of ``message``."""
 
@@ -156,6 +170,7 @@ class Completion(BaseModel):
     system_fingerprint: str
     choices: list[Choice]
     usage: Usage
+    made_by: ShownMaker | None = None
 
 
 class Picture(BaseModel):
@@ -169,6 +184,7 @@ class Pictures(BaseModel):
 
     created: int
     data: list[Picture]
+    made_by: ShownMaker | None = None
 
 
 class OneModel(BaseModel):

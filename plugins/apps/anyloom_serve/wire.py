@@ -14,7 +14,7 @@ import hashlib
 import re
 import tempfile
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
@@ -23,6 +23,7 @@ from anyloom.errors import ConversationError
 from anyloom.media import Isolation, read_media, write_media
 from anyloom_serve.fetching import fetch
 from anyloom_serve.limits import Limits
+from anyloom_serve.noting import Original
 
 __all__ = ["Reader", "data_address", "message_parts", "written"]
 
@@ -46,6 +47,10 @@ class Reader:
         takes: Modalities that the model knows; None asks for none in particular.
         fetching: Fetch what is named by an address; otherwise such parts are refused.
         apart: Open media in a process of its own, which may hang or crash.
+        media: How many have been read.
+        parts: Likewise.
+        numbers: In media that were opened.
+        originals: Media as they came, by key.
     """
 
     limits: Limits
@@ -55,6 +60,7 @@ class Reader:
     media: int = 0
     parts: int = 0
     numbers: int = 0
+    originals: dict[str, Original] = field(default_factory=dict)
 
     def conversation(self, messages: Sequence[Mapping[str, Any]]) -> Conversation:
         """The conversation of a request.
@@ -139,6 +145,7 @@ class Reader:
         if self.numbers > self.limits.numbers:
             raise _wrong(f"media of more than {self.limits.numbers:,} numbers, once they are opened", where)
         key = f"sha256:{hashlib.sha256(content).hexdigest()}"
+        self.originals[key] = (content, suffix)
         return Media(modality, data, key=key, meta=meta)
 
     def _bounds(self, modality: str) -> dict[str, Any] | None:

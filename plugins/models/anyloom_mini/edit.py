@@ -18,6 +18,7 @@ from torch import Tensor
 
 from anyloom.errors import ConfigError
 from anyloom.interfaces import Before, ComponentConfig, FeatureSpace, Representation
+from anyloom.interfaces.chance import row_normal
 from anyloom.representation.regression import regression_loss
 from anyloom_mini.edit_projectors import ChangeProjector, CompareProjector
 
@@ -79,7 +80,7 @@ class Edit(Representation):
     def _noised(self, features: Tensor) -> Tensor:
         if not (self.training and self.config.feature_noise):
             return features
-        return features + self.config.feature_noise * torch.randn_like(features)
+        return features + self.config.feature_noise * row_normal(features)
 
     def read(self, hidden: Tensor, before: Before | None) -> Tensor:
         """Predicted features ``(N, L, D)``."""

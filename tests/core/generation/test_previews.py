@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 import torch
 
 from anyloom import AnyToAnyModel
 from anyloom.building import build
-from anyloom.errors import ConfigError
-from anyloom.generation.events import MediumPreviewed
+from anyloom.errors import ConfigError, MediaError
+from anyloom.generation.events import Finished, MediumBegun, MediumMade, MediumPreviewed
 from anyloom.generation.previews import watching_previews
 from parts import image_decoder_options, model_options
 
@@ -68,3 +70,34 @@ def test_large_latents_are_averaged_before_they_are_decoded() -> None:
 def test_a_step_that_is_none_is_refused(every: Any) -> None:
     with pytest.raises(ConfigError, match="steps lie between"), watching_previews(print, every=every):
         pass
+
+
+def test_a_stream_brings_looks_between_the_beginning_of_a_medium_and_its_end(model: AnyToAnyModel) -> None:
+    unwatched = model.session(seed=4).say("paint", **PLAN)
+    events = list(model.session(seed=4).stream("paint", previews=2, **PLAN))
+    seen = [type(e) for e in events if isinstance(e, MediumBegun | MediumPreviewed | MediumMade)]
+    assert seen == [MediumBegun, MediumPreviewed, MediumPreviewed, MediumMade] * 2
+    finished = events[-1]
+    assert isinstance(finished, Finished)
+    for a, b in zip(unwatched.media, finished.message.media, strict=True):
+        assert torch.equal(a.tensor(), b.tensor())
+
+
+def test_a_stream_that_is_left_at_a_look_ends_its_thread_and_takes_the_turn_back(model: AnyToAnyModel) -> None:
+    session, before = model.session(seed=4), threading.active_count()
+    stream = session.stream("paint", previews=1, plan=("image",))
+    next(e for e in stream if isinstance(e, MediumPreviewed))
+    assert threading.active_count() == before + 1
+    stream.close()
+    assert threading.active_count() == before
+    assert session.messages == []
+    assert session.say("paint", plan=("image",)).media  # and it goes on
+
+
+def test_what_a_decoder_raises_comes_out_of_the_stream(model: AnyToAnyModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    decoder: Any = model.decoder("image")
+    monkeypatch.setattr(type(decoder), "generate", Mock(side_effect=MediaError("no paint is left")))
+    with pytest.raises(MediaError, match="no paint is left"):
+        list(model.session().stream("paint", previews=2, plan=("image",)))
+    with pytest.raises(ConfigError, match="previews"):
+        next(model.session().stream("paint", previews=-1))

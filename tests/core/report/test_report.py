@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import re
+from html import escape
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import pytest
 import torch
 
 from anyloom.conversation import Conversation, Media, Message
+from anyloom.errors import ConversationError
 from anyloom.report import (
     Attribution,
     Curve,
@@ -21,6 +23,7 @@ from anyloom.report import (
     SampleGroup,
     SampleRow,
     StageRow,
+    read_made,
     read_metrics,
     render,
     write_report,
@@ -197,3 +200,18 @@ def test_folded_measures_come_last_and_closed() -> None:
 
 def test_durations() -> None:
     assert [duration(s) for s in (0, 9.96, 59.6, 3599.7)] == ["0.0 s", "10.0 s", "1 min 0 s", "1 h 0 min"]
+
+
+def test_a_page_says_what_made_it_to_programs_too(tmp_path: Path) -> None:
+    report = Report(title=EVIL, summary="", environment={"Command": f"anyloom evaluate {EVIL}"}, config="a: </script>")
+    page = write_report(tmp_path / "report.html", report)
+    assert read_made(page) == {"title": EVIL, "environment": dict(report.environment), "config": report.config}
+
+
+@pytest.mark.parametrize("text", ["", "<html></html>", "[1]", "{}", '{"environment": 1}', "[" * 100_000])
+def test_pages_that_say_nothing_are_one_clear_error(text: str, tmp_path: Path) -> None:
+    (tmp_path / "a.html").write_text(f'<meta name="made-by" content="{escape(text)}">', encoding="utf-8")
+    with pytest.raises(ConversationError, match="does not say what made it"):
+        read_made(tmp_path / "a.html")
+    with pytest.raises(ConversationError, match="cannot be read"):
+        read_made(tmp_path / "none.html")

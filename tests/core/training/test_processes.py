@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -84,14 +85,28 @@ def test_a_validation_split_smaller_than_the_processes_is_validated(tmp_path: Pa
     config = two(tmp_path)
     few = str(write_conversations(tmp_path / "data", "one.jsonl", count))
     config["data"]["datasets"]["small"] |= {"val": few, "test": few}
-    status, text = ran(tmp_path, "fit", config)
-    assert status == 0, text
-    status, text = ran(tmp_path, "predict", config)
-    assert status == 0, text
+    path = write_config(tmp_path, config)
+    lines = ["import sys", "from anyloom.cli.main import main"]
+    lines += [f"if main([{c!r}, {path!r}]) != 0: sys.exit({c!r})" for c in ("fit", "predict", "validate", "test")]
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    shared = {**os.environ, "PYTHONPATH": str(TESTS), "OMP_NUM_THREADS": "1", "MASTER_PORT": port}
+    shared |= {"MASTER_ADDR": "127.0.0.1", "WORLD_SIZE": "2"}
+    # started by hand, as a cluster starts them: each imports torch once for the four commands
+    processes = []
+    try:
+        for rank in ("0", "1"):
+            with (tmp_path / f"shown-{rank}").open("wb") as shown:
+                command = [sys.executable, "-c", "\n".join(lines)]
+                env = {**shared, "LOCAL_RANK": rank, "RANK": rank}
+                processes.append(subprocess.Popen(command, env=env, cwd=tmp_path, stdout=shown, stderr=shown))
+        for rank, process in enumerate(processes):
+            assert process.wait(240) == 0, (tmp_path / f"shown-{rank}").read_text()
+    finally:
+        for process in processes:
+            process.kill()
     assert len((tmp_path / "predictions" / "answers.jsonl").read_text().splitlines()) == count
-    for command in ("validate", "test"):
-        status, text = ran(tmp_path, command, config)
-        assert status == 0, text
 
 
 def test_a_bad_gradient_of_one_process_stops_both_with_its_samples(tmp_path: Path) -> None:
@@ -115,25 +130,11 @@ def test_a_signal_to_one_process_saves_and_ends_both(tmp_path: Path) -> None:
     assert len(kept["random_state"]) == 2
 
 
-@pytest.mark.parametrize("fault", ["SIGSTOP", "SIGKILL"])
-def test_a_process_that_does_not_answer_ends_the_other(tmp_path: Path, fault: str) -> None:
-    config = two(tmp_path, max_steps=100_000, max_epochs=-1)
-    config["faults"] = {"timeout": 30}
-    with started(tmp_path, "fit", config) as process:
-        begun(tmp_path, process)
-        assert process.poll() is None, (tmp_path / "shown").read_text()
-        os.kill(rank_one(process), getattr(signal, fault))
-        status, text = ended(process, tmp_path, 180)
-    assert status != 0
-    assert "another process of this run ended or does not answer" in text, text
-    assert "Traceback" not in text, text
-
-
-@pytest.mark.parametrize("strategy", ["ddp", "fsdp2"])
-def test_processes_that_are_killed_at_random_points_end_bit_equal(tmp_path: Path, strategy: str) -> None:
-    """Three kills of either process, drawn by a seed; what two unbroken processes learn comes of it, bit for bit."""
+@pytest.mark.parametrize(("strategy", "times"), [("ddp", 2), ("fsdp2", 1)])
+def test_processes_that_are_killed_at_random_points_end_bit_equal(tmp_path: Path, strategy: str, times: int) -> None:
+    """Kills of either process, drawn by a seed; what two unbroken processes learn comes of it, bit for bit."""
     draw, results = random.Random(16), {}
-    for name, kills in (("whole", []), ("cut", [(draw.randrange(2), draw.randrange(3)) for _ in range(3)])):
+    for name, kills in (("whole", []), ("cut", [(draw.randrange(2), draw.randrange(3)) for _ in range(times)])):
         (tmp_path / name).mkdir()
         config = two(tmp_path / name, strategy=strategy, max_steps=8)
         config["data"]["batch_size"] = 1

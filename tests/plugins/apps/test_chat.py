@@ -32,6 +32,7 @@ from anyloom.generation.events import TextMade
 from anyloom.generation.previews import previewed_as
 from anyloom.interfaces.progress import report_look
 from anyloom.media import note_of
+from anyloom.report import Report, write_report
 from anyloom_chat.events import Answering, in_thread
 from anyloom_chat.inline import protocol_of, shown
 from anyloom_chat.talk import Talk
@@ -219,6 +220,18 @@ def test_a_record_does_not_choose_which_folder_is_opened(tmp_path: Path, capsys:
     file.write_text(json.dumps({"anyloom_record": 1, "made_by": {"model": str(tmp_path)}, "turns": [ASKED]}))
     assert main(["replay", str(file)]) == 2
     assert "name the model" in capsys.readouterr().err
+
+
+def test_show_prints_what_made_a_report(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    page = write_report(
+        tmp_path / "report.html", Report(title="Numbers", summary="", environment={"Command": "evaluate \x1b[2J"})
+    )
+    assert main(["show", str(page)]) == 0
+    assert capsys.readouterr().out == "report: Numbers\nCommand: evaluate ?[2J\n"
+    assert main(["show", "--json", str(page)]) == 0
+    assert json.loads(capsys.readouterr().out)["title"] == "Numbers"
+    assert main(["replay", str(page)]) == 2
+    assert "run the command" in capsys.readouterr().err
 
 
 def test_terminals_that_show_pictures_get_the_whole_file(hat: Path) -> None:
