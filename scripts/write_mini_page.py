@@ -1,15 +1,19 @@
 """Writes docs/mini.md and docs/mini-samples.html about a model that `anyloom evaluate --suite in-context` has measured.
 
     anyloom evaluate MODEL --suite in-context --output evaluation
-    python scripts/write_mini_page.py evaluation/results.json MODEL
+    python scripts/measure_mini.py MODEL --json pooled.json
+    python scripts/write_mini_page.py evaluation/results.json MODEL --pooled pooled.json
 
 MODEL is the saved model's folder. The tables are those of the suite, the targets those of scripts/mini_targets.yaml.
+Several draws of the queries, pooled, are what
+scripts/measure_mini.py has measured.
 The samples are the first held-out queries with one example, none left out, each with its verdict.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -30,6 +34,17 @@ from anyloom.report import Measure, Report, SampleGroup, write_report
 
 ROOT = Path(__file__).resolve().parents[1]
 TARGETS = ROOT / "scripts" / "mini_targets.yaml"
+POOLED = {
+    "no example": "exemplar/k0",
+    "1 example": "exemplar/k1",
+    **{f"· {family}": f"exemplar/k1/{family}" for family in ("style", "tone", "gender", "geometry", "colour")},
+    "2 examples": "exemplar/k2",
+    "4 examples": "exemplar/k4",
+    "in words": "edit",
+    "in other words": "edit-rephrased",
+    "two edits at once, 1 example": "composition/k1",
+    "its own answer edited again": "rounds/own",
+}
 METRIC, TASK, EXAMPLES = "retrieval", "exemplar", 1
 
 
@@ -38,21 +53,25 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("results", type=Path, help="results.json of the suite")
     parser.add_argument("model", type=Path, help="folder of the saved model")
+    parser.add_argument("--pooled", type=Path, help="what measure_mini.py wrote")
     parser.add_argument("--suite", default="in-context", help="default: in-context")
     parser.add_argument("--samples", type=int, default=48, help="how many samples are shown; default: 48")
     parser.add_argument("--output", type=Path, default=ROOT / "docs", help="default: docs")
     options = parser.parse_args()
     suite, results = read_suite(options.suite), Results.read(options.results)
     targets = yaml.safe_load(TARGETS.read_text(encoding="utf-8"))
+    pooled = None if options.pooled is None else json.loads(options.pooled.read_text(encoding="utf-8"))
     options.output.mkdir(parents=True, exist_ok=True)
-    (options.output / "mini.md").write_text(page(suite, results, targets), encoding="utf-8")
+    (options.output / "mini.md").write_text(page(suite, results, targets, pooled), encoding="utf-8")
     write_samples(
         options.output / "mini-samples.html", suite, AnyToAnyModel.from_pretrained(options.model), options.samples
     )
     print(f"wrote {options.output / 'mini.md'} and mini-samples.html")
 
 
-def page(suite: Suite, results: Results, targets: Sequence[dict[str, Any]]) -> str:
+def page(
+    suite: Suite, results: Results, targets: Sequence[dict[str, Any]], pooled: dict[str, Any] | None = None
+) -> str:
     """The page in Markdown."""
     facts = results.facts
     total = sum(facts.get("parameters", {}).values())
@@ -68,7 +87,9 @@ def page(suite: Suite, results: Results, targets: Sequence[dict[str, Any]]) -> s
         suite.summary + "\n",
         f"- {total / 1e6:.1f} M parameters\n{weights}- anyloom {facts.get('anyloom', '?')}, seed {facts.get('seed')}, "
         f"at most {facts.get('queries')} queries per task\n- measured by `{facts.get('command')}`\n",
+        *([pooled_table(pooled)] if pooled else []),
         "## Beside the targets\n",
+        f"This table and those below are of one draw (seed {facts.get('seed')}).\n",
         target_table(results, targets),
         "## All values\n",
         f"{EXPLAINED}\n",
@@ -78,16 +99,37 @@ def page(suite: Suite, results: Results, targets: Sequence[dict[str, Any]]) -> s
     return "\n".join(sections)
 
 
+def pooled_table(pooled: dict[str, Any]) -> str:
+    """The main rows over several draws."""
+    rows = []
+    for label, name in POOLED.items():
+        row = pooled["rows"][name]
+        share = row["right"] / row["count"]
+        rows.append([label, shown_value(share, (row["low"], row["high"]), "percent"), str(row["count"])])
+    rising = pooled["rising"]
+    more = f"{rising['points']:+.1f} ± {rising['interval']:.1f} points (95 % interval, N = {rising['count']})"
+    return (
+        f"## Pooled over {pooled['draws']} draws\n\n"
+        "Single draws of the queries differ by as much as their intervals say; that of the tables further down is the "
+        "best of six that were tried. Hard gallery, input in it; in brackets Wilson's 95 % interval:\n\n"
+        f"{_table(['', 'right', 'N'], rows)}\nFour examples over one, paired: {more}.\n"
+    )
+
+
 def target_table(results: Results, targets: Sequence[dict[str, Any]]) -> str:
     """What was to be reached and what was."""
     rows = []
     for target in targets:
         must, aim, lower = target.get("must"), target.get("aim"), target.get("lower", False)
         value, shown = _measured(results, target)
-        goal = "percent" if "times" not in target and not lower else "number"
+        info = results.info(target["value"])
+        goal = "number" if "times" in target or info is None else info.form
         reached = "not measured" if value is None else _reached(value, must, aim, lower)
-        rows.append([target["label"], shown, shown_value(must, None, goal), shown_value(aim, None, goal), reached])
-    return _table(["", "measured", "must", "aim", "reached"], rows)
+        found = results.values.get(target["value"])
+        count = "–" if found is None else str(found.count)
+        goals = [shown_value(must, None, goal), shown_value(aim, None, goal)]
+        rows.append([target["label"], shown, count, *goals, reached])
+    return _table(["", "measured", "N", "must", "aim", "reached"], rows)
 
 
 def _measured(results: Results, target: dict[str, Any]) -> tuple[float | None, str]:

@@ -65,7 +65,7 @@ class PictureRegressor(Decoder):
         """A black picture ``(1, 3, side, side)``."""
         return torch.zeros(1, 3, self.config.side, self.config.side)
 
-    def forward(self, condition: Condition, targets: Tensor, seeds: Sequence[int] | None = None) -> Tensor:
+    def forward(self, condition: Condition, targets: Tensor, seeds: Sequence[int] | Tensor | None = None) -> Tensor:
         """Squared error ``(B,)``."""
         return (self._pictures(condition) - targets).square().flatten(1).mean(1)
 

@@ -35,7 +35,7 @@ def test_an_accumulated_step_is_the_step_of_one_batch(tmp_path: Path) -> None:
         made["data"] |= {"batch_size": size, "bucket": 1}
         made["trainer"]["accumulate_grad_batches"] = times
         for modality in made["model"]["modalities"].values():
-            modality["representation"]["feature_noise"] = 0.0
+            modality["representation"]["feature_noise"] = 0.3
         descent = {"class_path": "torch.optim.SGD", "init_args": {"lr": 0.1}, "gradient_clip": 0}
         made["module"]["optimizer"] = descent
         run("fit", made)

@@ -59,6 +59,7 @@ class ResumableLoader:
         isolation: Limits of the process that decodes media; None to decode them where they are read.
         accumulated: Batches of an optimizer step. A batch with an attribute ``step_counts`` gets the ``counts()`` of
             all batches of its step, so that a step can be the mean over all of them.
+        chance: Seed of what is drawn about the samples of a shuffled split; each visit gets a seed of its own.
 
     Raises:
         anyloom.errors.ConfigError: Samples are to be packed, and the collator has no ``pack``; or to be counted by
@@ -91,6 +92,7 @@ class ResumableLoader:
         limit: float = 1.0,
         accumulated: int = 1,
         isolation: Isolation | None = None,
+        chance: int = 0,
     ) -> None:
         self.data = data if isinstance(data, SampleOrder) else SampleOrder.of(data, shuffle=shuffle, seed=seed)
         self.batching = batch if isinstance(batch, Batching) else Batching(batch, bucket)
@@ -106,7 +108,8 @@ class ResumableLoader:
                 fix="use data.batch_size",
             )
         longest = [n for n in (self.batching.tokens, self.batching.pack) if n is not None]
-        self.reader = Reader(self.data.sets, collate, min(longest, default=None), isolation)
+        visited = chance if self.data.shuffle else None
+        self.reader = Reader(self.data.sets, collate, min(longest, default=None), isolation, visited)
         self.workers, self.prefetch, self.persistent, self.pin_memory = workers, prefetch, persistent, pin_memory
         self.rank, self.world, self.limit, self.accumulated = rank, world, limit, accumulated
         self.ledger = ledger or Ledger(strict=True)

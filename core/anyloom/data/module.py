@@ -71,10 +71,12 @@ class AnyToAnyData(lightning.LightningDataModule):
 
     Args:
         data: The ``data:`` section.
+        chance: Seed of what training draws about samples.
     """
 
-    def __init__(self, data: DataConfig | Mapping[str, Any]) -> None:
+    def __init__(self, data: DataConfig | Mapping[str, Any], chance: int = 0) -> None:
         super().__init__()
+        self.chance = chance
         self.options = data if isinstance(data, DataConfig) else validate(DataConfig, data, where="data")
         if not self.options.datasets:
             raise ConfigError("no dataset is named", where="data.datasets", fix="add one, see 'anyloom plugins'")
@@ -180,6 +182,7 @@ class AnyToAnyData(lightning.LightningDataModule):
             limit=self.trainer.limit_train_batches if train else 1.0,
             accumulated=self.trainer.accumulate_grad_batches if train else 1,
             isolation=None if apart is None else Isolation(apart.seconds, apart.megabytes),
+            chance=self.chance,
         )
 
     def train_dataloader(self) -> ResumableLoader:

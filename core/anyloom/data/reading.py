@@ -9,6 +9,7 @@ from typing import Any
 
 from anyloom.data.ledger import Bad, reason_of
 from anyloom.data.mixture import Draw
+from anyloom.data.order import seed_of
 from anyloom.errors import AnyloomError, BadRecord, ConfigError
 from anyloom.interfaces.dataset import Sample, Samples
 from anyloom.media.isolated import Isolation, reading_apart
@@ -140,6 +141,7 @@ class Reader:
             makes a batch of lists of items.
         longest: Samples that are longer are left out; None for any length.
         isolation: Limits of the process that decodes media; None to decode them here.
+        chance: Seed of the run, from which every visit of a sample gets a seed; None leaves samples without.
 
     >>> from anyloom.conversation import Conversation
     >>> samples = [Sample(Conversation([]), "caption", key=key) for key in "ab"]
@@ -154,8 +156,10 @@ class Reader:
         collate: Callable[[list[Any]], Any],
         longest: int | None = None,
         isolation: Isolation | None = None,
+        chance: int | None = None,
     ) -> None:
         self.sets, self.collate, self.longest, self.isolation = list(sets), collate, longest, isolation
+        self.chance = chance
 
     @property
     def measures(self) -> bool:
@@ -222,7 +226,7 @@ class Reader:
         part = self.sets[draw.part]
         key = f"{part.name}[{draw.index}]"
         try:
-            sample = part.read(draw)
+            sample = self._visited(part.read(draw), draw)
             key = sample.key or str(sample.provenance.get("source", key))
             item, length = self._measured(sample)
             if self.longest is not None and length > self.longest:
@@ -232,6 +236,11 @@ class Reader:
                 raise
             return Bad(draw.position, part.name, key, error)
         return Prepared(draw.position, part.name, key, item, length, getattr(item, "cut", 0))
+
+    def _visited(self, sample: Sample, draw: Draw) -> Sample:
+        if self.chance is None or not isinstance(sample, Sample):
+            return sample
+        return replace(sample, seed=seed_of(self.chance, draw.position, draw.seed))
 
     def _measured(self, sample: Sample) -> tuple[Any, int]:
         prepare = getattr(self.collate, "prepare", None)

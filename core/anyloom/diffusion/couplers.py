@@ -81,7 +81,7 @@ class ConditionCoupler(Coupler):
         decoders: Sequence[Decoder],
         conditions: Sequence[Condition],
         targets: Sequence[Tensor],
-        seeds: Sequence[Sequence[int]] | None = None,
+        seeds: Sequence[Sequence[int] | Tensor] | None = None,
     ) -> tuple[Tensor, Tensor]:
         """Diffusion losses ``(B,)`` of both sides; see :meth:`anyloom.interfaces.Coupler.forward`.
 

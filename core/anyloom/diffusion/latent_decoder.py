@@ -105,7 +105,7 @@ class LatentDiffusionDecoder(StoredDenoiser):
     def to_media(self, decoded: Tensor, seeds: Sequence[int], features: Tensor) -> list[Media]:
         """Make media of the autoencoder's output ``(B, ...)``."""
 
-    def forward(self, condition: Condition, targets: Tensor, seeds: Sequence[int] | None = None) -> Tensor:
+    def forward(self, condition: Condition, targets: Tensor, seeds: Sequence[int] | Tensor | None = None) -> Tensor:
         """Diffusion loss ``(B,)``; see :meth:`anyloom.interfaces.Decoder.forward`."""
         latents, reference = self.both_latents(condition, targets)
         return self.latent_loss(condition.features, latents, reference, seeds)
@@ -174,7 +174,7 @@ class LatentDiffusionDecoder(StoredDenoiser):
         features: Tensor,
         latents: Tensor,
         reference: Tensor | None = None,
-        seeds: Sequence[int] | None = None,
+        seeds: Sequence[int] | Tensor | None = None,
     ) -> Tensor:
         """Diffusion loss ``(B,)`` for latents from :meth:`latents`, which may be cached.
 

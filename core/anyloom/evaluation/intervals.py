@@ -60,7 +60,8 @@ def interval_of(value: float, error: float | None, count: int, *, share: bool) -
     """95 % interval of a measured value; None where nothing is known of its spread.
 
     A share of samples that are right or wrong is told by its standard error, sqrt(p (1 - p) / (n - 1)): it has Wilson's
-    interval, which is no point where all samples agree. Any other value has the normal one.
+    interval, which is no point where all samples agree. Any other value has the normal one, within 0 and 1 if it is a
+    share.
 
     Args:
         value: The value.
@@ -72,10 +73,15 @@ def interval_of(value: float, error: float | None, count: int, *, share: bool) -
     [0.237, 0.763]
     >>> [round(end, 3) for end in interval_of(0.5, 0.1, 10, share=True)]
     [0.304, 0.696]
+    >>> interval_of(0.01, 0.01, 60, share=True)[0]
+    0.0
     """
     if share and 0 <= value <= 1 and count > 0:
         of_share = math.sqrt(value * (1 - value) / max(count - 1, 1))
         known = 0.0 if error is None and count == 1 and value in (0, 1) else error
         if known is not None and math.isclose(known, of_share, rel_tol=1e-3, abs_tol=1e-6):
             return interval_of_share(value, count)
-    return None if error is None else (value - NORMAL * error, value + NORMAL * error)
+    if error is None:
+        return None
+    low, high = value - NORMAL * error, value + NORMAL * error
+    return (max(low, 0.0), min(high, 1.0)) if share and 0 <= value <= 1 else (low, high)

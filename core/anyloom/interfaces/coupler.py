@@ -37,7 +37,7 @@ class Coupler(NeuralComponent):
         decoders: Pair,
         conditions: Sequence[Condition],
         targets: Sequence[Tensor],
-        seeds: Sequence[Sequence[int]] | None = None,
+        seeds: Sequence[Sequence[int] | Tensor] | None = None,
     ) -> tuple[Tensor, Tensor]:
         """Losses ``(B,)`` of both sides, with gradient to the coupler and to the features of both.
 

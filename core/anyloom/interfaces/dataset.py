@@ -30,6 +30,8 @@ class Sample:
         task: Name of the task, for mixtures and for metrics by task.
         provenance: Where it comes from and what metrics may need (ids, families, candidates); plain values.
         key: Stable name, unique within its source, for logs and counts; empty if the source has none.
+        seed: Of what training draws about it in this visit (noise, times, what is dropped). Loaders give one at each
+            visit; without one its name stands for it.
 
     >>> from anyloom.conversation import Message
     >>> Sample(Conversation([Message("user", "hello"), Message("assistant", "yes?")]), "chat", key="line-1").task
@@ -40,6 +42,7 @@ class Sample:
     task: str
     provenance: Mapping[str, Any] = field(default_factory=dict)
     key: str = ""
+    seed: int | None = field(default=None, compare=False, repr=False)
 
 
 class Source(Protocol):

@@ -111,13 +111,14 @@ class Decoder(NeuralComponent):
         """
 
     @abstractmethod
-    def forward(self, condition: Condition, targets: Tensor, seeds: Sequence[int] | None = None) -> Tensor:
+    def forward(self, condition: Condition, targets: Tensor, seeds: Sequence[int] | Tensor | None = None) -> Tensor:
         """Loss of each row ``(B,)``, with gradient to ``condition.features``.
 
         Args:
             condition: B rows.
             targets: Stack ``(B, ...)`` from :meth:`preprocess`, or latents if the condition says so.
-            seeds: One per row, for repeatable chance that no other row has a part in; None takes torch's global state.
+            seeds: One per row, for repeatable chance that no other row has a part in: plain numbers, or in training a
+                tensor ``(B,)``; None takes torch's global state. ``anyloom.diffusion.draws.RowDraws`` takes all three.
         """
 
     @abstractmethod

@@ -1,7 +1,8 @@
 """L_DM of a batch: every decoder's own loss, coupled decoders (``model.couple``) together.
 
 The first medium of one modality in an assistant message goes with the first of the other, the second with the second,
-and so on; what is left over is on its own.
+and so on; what is left over is on its own. Chance comes from the seeds of the targets, so that a target's loss depends
+on nothing else.
 
 Shape legend: T media that are to be produced, K of them with decoder targets, L features per medium, D feature dim.
 """
@@ -32,7 +33,7 @@ def decoder_losses(
     media: Mapping[str, MediaBatch],
     predicted: Mapping[str, Tensor],
     *,
-    seeded: bool,
+    trained: bool,
     idle: Idle | None = None,
 ) -> dict[str, tuple[Tensor, int]]:
     """Summed loss ``()`` and number of targets of every modality that has decoder targets.
@@ -42,7 +43,7 @@ def decoder_losses(
         parts: Has decoders and couplers.
         media: The batch's media by modality.
         predicted: c_MLLM ``(K, L, D)`` of the decoder targets, by modality.
-        seeded: Take chance from the seeds of the targets, so that the loss depends on nothing else.
+        trained: Draw from the targets' ``chance``, not from generators of their ``seeds``.
         idle: Runs decoders that have no target.
     """
     waiting = {n: list(range(len(m.decoder.place))) for n, m in media.items() if m.decoder is not None}
@@ -58,7 +59,7 @@ def decoder_losses(
             [parts.decoder(str(config.modalities[name].decoder)) for name in couple.pair],
             [side.condition for side in sides],
             [side.targets for side in sides],
-            [side.seeds for side in sides] if seeded else None,
+            [side.chance if trained else side.seeds for side in sides],
         )
         for name, own, loss in zip(couple.pair, rows, losses):
             found[name].append(loss)
@@ -69,7 +70,7 @@ def decoder_losses(
         if alone:
             side = _Side(media[name].decoder, predicted[name], alone)
             decoder = parts.decoder(str(config.modalities[name].decoder))
-            given = decoder(side.condition, side.targets, side.seeds if seeded else None)
+            given = decoder(side.condition, side.targets, side.chance if trained else side.seeds)
             found[name].append(row_losses(given, len(alone), decoder))
         elif idle is not None and options.decoder is not None and options.diffusion_weight and not found.get(name):
             idle.decoder(options.decoder)
@@ -111,10 +112,11 @@ class _Side:
         )
         self.targets = rows_of(targets.targets, rows, every)
         self.seeds = [targets.seeds[k] for k in rows]
+        self.chance = rows_of(targets.chance, rows, every)
 
 
 def rows_of(tensor: Tensor, rows: Sequence[int], every: bool) -> Tensor:
-    """Some rows of a tensor; the tensor itself where these are all rows in their order.
+    """Some rows ``(R, ...)`` of a tensor ``(N, ...)``; the tensor itself where these are all rows in their order.
 
     >>> rows_of(torch.tensor([10, 11, 12]), [2, 0], every=False)
     tensor([12, 10])

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from anyloom.errors import ConfigError
 from anyloom.features.cache import FeatureStore, Kept
+from anyloom.interfaces.chance import row_chance
 from anyloom.interfaces.decoder import Decoder
 from anyloom.interfaces.encoder import Encoder
 from anyloom.interfaces.feature_space import FeatureSpace
@@ -198,7 +199,7 @@ class Network(nn.Module):
 
         Args:
             decoding: Also prepare targets for L_DM where its weight is not 0.
-            seed: Of the run.
+            seed: Of what is drawn about samples that have no seed of their own; see :class:`Collator`.
         """
         steps: dict[str, ModalitySteps] = {}
         kept = {table[2] for table in self.latent_tables().values()} if self.keeps_latents else set[str]()
@@ -281,13 +282,15 @@ class Network(nn.Module):
                 features = encoded[name].given
                 assert features is not None  # the interleaver refuses to read what no encoder encodes
                 before = self.before(name, media, encoded[name], media.read)
-                embedded = representation.embed(features[media.read], before)
+                with row_chance(media.read_chance if self.training else None, 1):
+                    embedded = representation.embed(features[media.read], before)
                 placed.add(media.row[media.read], media.start[media.read], embedded)
             elif idle is not None and self.spaces[name].given is not None:
                 placed.add_idle(idle.embed(name))
             if media is not None and len(media.made):
                 before = self.before(name, media, encoded[name], media.made)
-                embedded = representation.embed_target(self.targets(name, media, encoded[name]), before)
+                with row_chance(media.made_chance if self.training else None, 2):
+                    embedded = representation.embed_target(self.targets(name, media, encoded[name]), before)
                 placed.add(media.row[media.made], media.start[media.made], embedded)
             elif idle is not None:
                 placed.add_idle(idle.embed_target(name))
@@ -335,7 +338,7 @@ class Network(nn.Module):
             elif idle is not None:
                 idle.predict(name, output.hidden, reads=self._reads(name))
         latent = {name: self._with_latents(name, media) for name, media in batch.media.items()}
-        decoded = decoder_losses(self.config, self.parts, latent, predicted, seeded=not self.training, idle=idle)
+        decoded = decoder_losses(self.config, self.parts, latent, predicted, trained=self.training, idle=idle)
         for name, (total, count) in decoded.items():
             losses.add(f"diffusion/{name}", total, count, self.config.modalities[name].diffusion_weight)
         for key in self.config.losses:
@@ -358,10 +361,13 @@ class Network(nn.Module):
         states, targets = self.hidden_of(name, media, hidden), self.targets(name, media, encoded)
         representation, before = self.representation(name), self.before(name, media, encoded, media.made)
         if self.spaces[name].supervised:
-            each = representation.loss(states, targets, before)
+            with row_chance(media.made_chance if self.training else None, 3):
+                each = representation.loss(states, targets, before)
             losses.add(f"feature/{name}", each.sum(), len(each), self.config.modalities[name].feature_weight)
         if self._reads(name):
-            seen[name] = SeenMedia(targets, representation.read(states, before), states, media.sample[media.made])
+            with row_chance(media.made_chance if self.training else None, 4):
+                predicted = representation.read(states, before)
+            seen[name] = SeenMedia(targets, predicted, states, media.sample[media.made])
 
     def _with_latents(self, name: str, media: MediaBatch) -> MediaBatch:
         decoder = self.decoder(name)

@@ -9,13 +9,13 @@ from abc import abstractmethod
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-import torch
 from pydantic import Field, NonNegativeFloat
 from torch import Tensor
 from torch.nn import functional as F
 
 from anyloom.building import build_named
 from anyloom.errors import ConfigError
+from anyloom.interfaces.chance import row_normal
 from anyloom.interfaces.component import ComponentConfig, NeuralComponent
 from anyloom.interfaces.feature_space import FeatureSpace
 from anyloom.interfaces.projector import Projector
@@ -140,11 +140,11 @@ class Regression(Representation):
         return embedded
 
     def noised(self, features: Tensor) -> Tensor:
-        """Features with the noise of training."""
+        """Features ``(N, L, D)`` with the noise of training."""
         features = features.to(next(self.parameters()).dtype)
         if not (self.training and self.config.feature_noise):
             return features
-        return features + self.config.feature_noise * torch.randn_like(features)
+        return features + self.config.feature_noise * row_normal(features)
 
     @abstractmethod
     def read(self, hidden: Tensor, before: Before | None) -> Tensor:
@@ -155,6 +155,6 @@ class Regression(Representation):
         return regression_loss(self.read(hidden, before), features, self.config.loss)
 
     def project_out(self, hidden: Tensor) -> Tensor:
-        """The output projector in its own precision."""
+        """The output projector in its own precision, ``(..., H)`` to ``(..., D)``."""
         projected: Tensor = self.output_projector(hidden.to(next(self.parameters()).dtype))
         return projected

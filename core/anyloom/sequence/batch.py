@@ -51,7 +51,8 @@ class DecoderTargets:
         targets: Decoder targets ``(K, ...)``; None where ``media`` are given.
         references: Media that are edited ``(K, ...)``, zeros where there is none; None if there is none at all.
         has_reference: Which have one ``(K,)`` bool; None if there is none at all.
-        seeds: One per target, from its sample.
+        seeds: One per target, from its sample and this visit of it, for generators.
+        chance: The same ``(K,)`` on the device, for training.
         media: Where latents are kept: the distinct media among targets and references. Their slots are those of the
             targets ``(K,)``, and then, if there is any reference, those of the references ``(K,)``.
         encoded: ``targets`` and ``references`` are latents.
@@ -63,6 +64,7 @@ class DecoderTargets:
     references: Tensor | None
     has_reference: Tensor | None
     seeds: list[int]
+    chance: Tensor
     media: EncoderInputs | None = None
     encoded: bool = False
 
@@ -82,6 +84,8 @@ class MediaBatch:
         made: Places of media that are to be produced ``(T,)``; together with ``read`` these are all N.
         made_at: For each of the T its sample, its message, and its number among the media that are to be produced in
             that message; plain numbers, so that nobody waits for a device to read them.
+        read_chance: Seeds of what is drawn about each of the R ``(R,)``, from its sample and this visit of it.
+        made_chance: The same for the T ``(T,)``.
         previous: Place before each place in its sample ``(N,)``, -1 for the first.
         decoder: Targets of L_DM; None if there are none.
     """
@@ -95,6 +99,8 @@ class MediaBatch:
     read: Tensor
     made: Tensor
     made_at: list[tuple[int, int, int]]
+    read_chance: Tensor
+    made_chance: Tensor
     previous: Tensor
     decoder: DecoderTargets | None = None
 

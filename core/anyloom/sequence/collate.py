@@ -94,7 +94,8 @@ class Collator:
         steps: Preprocessing by modality.
         decode_limit: At most so many decoder targets per modality and batch (the loss is costly); None for all.
         cache: Features that need no encoding again. One in memory is seen to fill in the model's own process only.
-        seed: Of the run, for what has a seed of its own.
+        seed: Of what is drawn about samples that have no seed of their own; a loop without a loader gives another one
+            in each epoch, or every epoch has the same noise.
     """
 
     def __init__(
@@ -166,6 +167,7 @@ class Collator:
         steps = self.steps[modality]
         media = [p.run.media for p in places]
         target = [p.run.target for p in places]
+        seeds = [self._seed(p, samples) for p in places]
         same_sample = [n > 0 and places[n - 1].sample == p.sample for n, p in enumerate(places)]
         return MediaBatch(
             given=None if steps.given is None else self._inputs(steps.given, media, [True] * len(media)),
@@ -177,9 +179,20 @@ class Collator:
             read=_numbers(n for n, t in enumerate(target) if not t),
             made=_numbers(n for n, t in enumerate(target) if t),
             made_at=_numbered([(p.sample, p.run.message) for p in places if p.run.target]),
+            read_chance=_numbers(s for s, t in zip(seeds, target) if not t),
+            made_chance=_numbers(s for s, t in zip(seeds, target) if t),
             previous=_numbers(n - 1 if same else -1 for n, same in enumerate(same_sample)),
-            decoder=self._targets(steps, places, everything, samples),
+            decoder=self._targets(steps, places, everything, seeds),
         )
+
+    def _seed(self, place: _Place, samples: Sequence[Sample]) -> int:
+        """Of what is drawn about a medium: from its sample, its number there, and this visit of the sample."""
+        if not samples:
+            return seed_of(self.seed, "", place.number)
+        sample = samples[place.sample]
+        if sample.seed is not None:
+            return seed_of(sample.seed, "visit", place.number)
+        return seed_of(self.seed, sample_name(sample), place.number)
 
     def _inputs(self, step: EncodeStep, media: Sequence[Media], used: Sequence[bool]) -> EncoderInputs:
         """Distinct media, prepared unless their features are known; places that are not used take any slot."""
@@ -214,13 +227,12 @@ class Collator:
         )
 
     def _targets(
-        self, steps: ModalitySteps, places: Sequence[_Place], everything: Sequence[_Place], samples: Sequence[Sample]
+        self, steps: ModalitySteps, places: Sequence[_Place], everything: Sequence[_Place], all_seeds: Sequence[int]
     ) -> DecoderTargets | None:
         made = [n for n, p in enumerate(places) if p.run.target]
         if steps.decode is None or not made:
             return None
-        names = [sample_name(samples[places[n].sample]) if samples else "" for n in made]
-        seeds = [seed_of(self.seed, name, places[n].number) for n, name in zip(made, names)]
+        seeds = [all_seeds[n] for n in made]
         chosen = list(range(len(made)))
         if self.decode_limit is not None and len(made) > self.decode_limit:
             # Any target of the batch may be drawn, the same ones for the same samples.
@@ -236,6 +248,7 @@ class Collator:
             references=None,
             has_reference=torch.tensor(exists) if any(exists) else None,
             seeds=seeds,
+            chance=_numbers(seeds),
         )
         wanted = [places[n].run.media for n in targets]
         items, slots = _distinct([*wanted, *(references if any(exists) else ())])

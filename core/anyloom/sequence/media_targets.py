@@ -12,6 +12,7 @@ from torch import Tensor
 from anyloom.conversation.segments import Media
 from anyloom.features.cache import FeatureStore
 from anyloom.interfaces.dataset import Sample
+from anyloom.sequence.seeds import seed_of
 
 __all__ = ["MediaTargets", "TargetCollator"]
 
@@ -27,6 +28,7 @@ class MediaTargets:
         source: Which of the U media each target is an edit of ``(N,)``, -1 where it is none.
         targets: Decoder targets ``(F, ...)``; None if F is 0.
         inputs: Encoder inputs ``(F, ...)``; None if F is 0 or no encoder takes part.
+        seeds: One for each of the N targets, from this visit of its sample; None where samples have none.
         names: Names of the U media in the feature store.
         known: Indices ``(G,)`` of the media that were there.
         features: Their features ``(G, L, D)``; None if G is 0.
@@ -43,6 +45,7 @@ class MediaTargets:
     source: Tensor
     targets: Tensor | None = None
     inputs: Tensor | None = None
+    seeds: Tensor | None = None
     names: list[str] = field(default_factory=list)
     known: Tensor = field(default_factory=lambda: torch.empty(0, dtype=torch.long))
     features: Tensor | None = None
@@ -86,7 +89,7 @@ class TargetCollator:
 
     def __call__(self, samples: Sequence[Sample]) -> MediaTargets:
         """Gather and preprocess; media of equal key are taken once."""
-        pairs = self._pairs(samples)
+        pairs, seeds = self._pairs(samples)
         place: dict[str | int, int] = {}
         media: list[Media] = []
         for medium in (m for pair in pairs for m in reversed(pair) if m is not None):
@@ -100,6 +103,7 @@ class TargetCollator:
             torch.tensor(fresh, dtype=torch.long),
             target=torch.tensor([place[_identity(m)] for m, _ in pairs], dtype=torch.long),
             source=torch.tensor([-1 if s is None else place[_identity(s)] for _, s in pairs], dtype=torch.long),
+            seeds=None if seeds is None else torch.tensor(seeds, dtype=torch.long),
             names=names,
             known=torch.tensor(list(known), dtype=torch.long),
         )
@@ -124,15 +128,18 @@ class TargetCollator:
                 known[n] = features, latents
         return names, known
 
-    def _pairs(self, samples: Sequence[Sample]) -> list[tuple[Media, Media | None]]:
-        """Distinct targets with their sources."""
-        distinct: dict[tuple[str | int, str | int], tuple[Media, Media | None]] = {}
-        for target, source in (pair for sample in samples for pair in self._in_order(sample)):
-            distinct[_identity(target), "" if source is None else _identity(source)] = target, source
-        pairs = list(distinct.values())
-        if self.limit is None or len(pairs) <= self.limit:
-            return pairs
-        return [pairs[n * len(pairs) // self.limit] for n in range(self.limit)]
+    def _pairs(self, samples: Sequence[Sample]) -> tuple[list[tuple[Media, Media | None]], list[int] | None]:
+        """Distinct targets with their sources, and their seeds."""
+        distinct: dict[tuple[str | int, str | int], tuple[tuple[Media, Media | None], int]] = {}
+        for sample in samples:
+            for number, (target, source) in enumerate(self._in_order(sample)):
+                key = _identity(target), "" if source is None else _identity(source)
+                distinct.setdefault(key, ((target, source), seed_of(sample.seed or 0, "visit", number)))
+        found = list(distinct.values())
+        if self.limit is not None and len(found) > self.limit:
+            found = [found[n * len(found) // self.limit] for n in range(self.limit)]
+        seeded = all(sample.seed is not None for sample in samples)
+        return [pair for pair, _ in found], [seed for _, seed in found] if seeded else None
 
     def _in_order(self, sample: Sample) -> Iterator[tuple[Media, Media | None]]:
         before: Media | None = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Iterator
 
 from anyloom.conversation.segments import Conversation, Text
@@ -29,12 +30,17 @@ def seed_of(seed: int, name: str, segment: int) -> int:
 
     Args:
         seed: Of the run.
-        name: Of the sample, see :func:`sample_name`.
+        name: Of the sample, see :func:`sample_name`. Of a file's whole path only the last part counts: a project that
+            is moved to another folder keeps its seeds.
         segment: Number of the segment in the answer.
 
     >>> seed_of(0, "a", 0) == seed_of(0, "a", 0), seed_of(0, "a", 0) == seed_of(0, "a", 1)
     (True, False)
+    >>> seed_of(0, "/a/val.jsonl:3", 0) == seed_of(0, "/b/val.jsonl:3", 0)
+    True
     """
+    if os.path.isabs(name):
+        name = os.path.basename(name)
     digest = hashlib.blake2b(f"{seed}/{segment}/{name}".encode(), digest_size=8).digest()
     return int.from_bytes(digest, "big") >> 1
 

@@ -98,7 +98,7 @@ class DecoderTraining(TrainingModule):
         limit = gradient_clip_val or self.config.optimizer.gradient_clip
         clip_gradients(self, optimizer, limit, gradient_clip_algorithm or "norm")
 
-    def _loss(self, batch: MediaTargets, seeds: list[int] | None = None) -> Tensor:
+    def _loss(self, batch: MediaTargets, seeds: list[int] | Tensor | None = None) -> Tensor:
         """Mean loss over the N targets of a batch."""
         assert batch.targets is not None
         assert batch.inputs is not None
@@ -114,10 +114,10 @@ class DecoderTraining(TrainingModule):
         return losses.mean()
 
     def training_step(self, batch: MediaTargets, batch_idx: int) -> Tensor | None:
-        """The decoder's loss on one batch."""
+        """The decoder's loss ``()`` on one batch."""
         if not batch.keys:
             return self.nothing_to_learn()
-        loss = self._loss(batch)
+        loss = self._loss(batch, batch.seeds)
         self.log("train/loss", loss, prog_bar=True, batch_size=len(batch.target))
         return loss
 

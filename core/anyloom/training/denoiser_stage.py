@@ -130,11 +130,11 @@ class DenoiserStage(DecoderStage):
                 self.decoder.fit(features, latents)
 
     def training_step(self, batch: MediaTargets, batch_idx: int) -> Tensor | None:
-        """Denoising error of one batch."""
+        """Denoising error ``()`` of one batch."""
         if not batch.keys:
             return self.nothing_to_learn()
         features, latents, reference = self.prepare(batch)
-        loss = self.decoder.latent_loss(features, latents, reference).mean()
+        loss = self.decoder.latent_loss(features, latents, reference, batch.seeds).mean()
         self.log("train/loss", loss, prog_bar=True, batch_size=len(latents))
         return loss
 

@@ -86,7 +86,7 @@ class _CommandLine(LightningCLI):
         verify = self.trainer.is_global_zero or not isinstance(self.trainer.strategy, FullyShardedStrategy)
         checkpoint = resolved(self.project.ckpt_path, self.trainer.callbacks, verify=verify)  # type: ignore[attr-defined]
         self.config_init[self.subcommand]["ckpt_path"] = checkpoint
-        self.datamodule = AnyToAnyData(self.project.data)
+        self.datamodule = AnyToAnyData(self.project.data, self.project.seed_everything)
         self.model = training_module(self.module_options, self.project.model)
         if isinstance(splitter := getattr(self.model, "splitter", None), BatchSplitter):
             splitter.enabled = self.project.faults.out_of_memory == "split"

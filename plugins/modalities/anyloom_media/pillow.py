@@ -22,8 +22,9 @@ def from_pillow(picture: Image.Image) -> Tensor:
     """Return a Pillow picture of any mode as ``(3, H, W)`` RGB, on white where it is transparent.
 
     Returns:
-        uint8 where the picture has 8 bits or fewer. Float32 in 0..1 for deep grey pictures: 16 and 32 bits are divided
-        by 65535; float values are taken as 0..1, or as 0..255 or 0..65535 where one of them is above 1 or 255.
+        uint8 where the picture has 8 bits or fewer. Float32 in 0..1 for deep grey pictures: 16 bits are divided by
+        65535; whole numbers of 32 bits are taken as 0..255, or as 0..65535 where one of them is above 255; float values
+        likewise, or as 0..1 where none is above 1.
 
     Raises:
         anyloom.errors.MediaError: A value is not finite, negative or beyond 65535.
@@ -31,7 +32,9 @@ def from_pillow(picture: Image.Image) -> Tensor:
     if picture.mode == "F":
         return _grey(np.asarray(picture, dtype=np.float32), scale=None)
     if picture.mode.startswith("I"):
-        return _grey(np.asarray(picture).astype(np.float32), scale=_DEEPEST)
+        values = np.asarray(picture).astype(np.float32)
+        small = picture.mode == "I" and float(values.max()) <= _BYTE
+        return _grey(values, scale=_BYTE if small else _DEEPEST)
     if picture.has_transparency_data:
         rgba = picture.convert("RGBA")
         white = Image.new("RGBA", rgba.size, "white")

@@ -14,7 +14,7 @@ from anyloom_codi2.plans import Plan
 from anyloom_codi2.run_state import RunState
 from anyloom_codi2.stages import metric_files
 
-__all__ = ["make_report"]
+__all__ = ["cut_by_time", "make_report"]
 
 _WARNING: Final = (
     "This was a smoke run of a few steps: it shows that everything works. Its numbers and pictures mean nothing; "
@@ -28,7 +28,7 @@ def make_report(plan: Plan, state: RunState, evaluation: Evaluation, seed: int) 
     return Report(
         title=settings.title,
         summary=settings.summary,
-        warning=_WARNING if plan.quick else "",
+        warning=_WARNING if plan.quick else cut_by_time(plan, state),
         headlines=headlines_of(evaluation, settings.headlines),
         measures=measures_of(evaluation, settings.tables, list(settings.tasks)),
         measures_note=settings.columns_note,
@@ -38,6 +38,20 @@ def make_report(plan: Plan, state: RunState, evaluation: Evaluation, seed: int) 
         environment=_environment(evaluation, seed),
         config=write_yaml({s.name: s.sections for s in plan.stages}),
         attributions=[Attribution(*a) for a in settings.attributions],
+    )
+
+
+def cut_by_time(plan: Plan, state: RunState) -> str:
+    """Which stages their time limit ended before their steps did."""
+    found = []
+    for stage in plan.stages:
+        asked, done = int(stage.sections.get("trainer", {}).get("max_steps", -1)), state.record(stage.name).steps
+        if done < asked:
+            found.append(f"{stage.name} after {done:,} of {asked:,} steps")
+    if not found:
+        return ""
+    return (
+        f"The time limit ended {', '.join(found)}. Another run of this seed may stop elsewhere and give other numbers."
     )
 
 

@@ -124,7 +124,12 @@ class StageProgress(ProgressBar):
         sys.stdout.flush()
 
     def _done(self, trainer: lightning.Trainer) -> str:
-        return f"{self.title}  ✔ {clock(self.seconds)}, {trainer.global_step:,} steps{self._loss(trainer)}"
+        done, asked = trainer.global_step, trainer.max_steps
+        steps, cut = f"{done:,} steps", ""
+        if done < asked:
+            steps = f"{done:,} of {asked:,} steps"
+            cut = "; its time was over, so another run of this seed may stop elsewhere"
+        return f"{self.title}  ✔ {clock(self.seconds)}, {steps}{self._loss(trainer)}{cut}"
 
     def _running(self, trainer: lightning.Trainer, share: float) -> str:
         filled = round(share * _BAR)

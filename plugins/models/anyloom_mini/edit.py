@@ -18,6 +18,7 @@ from torch import Tensor
 
 from anyloom.errors import ConfigError
 from anyloom.interfaces import Before, ComponentConfig, FeatureSpace, Representation
+from anyloom.interfaces.chance import row_normal
 from anyloom.representation.regression import regression_loss
 from anyloom_mini.edit_projectors import ChangeProjector, CompareProjector
 
@@ -79,7 +80,7 @@ class Edit(Representation):
     def _noised(self, features: Tensor) -> Tensor:
         if not (self.training and self.config.feature_noise):
             return features
-        return features + self.config.feature_noise * torch.randn_like(features)
+        return features + self.config.feature_noise * row_normal(features)
 
     def read(self, hidden: Tensor, before: Before | None) -> Tensor:
         """Predicted features ``(N, L, D)``."""
@@ -100,11 +101,11 @@ class Edit(Representation):
         return error / (change + self.config.relative_to_change)
 
     def begin(self, before: Tensor | None, generator: torch.Generator) -> _Made:
-        """No feature yet; the medium before is what will be changed."""
+        """No feature yet; the medium before, ``(L, D)``, is what will be changed."""
         return _Made(before)
 
     def step(self, hidden: Tensor, states: Sequence[Any]) -> Tensor:
-        """Predict the next feature of each row, keep it and feed it back."""
+        """Predict the next feature of each row from ``(R, H)``, keep it and feed it back as ``(R, H)``."""
         nothing = hidden.new_zeros(self.target.tokens, self.target.dim)
         before = torch.stack([(nothing if s.before is None else s.before)[len(s.features)] for s in states])
         features = self._change(hidden, before)
@@ -114,5 +115,5 @@ class Edit(Representation):
         return embedded
 
     def finish(self, hidden: Tensor, states: Sequence[Any]) -> Tensor:
-        """The features that were fed back."""
+        """The features ``(R, L, D)`` that were fed back."""
         return torch.stack([torch.stack(state.features) for state in states])

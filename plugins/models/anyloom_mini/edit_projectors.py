@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from anyloom.interfaces import ComponentConfig
+from anyloom.interfaces.chance import RowDropout
 
 __all__ = ["ChangeProjector", "CompareProjector", "neighbours"]
 
@@ -55,7 +56,7 @@ class _Gated(nn.Module):
 
     def __init__(self, in_dim: int, out_dim: int, units: int, dropout: float) -> None:
         super().__init__()
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = RowDropout(dropout)
         self.read = nn.Linear(out_dim, units)
         self.control = nn.Linear(in_dim, 2 * units)
         self.write = nn.Linear(units, out_dim)

@@ -118,7 +118,7 @@ class VQDecoder(Decoder):
         """Return a picture as float32 ``(3, size, size)`` in [-1, 1]."""
         return prepare(media, self.config.sizes)
 
-    def forward(self, condition: Condition, targets: Tensor, seeds: Sequence[int] | None = None) -> Tensor:
+    def forward(self, condition: Condition, targets: Tensor, seeds: Sequence[int] | Tensor | None = None) -> Tensor:
         """Squared error ``(B,)`` of the pictures that codes give; no gradient reaches the codes."""
         made = pictures_of(self.vq, self._codes(condition), self.config.sizes.side)
         return (made - targets).square().flatten(1).mean(1)

@@ -78,3 +78,15 @@ def test_a_sample_is_answered_alike_wherever_it_stands_and_whoever_asks(tokenize
             torch.testing.assert_close(a.tensor(), b.tensor(), atol=1e-4, rtol=1e-3)  # the noise is the sample's own
             torch.testing.assert_close(a.tensor(), c.tensor(), atol=1e-4, rtol=1e-3)
         assert one.answer.text == two.answer.text == three.answer.text
+
+
+def test_samples_that_ask_the_same_draw_their_own_noise(tokenizer_folder: Path) -> None:
+    options = model_options(tokenizer_folder, modalities=("image",))
+    options["decoders"] = {"brush": image_decoder_options()}
+    options["modalities"]["image"]["decoder"] = "brush"
+    model = AnyToAnyModel.from_config({"model": options}).eval()
+    talk = Conversation([Message("user", "hello"), Message("assistant", [picture(1)])])
+    one, two = module.answer_samples(model, [Sample(talk, "t", key=key) for key in "ab"], seed=3, decode=True)
+    (first,), (second,) = one.answer.media, two.answer.media
+    torch.testing.assert_close(first.features, second.features, atol=1e-5, rtol=1e-4)
+    assert float((first.tensor() - second.tensor()).abs().max()) > 1e-2

@@ -163,7 +163,7 @@ def test_media_of_one_message_are_paired_in_order_and_others_are_on_their_own(to
     )
     batch = batch_of(model, OTHER, two_turns)
     predicted = {n: torch.randn(len(m.made), 1, DIM, requires_grad=True) for n, m in batch.media.items()}
-    losses = decoder_losses(model.config, model.parts, batch.media, predicted, seeded=True)
+    losses = decoder_losses(model.config, model.parts, batch.media, predicted, trained=True)
     assert {n: count for n, (_, count) in losses.items()} == {"image": 3, "audio": 3}
     (gradient,) = torch.autograd.grad(losses["image"][0], predicted["audio"], retain_graph=True)
     assert gradient.abs().sum((1, 2)).nonzero().flatten().tolist() == [1, 2]  # the first sound has no picture beside it

@@ -174,6 +174,33 @@ def test_validation_losses_do_not_depend_on_the_batch(tokenizer_folder: Path) ->
     assert sums[2] == pytest.approx(sums[0], rel=1e-5)
 
 
+def test_neither_do_training_losses_with_noise_of_every_kind(tokenizer_folder: Path) -> None:
+    """Sums of 1 x 4 and 4 x 1 agree; another visit of the same samples has other noise."""
+    options = model_options(tokenizer_folder)
+    options["decoders"] = {"brush": {**image_decoder_options(), "freeze": False, "condition_dropout": 0.5}}
+    options["modalities"]["image"]["decoder"] = "brush"
+    for modality in options["modalities"].values():
+        modality["representation"] = {"name": "autoregressive", "feature_noise": 0.5}
+    model = AnyToAnyModel.from_config({"model": options}).train()
+    collator = model.collator()
+
+    def losses(size: int, visit: int | None) -> dict[str, float]:
+        found: dict[str, float] = {}
+        given = [
+            Sample(c, "test", key=str(n), seed=None if visit is None else 4 * visit + n)
+            for n, c in enumerate([BOTH, TEXT_ONLY, OUTPUT_ONLY, BOTH])
+        ]
+        for start in range(0, 4, size):
+            for name, term in model(collator(given[start : start + size])).terms.items():
+                found[name] = found.get(name, 0.0) + term.total.item()
+        return found
+
+    for visit in (None, 0):
+        assert losses(4, visit) == pytest.approx(losses(1, visit), rel=1e-5)
+    first, second = losses(4, 0), losses(4, 1)
+    assert all(abs(first[name] / second[name] - 1) > 1e-4 for name in first)
+
+
 def test_cached_features_change_nothing(tokenizer_folder: Path) -> None:
     model = make(tokenizer_folder).eval()
     conversations = [BOTH, INPUT_ONLY, BOTH, OUTPUT_ONLY]

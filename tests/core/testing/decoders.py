@@ -35,7 +35,7 @@ class MeanLoss(SDUnCLIPDecoder):
 class IgnoresLossSeeds(SDUnCLIPDecoder):
     """Draws the noise of its loss from the global state."""
 
-    def forward(self, condition: Condition, targets: Tensor, seeds: Sequence[int] | None = None) -> Tensor:
+    def forward(self, condition: Condition, targets: Tensor, seeds: Sequence[int] | Tensor | None = None) -> Tensor:
         """Losses ``(B,)``."""
         return super().forward(condition, targets)
 
@@ -51,7 +51,7 @@ class OtherExample(SDUnCLIPDecoder):
 class CutsTheGradient(SDUnCLIPDecoder):
     """Gives the language model nothing to learn from."""
 
-    def forward(self, condition: Condition, targets: Tensor, seeds: Sequence[int] | None = None) -> Tensor:
+    def forward(self, condition: Condition, targets: Tensor, seeds: Sequence[int] | Tensor | None = None) -> Tensor:
         """Losses ``(B,)``."""
         cut = replace(condition, features=condition.features.detach())
         return super().forward(cut, targets, seeds) + 0 * condition.features.sum()
@@ -68,7 +68,7 @@ class NeverFreezes(SDUnCLIPDecoder):
 class NeverLearns(SDUnCLIPDecoder):
     """Has a loss that does not depend on its parameters."""
 
-    def forward(self, condition: Condition, targets: Tensor, seeds: Sequence[int] | None = None) -> Tensor:
+    def forward(self, condition: Condition, targets: Tensor, seeds: Sequence[int] | Tensor | None = None) -> Tensor:
         """Losses ``(B,)``."""
         untrained = 0 * self.null.sum()
         return super().forward(condition, targets, seeds).detach() + condition.features.sum((1, 2)) + untrained

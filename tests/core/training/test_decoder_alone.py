@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -68,6 +69,21 @@ def test_loss_is_the_decoders_own(tmp_path: Path, reference: bool) -> None:
     expected = module.decoder.eval()(condition, own)
     torch.manual_seed(3)
     assert torch.allclose(module._loss(batch), expected.mean())
+
+
+def test_chance_of_a_step_is_that_of_the_samples_visits(tmp_path: Path) -> None:
+    module = module_of(project(tmp_path)["module"])
+    for parameter in module.decoder.parameters():
+        torch.nn.init.normal_(parameter, std=0.1)
+    given = [Sample(Conversation([Message("assistant", [picture(n)])]), "draw", seed=n) for n in (1, 2)]
+    collate = module.collator()
+
+    def loss(*samples: Sample) -> torch.Tensor:
+        batch = collate(samples)
+        return module._loss(batch, batch.seeds)
+
+    torch.testing.assert_close(loss(*given), (loss(given[0]) + loss(given[1])) / 2)
+    assert loss(given[0]) != loss(replace(given[0], seed=7))
 
 
 def test_a_decoder_without_diffusion_is_trained_like_any_other(tmp_path: Path) -> None:

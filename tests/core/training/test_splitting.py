@@ -38,7 +38,7 @@ class SmallMemory(lightning.Callback):
 def project(folder: Path, *callbacks: Any, **trainer: Any) -> dict[str, Any]:
     config = sections(folder, max_steps=2)
     for modality in config["model"]["modalities"].values():
-        modality["representation"]["feature_noise"] = 0.0  # halves would draw other noise than the whole
+        modality["representation"]["feature_noise"] = 0.3
     config["data"]["batch_size"] = 4
     config["trainer"] |= {"callbacks": list(callbacks), "limit_val_batches": 0, **trainer}
     return config

@@ -110,6 +110,14 @@ def test_float_picture_on_any_scale(tmp_path: Path, scale: float, kind: type) ->
     torch.testing.assert_close(back, torch.from_numpy(values).expand(3, 3, 4), rtol=1e-6, atol=1e-6)
 
 
+@pytest.mark.parametrize("top", [255, 65535])
+def test_whole_numbers_of_32_bits_are_not_black(tmp_path: Path, top: int) -> None:
+    values = np.linspace(0, top, 64).round().astype(np.int32).reshape(8, 8)
+    Image.fromarray(values).save(tmp_path / "deep.tiff")
+    read = read_media(tmp_path / "deep.tiff").tensor()
+    np.testing.assert_allclose(read[0].numpy(), values / top, atol=1e-6)
+
+
 def test_the_float_picture_of_the_report_is_not_black() -> None:
     with Image.open(FILES / "f01.tif") as picture:
         expected = float(np.asarray(picture).mean())

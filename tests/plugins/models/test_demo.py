@@ -26,8 +26,10 @@ from anyloom.storage.tensors import read_tensors
 from anyloom_codi2 import demo
 from anyloom_codi2.evaluation import Evaluation
 from anyloom_codi2.measures import measures_of
+from anyloom_codi2.page import cut_by_time
 from anyloom_codi2.plans import make_plan
 from anyloom_codi2.run_state import RunState, digest_of
+from anyloom_codi2.stage_progress import StageProgress
 from anyloom_codi2.stages import metric_files
 from parts import image_decoder_options, model_options, picture
 
@@ -313,6 +315,20 @@ def test_plan_names_what_is_wrong(recipe: Path, tmp_path: Path) -> None:
         make_plan(str(recipe), ["variables.demo.titel=x"], tmp_path)
     with pytest.raises(ConfigError, match="key=value"):
         run(recipe, "quick")
+
+
+def test_a_stage_that_its_time_ended_is_told(recipe: Path, tmp_path: Path) -> None:
+    plan = make_plan(str(recipe), ["trainer.max_steps=200"], tmp_path)
+    state = RunState.load(tmp_path / "state.json")
+    for stage in plan.stages:
+        state.put(stage.name, state.record(stage.name).completed({"steps": 200}))
+    assert cut_by_time(plan, state) == ""
+    last = plan.stages[-1].name
+    state.put(last, state.record(last).completed({"steps": 77}))
+    assert f"The time limit ended {last} after 77 of 200 steps" in cut_by_time(plan, state)
+    line = StageProgress("lesson", 0, 0, None, str(tmp_path / "cost.json"))
+    trainer = lightning.Trainer(max_steps=200, logger=False, enable_checkpointing=False, enable_progress_bar=False)
+    assert "0 of 200 steps; its time was over" in line._done(trainer)
 
 
 def test_tables_stand_beside_their_baselines() -> None:

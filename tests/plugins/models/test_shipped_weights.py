@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -29,6 +31,15 @@ def test_weights_are_small_and_described(folder: Path) -> None:
     assert sum(f.stat().st_size for f in folder.rglob("*") if f.is_file()) <= LARGEST
     assert (folder / "MODEL_CARD.md").is_file()
     assert "model.safetensors" in json.loads((folder / "config.json").read_text(encoding="utf-8"))["files"]
+
+
+@pytest.mark.parametrize("name", ["mini", "mini-plain"])
+def test_a_hash_in_the_card_is_that_of_the_file(name: str) -> None:
+    place = shipped_weights(name)
+    assert place is not None
+    card = (place / "MODEL_CARD.md").read_text(encoding="utf-8")
+    own = {sha256(file.read_bytes()).hexdigest() for file in place.glob("*.safetensors")}
+    assert set(re.findall(r"[0-9a-f]{64}", card)) <= own
 
 
 @pytest.mark.parametrize("recipe", ["mini", "mini-plain"])
