@@ -30,12 +30,12 @@ def pack_names(names: Sequence[str]) -> Tensor:
 
 
 def unpack_names(row: Tensor) -> list[str]:
-    """The group names in one row of bytes."""
+    """The group names in one row of bytes ``(W,)``."""
     return bytes(row.tolist()).rstrip(b"\0").decode().split("\n")
 
 
 def ratio(part: Tensor, whole: Tensor) -> Tensor:
-    """Quotient of two means, element by element; NaN where the second is not above 0."""
+    """Quotient ``(...)`` of two means ``(...)``, element by element; NaN where the second is not above 0."""
     return torch.where(whole > 0, part / whole, torch.nan)
 
 

@@ -100,3 +100,15 @@ def test_earlier_answers_are_the_models_own_where_a_sample_says_so(tokenizer_fol
     again = module.answer_samples(model, [shown], seed=3, decode=True)[0]
     torch.testing.assert_close(made.answer.media[0].features, again.answer.media[0].features, atol=1e-5, rtol=1e-4)
     assert not torch.equal(made.answer.media[0].features, given.answer.media[0].features)
+
+
+def test_samples_that_ask_the_same_draw_their_own_noise(tokenizer_folder: Path) -> None:
+    options = model_options(tokenizer_folder, modalities=("image",))
+    options["decoders"] = {"brush": image_decoder_options()}
+    options["modalities"]["image"]["decoder"] = "brush"
+    model = AnyToAnyModel.from_config({"model": options}).eval()
+    talk = Conversation([Message("user", "hello"), Message("assistant", [picture(1)])])
+    one, two = module.answer_samples(model, [Sample(talk, "t", key=key) for key in "ab"], seed=3, decode=True)
+    (first,), (second,) = one.answer.media, two.answer.media
+    torch.testing.assert_close(first.features, second.features, atol=1e-5, rtol=1e-4)
+    assert float((first.tensor() - second.tensor()).abs().max()) > 1e-2

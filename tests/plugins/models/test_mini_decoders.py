@@ -18,11 +18,12 @@ from anyloom.diffusion.couplers import ConditionCoupler
 from anyloom.diffusion.draws import RowDraws
 from anyloom.diffusion.latent_decoder import LatentDiffusionDecoder
 from anyloom.interfaces import Condition
+from anyloom_mini.clip_decoder import MiniClip
 from anyloom_mini.opponent import OPPONENT
 from anyloom_mini.picture_decoder import MiniPicture
 from anyloom_mini.sketched_decoder import SketchedDecoder
 from anyloom_mini.sound_decoder import MiniSound
-from anyloom_mini.tiny import PICTURE, SOUND
+from anyloom_mini.tiny import CLIP, PICTURE, SOUND
 from latent_reference_contract import LatentReferenceContract
 
 SCHEDULE = {"beta_schedule": "squaredcos_cap_v2", "timestep_spacing": "trailing"}
@@ -58,6 +59,16 @@ class TestMiniPicture(SketchedContract):
     def media(self, number: int) -> Media:
         colour = torch.tensor([[1.0, 0.2, 0.0], [0.0, 0.4, 1.0]])[number % 2]
         return Media("image", colour[:, None, None].expand(3, 20, 20).contiguous())
+
+
+class TestMiniClip(SketchedContract):
+    decoder_class = MiniClip
+    options = {**CLIP, "schedule": SCHEDULE, "start_noise": 1.0}  # noqa: RUF012
+
+    def media(self, number: int) -> Media:
+        colour = torch.tensor([[1.0, 0.2, 0.0], [0.0, 0.4, 1.0]])[number % 2]
+        frames = torch.linspace(0.2, 1, 4)[:, None, None, None] * colour[:, None, None]
+        return Media("video", frames.expand(4, 3, 20, 20).contiguous(), meta={"fps": 8.0})
 
 
 class TestMiniSound(SketchedContract):
