@@ -1,23 +1,26 @@
-"""Pictures from tar archives to batches: this loader, a plain DataLoader, webdataset, and decoding alone.
+"""Pictures from archives to batches: this loader, those of other libraries, and decoding alone.
 
-Samples per second of CPU, all processes together, in turns. ``python benchmarks/data_path.py [workers]``.
+Pictures per second of CPU, all processes together, in turns. Decoding alone is as many processes as there are workers,
+with the files in memory. Libraries that are not installed are left out.
 """
 
 from __future__ import annotations
 
+import importlib.util
 import io
+import multiprocessing
 import statistics
-import sys
 import tarfile
 import tempfile
 from collections.abc import Callable, Iterable
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import psutil
 import torch
-import webdataset
+from measure import Row, Rows, versions
 from PIL import Image
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
@@ -29,15 +32,70 @@ from anyloom.data.reading import SampleSet
 from anyloom.data.sources import TarGroups
 from anyloom.interfaces import Sample, TaskSamples
 
-COUNT, SHARDS, SIZE, BATCH = 2048, 4, 160, 16
+SHARDS, SIZE, BATCH = 4, 160, 16
+CEILING, OURS = "decoding alone", "anyloom"
+Pass = Callable[[], tuple[int, int]]
+"""Runs over all pictures; says how many there were, and a sum of what is in them."""
+
+
+def rows(quick: bool) -> Rows:
+    """Without workers and with two."""
+    torch.set_num_threads(1)
+    with tempfile.TemporaryDirectory() as folder:
+        archives = [_archive(Path(folder) / f"{n:05d}.tar", n, 64 if quick else 256) for n in range(SHARDS)]
+        for workers in (0, 2):
+            speeds = _measured(_ways(archives, workers, Path(folder)), 2 if quick else 11)
+            ours, base = speeds[OURS], f"pictures in archives to batches, {workers} workers"
+            for name, theirs in speeds.items():
+                if name == OURS:
+                    continue
+                share = name == CEILING
+                found = statistics.median(a / b for a, b in zip(ours, theirs))
+                yield Row(
+                    base if share else f"{base}, beside {name}",
+                    f"{name}, {workers} processes at once" if share and workers else name,
+                    100 * found if share else found,
+                    (90.0 if workers else None) if share else 1.0,
+                    unit="%" if share else "x",
+                    note=f"{256 if quick else 1024} JPEGs of {SIZE} pixels, shuffled; the same pixels in all",
+                    versions={} if name in (CEILING, "DataLoader") else versions(name),
+                )
+
+
+def _ways(archives: list[Path], workers: int, folder: Path) -> dict[str, Pass]:
+    source = TarGroups(archives)
+    records = [(source[i]["jpg"].read(), source[i]["txt"].text()) for i in range(len(source))]
+    kept: dict[str, Any] = {"num_workers": workers, "persistent_workers": workers > 0}
+    ways: dict[str, Pass] = {
+        CEILING: _decoding([jpg for jpg, _ in records], workers),
+        OURS: _counted(_anyloom(source, workers)),
+        "DataLoader": _counted(DataLoader(_Plain(source), BATCH, shuffle=True, **kept)),
+    }
+    if importlib.util.find_spec("webdataset"):
+        import webdataset
+
+        data = webdataset.WebDataset([str(a) for a in archives], shardshuffle=False, empty_check=False).shuffle(256)
+        pairs = data.to_tuple("jpg", "txt").map_tuple(decoded, bytes.decode).batched(BATCH)
+        ways["webdataset"] = _counted(webdataset.WebLoader(pairs, batch_size=None, **kept))
+    if importlib.util.find_spec("litdata"):
+        ways["litdata"] = _counted(_litdata(records, folder / f"litdata{workers}", kept))
+    if importlib.util.find_spec("datasets"):
+        import datasets
+
+        columns = {"jpg": [jpg for jpg, _ in records], "txt": [txt for _, txt in records]}
+        datasets.Dataset.from_dict(columns).save_to_disk(str(folder / f"arrow{workers}"))
+        table = datasets.load_from_disk(str(folder / f"arrow{workers}")).with_transform(_of_columns)
+        ways["datasets"] = _counted(DataLoader(table, BATCH, shuffle=True, collate_fn=_of_rows, **kept))
+    return ways
 
 
 def decoded(data: bytes) -> Tensor:
+    """Pixels ``(3, 64, 64)``."""
     picture = Image.open(io.BytesIO(data)).convert("RGB").resize((64, 64))
     return torch.from_numpy(np.asarray(picture).copy()).permute(2, 0, 1)
 
 
-class Picture:
+class _Picture:
     """The picture and caption of a group."""
 
     name = "picture"
@@ -50,18 +108,15 @@ class Picture:
         )
 
 
-class Collate:
+class _Collate:
     """Decodes when a batch is made."""
-
-    def length(self, sample: Sample) -> int:
-        return len(sample.conversation.messages[0].text)
 
     def __call__(self, samples: list[Sample]) -> tuple[Tensor, list[str]]:
         pictures = torch.stack([decoded(s.provenance["jpg"].read()) for s in samples])
         return pictures, [s.conversation.messages[0].text for s in samples]
 
 
-class Plain(Dataset[tuple[Tensor, str]]):
+class _Plain(Dataset[tuple[Tensor, str]]):
     """The same members, by number."""
 
     def __init__(self, source: TarGroups) -> None:
@@ -75,38 +130,109 @@ class Plain(Dataset[tuple[Tensor, str]]):
         return decoded(record["jpg"].read()), record["txt"].text()
 
 
-def main() -> None:
-    """Run every way in turns and print medians."""
+def _anyloom(source: TarGroups, workers: int) -> ResumableLoader:
+    samples = TaskSamples(source, _Picture())
+    order = Mixture([Part("a", len(samples), 1.0, shards=samples.shards)])
+    data = SampleOrder([SampleSet("a", lambda epoch: samples, samples)], order)
+    return ResumableLoader(data, _Collate(), Batching(BATCH), workers=workers)
+
+
+def _litdata(records: list[tuple[bytes, str]], folder: Path, kept: dict[str, Any]) -> Iterable[Any]:
+    from litdata import StreamingDataLoader, StreamingDataset
+    from litdata.streaming import Cache
+
+    cache = Cache(str(folder), chunk_bytes="8MB")
+    for n, (jpg, txt) in enumerate(records):
+        cache[n] = {"jpg": jpg, "txt": txt}
+    cache.done()
+    cache.merge()
+    data = StreamingDataset(str(folder), shuffle=True, transform=_of_record)
+    return StreamingDataLoader(data, batch_size=BATCH, **kept)
+
+
+def _of_record(record: dict[str, Any]) -> tuple[Tensor, str]:
+    return decoded(record["jpg"]), record["txt"]
+
+
+def _of_columns(columns: dict[str, list[Any]]) -> dict[str, list[Any]]:
+    return {"picture": [decoded(jpg) for jpg in columns["jpg"]], "txt": columns["txt"]}
+
+
+def _of_rows(found: list[dict[str, Any]]) -> tuple[Tensor, list[str]]:
+    return torch.stack([row["picture"] for row in found]), [row["txt"] for row in found]
+
+
+def _counted(loader: Iterable[Any]) -> Pass:
+    """A pass over a loader, whose workers go on living."""
+
+    def run() -> tuple[int, int]:
+        count = total = 0
+        for pictures, texts in loader:
+            count, total = count + len(texts), total + int(pictures.sum())
+        return count, total
+
+    return run
+
+
+def _decoding(files: list[bytes], workers: int) -> Pass:
+    """Decoding and stacking, here or in as many processes at once as there are workers."""
+    if not workers:
+        return lambda: _decode(files)
+    ends = []
+    for n in range(workers):
+        mine, theirs = multiprocessing.get_context("fork").Pipe()
+        work = multiprocessing.get_context("fork").Process(
+            target=_decode_when_asked, args=(theirs, files[n::workers]), daemon=True
+        )
+        work.start()
+        ends.append(mine)
+
+    def run() -> tuple[int, int]:
+        for end in ends:
+            end.send(None)
+        found = [end.recv() for end in ends]
+        return sum(count for count, _ in found), sum(total for _, total in found)
+
+    return run
+
+
+def _decode(files: list[bytes]) -> tuple[int, int]:
+    batches = [files[n : n + BATCH] for n in range(0, len(files), BATCH)]
+    total = sum(int(torch.stack([decoded(file) for file in batch]).sum()) for batch in batches)
+    return len(files), total
+
+
+def _decode_when_asked(asked: Connection, files: list[bytes]) -> None:
     torch.set_num_threads(1)
-    workers = int(sys.argv[1]) if len(sys.argv) > 1 else 0
-    with tempfile.TemporaryDirectory() as folder:
-        archives = [shard(Path(folder) / f"{n:05d}.tar", n) for n in range(SHARDS)]
-        source = TarGroups(archives)
-        blobs = [source[i]["jpg"].read() for i in range(len(source))]
-        ways: dict[str, Callable[[], int]] = {
-            "decoding alone": lambda: sum(len(decoded(b)) > 0 for b in blobs),
-            "anyloom": anyloom(source, workers, 1),
-            "anyloom, bucket 32": anyloom(source, workers, 32),
-            "DataLoader": plain(source, workers),
-            "webdataset": web(archives, workers),
-        }
-        found: dict[str, list[float]] = {name: [] for name in ways}
-        for turn in range(6):
-            for name, way in ways.items():
-                before = cpu()
-                count = way()
-                if turn:  # the first pass starts the workers
-                    found[name].append(count / (cpu() - before))
-        best = statistics.median(found["decoding alone"])
-        for name, speeds in found.items():
-            median = statistics.median(speeds)
-            print(f"{name}, {workers} workers: {median:.0f} samples/CPU-s, {median / best:.0%} of decoding alone")
+    while True:
+        asked.recv()
+        asked.send(_decode(files))
 
 
-def shard(path: Path, number: int) -> Path:
+def _measured(ways: dict[str, Pass], turns: int) -> dict[str, list[float]]:
+    """Pictures per CPU second of each turn."""
+    found: dict[str, list[float]] = {name: [] for name in ways}
+    sums = {run() for run in ways.values()}  # this pass starts the workers
+    assert len(sums) == 1, sums
+    for _ in range(turns):
+        for name, run in ways.items():
+            before = _cpu()
+            count, _ = run()
+            found[name].append(count / (_cpu() - before))
+    return found
+
+
+def _cpu() -> float:
+    """CPU seconds of this process and of its workers, which are still running."""
+    this = psutil.Process()
+    times = [process.cpu_times() for process in (this, *this.children(recursive=True))]
+    return sum(t.user + t.system for t in times)
+
+
+def _archive(path: Path, number: int, count: int) -> Path:
     draw = np.random.default_rng(number)
     with tarfile.open(path, "w") as archive:
-        for n in range(COUNT // SHARDS):
+        for n in range(count):
             file = io.BytesIO()
             Image.fromarray(draw.integers(0, 255, (SIZE, SIZE, 3), np.uint8)).save(file, "JPEG")
             for suffix, data in (("jpg", file.getvalue()), ("txt", b"a picture" * (1 + n % 9))):
@@ -114,37 +240,3 @@ def shard(path: Path, number: int) -> Path:
                 member.size = len(data)
                 archive.addfile(member, io.BytesIO(data))
     return path
-
-
-def anyloom(source: TarGroups, workers: int, bucket: int) -> Callable[[], int]:
-    samples = TaskSamples(source, Picture())
-    order = Mixture([Part("a", len(samples), 1.0, shards=samples.shards)])
-    data = SampleOrder([SampleSet("a", lambda epoch: samples, samples)], order)
-    return counted(ResumableLoader(data, Collate(), Batching(BATCH, bucket), workers=workers))
-
-
-def plain(source: TarGroups, workers: int) -> Callable[[], int]:
-    kept = workers > 0
-    return counted(DataLoader(Plain(source), BATCH, shuffle=True, num_workers=workers, persistent_workers=kept))
-
-
-def web(archives: list[Path], workers: int) -> Callable[[], int]:
-    data = webdataset.WebDataset([str(a) for a in archives], shardshuffle=False, empty_check=False).shuffle(256)
-    pairs = data.to_tuple("jpg", "txt").map_tuple(decoded, bytes.decode).batched(BATCH)
-    return counted(webdataset.WebLoader(pairs, batch_size=None, num_workers=workers, persistent_workers=workers > 0))
-
-
-def counted(loader: Iterable[Any]) -> Callable[[], int]:
-    """Samples of a pass over a loader, whose workers go on living."""
-    return lambda: sum(len(batch[1]) for batch in loader)
-
-
-def cpu() -> float:
-    """CPU seconds of this process and of its workers, which are still running."""
-    this = psutil.Process()
-    times = [process.cpu_times() for process in (this, *this.children(recursive=True))]
-    return sum(t.user + t.system for t in times)
-
-
-if __name__ == "__main__":
-    main()

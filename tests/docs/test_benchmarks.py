@@ -23,7 +23,11 @@ def test_the_page_is_written_from_the_kept_rows() -> None:
 @pytest.mark.slow
 def test_every_benchmark_runs_and_says_whether_its_goal_is_met(tmp_path: Path) -> None:
     # but for starting up, which tests of the command line measure in their own way
-    only = [w for name in ("tokens", "loop", "generation", "serving", "caching", "saving") for w in ("--only", name)]
+    only = [
+        w
+        for name in ("tokens", "loop", "generation", "serving", "caching", "data_path", "saving")
+        for w in ("--only", name)
+    ]
     command = [sys.executable, str(ROOT / "benchmarks" / "run.py"), "--quick", *only]
     command += ["--json", str(tmp_path / "rows.json")]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=550, check=False)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import mmap
+import os
 import zlib
 from pathlib import Path
 from typing import Final
@@ -45,22 +47,28 @@ def as_bytes(name: str, row: Tensor) -> bytes:
 
 
 def read_entry(path: Path, name: str) -> Tensor:
-    """Return the row of an entry.
+    """Return the row ``(L, D)`` of an entry.
 
-    An entry is small and copied into a batch at once, so the file is read in one go and looked at here: that takes a
-    third of the time in which the library opens it, and there is one for each medium.
+    The file is mapped into memory, so that processes that read it share its pages, and its header is looked at here:
+    that takes half of the time in which the library opens it, and there is one for each medium. The row lies in the
+    mapped file until it is copied into a batch; what is written to it stays in this process.
 
     Raises:
         FileNotFoundError: There is none.
         BrokenEntryError: The file is truncated or changed, or is the entry of another name.
     """
-    content = bytearray(path.read_bytes())
+    with path.open("rb") as file:
+        size = os.fstat(file.fileno()).st_size
+        if not size:
+            raise BrokenEntryError(f"{path}: empty")
+        content = mmap.mmap(file.fileno(), size, access=mmap.ACCESS_COPY)
     try:
         begin = 8 + int.from_bytes(content[:8], "little")
         header = json.loads(content[8:begin])
         about, row = header["__metadata__"], header["row"]
-        if about["name"] != name or about["crc32"] != _check_sum(memoryview(content)[begin:]):
-            raise BrokenEntryError(f"{path}: not what was written")
+        with memoryview(content) as whole, whole[begin:] as values:
+            if about["name"] != name or about["crc32"] != _check_sum(values):
+                raise BrokenEntryError(f"{path}: not what was written")
         return torch.frombuffer(content, dtype=_DTYPES[row["dtype"]], offset=begin).view(row["shape"])
     except BrokenEntryError:
         raise

@@ -62,7 +62,10 @@ def interleaver_of(sections: Mapping[str, Any]) -> tuple[Interleaver | None, str
     found = inspect_model(validate(ModelConfig, sections["model"], where="model"))
     if found.model is None:
         return None, "; ".join(str(problem) for problem in found.problems[:2])
-    return found.model.interleaver(), ""
+    try:
+        return found.model.interleaver(), ""
+    except AnyloomError as error:  # the files of its tokenizer are not here
+        return None, str(error).removesuffix(".")
 
 
 @dataclass(frozen=True)

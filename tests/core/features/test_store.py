@@ -133,6 +133,26 @@ def test_a_broken_entry_is_made_again_and_counted(tmp_path: Path, fault: str) ->
     assert torch.equal(again, rows[0])
 
 
+@pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="no list of mapped files")
+def test_a_row_lies_in_its_mapped_file_and_outlives_its_entry(tmp_path: Path) -> None:
+    kept, name = store(tmp_path), "ab" * 32
+    kept.put("eye", [name], torch.full((1, 2, 8), 3.0))
+    row = kept.read("eye", name)
+    assert row is not None
+    (path,) = entries(tmp_path)
+    ranges = [
+        line.split()[0].split("-") for line in Path("/proc/self/maps").read_text().splitlines() if str(path) in line
+    ]
+    assert any(int(begin, 16) <= row.data_ptr() < int(end, 16) for begin, end in ranges)
+    row += 1  # in this process only
+    again = kept.read("eye", name)
+    assert again is not None
+    assert again.tolist() == [[3.0] * 8] * 2
+    path.unlink()
+    assert row.tolist() == [[4.0] * 8] * 2
+    assert kept.read("eye", name) is None
+
+
 def _write(folder: Path, count: int) -> None:
     kept = store(folder)
     for n in range(count):

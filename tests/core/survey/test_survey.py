@@ -70,6 +70,21 @@ def test_preview_shows_each_task(config: Path, tmp_path: Path, capsys: pytest.Ca
     assert "7 samples read, 1 cannot be used" in capsys.readouterr().out
 
 
+def test_a_config_whose_model_is_not_here_is_looked_at_without_lengths(
+    config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sections = yaml.safe_load(config.read_text())
+    sections["model"]["llm"]["tokenizer"] = str(tmp_path / "not-here")
+    config.write_text(yaml.safe_dump(sections))
+    page = tmp_path / "page.html"
+    assert main(["data", "preview", str(config), "--samples", "8", "--output", str(page)]) == 0
+    assert "Lengths are not known: " in page.read_text()
+    assert "not-here" in page.read_text()
+    assert "draw of own" in page.read_text()
+    assert main(["data", "stats", str(config), "--samples", "8"]) == 0
+    assert "lengths are not known: " in capsys.readouterr().out
+
+
 def test_a_sequence_is_shown_as_it_is_read(tokenizer_folder: Path) -> None:
     options = model_options(tokenizer_folder)
     options["encoders"]["eye"]["tokens"] = 3

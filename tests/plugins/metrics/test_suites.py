@@ -103,7 +103,7 @@ SUITES: dict[str, tuple[Callable[[Path, str], list[str]], str]] = {
     "prompts": (prompts, "clip_t/prompt/colors/alignment"),
     "caption": (captions, "captions/image-to-text/rouge_l"),
     "retrieval": (retrieval, "captions/text-to-image/to_text_top1"),
-    "multi-round": (multi_round, "obeyed/image-rounds/ssim"),
+    "multi-round": (multi_round, "obeyed/image-turns-3/ssim"),
     "interleaved": (interleaved, "structure/chat/kinds"),
 }
 
@@ -139,7 +139,7 @@ def test_what_another_program_made_is_scored(name: str, tmp_path: Path, clip: st
     for n, sample in enumerate(asked):
         kinds = [m.modality for m in sample.conversation.messages[-1].media] or ["text"]
         called = (sample.provenance.get("names") or [sample.key])[0] if name == "interleaved" else sample.key
-        called = (f"{sample.task}/" if name == "audio-edit" else "") + called.replace("#", "_")
+        called = (f"{sample.task}/" if name in ("audio-edit", "multi-round") else "") + called.replace("#", "_")
         (out / called).parent.mkdir(parents=True, exist_ok=True)
         if kinds == ["text"]:
             (out / f"{called}.txt").write_text(f"a red heart number {n}")
