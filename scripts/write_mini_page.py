@@ -123,7 +123,7 @@ def target_table(results: Results, targets: Sequence[dict[str, Any]]) -> str:
         must, aim, lower = target.get("must"), target.get("aim"), target.get("lower", False)
         value, shown = _measured(results, target)
         info = results.info(target["value"])
-        goal = "number" if "times" in target or info is None else info.form
+        goal = "number" if "times" in target else "percent" if info is None else info.form
         reached = "not measured" if value is None else _reached(value, must, aim, lower)
         found = results.values.get(target["value"])
         count = "–" if found is None else str(found.count)
