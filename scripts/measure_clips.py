@@ -1,6 +1,6 @@
 """Measures a model with clips on subjects that no stage of training has seen, and what it knows of those it has seen.
 
-    python scripts/measure_clips.py MODEL [--draws 5] [--queries 24] [--choose] [--json FILE]
+    python scripts/measure_clips.py MODEL [--draws 5] [--queries 24] [--choose] [--decoded 12] [--json FILE]
 
 Each draw is a split of its own seed; answers are free-running and pooled over the draws; beside every share stands its
 95 % interval (Wilson) and the number of queries. `--choose` asks about the half of the held-out subjects that trials
@@ -40,7 +40,6 @@ from anyloom_starter.motions import FRAMES
 
 HEARD = ("clip-with-sound", "next-with-sound", "picture-to-sound", "sound-to-picture")  # sounds of training
 FLASHES = ("flash-and-beep", "flash-to-beep", "beep-to-flash")
-DECODED = 12  # queries per task and draw whose answers are decoded
 KINDS = {
     "clip-next": "clip",
     "clip-edit": "clip",
@@ -151,10 +150,10 @@ class Clips:
                 for name, feature in answers.items():
                     marks[f"{task}/{name}"].append(self.right(sample, key, feature))
 
-    def decoders(self, samples: Sequence[Sample], marks: Marks) -> None:
+    def decoders(self, samples: Sequence[Sample], count: int, marks: Marks) -> None:
         """Flashes and beeps in pixels and samples: of answers, and of true features."""
         for task in FLASHES:
-            chosen = [s for s in samples if s.task == task][:DECODED]
+            chosen = [s for s in samples if s.task == task][:count]
             for one in answer_samples(self.model, chosen, seed=self.seed, decode=True):
                 wanted = one.sample.provenance["moment"]
                 given = [moment_of(m) for m in one.answer.media]
@@ -162,13 +161,13 @@ class Clips:
                 marks[f"{task}/decoded"].append(len(given) == expected and all(abs(g - wanted) <= 1 for g in given))
                 if expected == 2:
                     marks[f"{task}/decoded together"].append(len(given) == 2 and abs(given[0] - given[1]) <= 1)
-        for one in [s for s in samples if s.task == "flash-and-beep"][:DECODED]:
+        for one in [s for s in samples if s.task == "flash-and-beep"][:count]:
             for medium in one.conversation.messages[-1].media:
                 made = self.decoded(medium)
                 hit = abs(moment_of(made) - one.provenance["moment"]) <= 1
                 marks[f"true/{'flash' if medium.modality == 'video' else 'beep'}"].append(hit)
         for task in ("clip-next", "picture-to-clip"):
-            for one in [s for s in samples if s.task == task][:DECODED]:
+            for one in [s for s in samples if s.task == task][:count]:
                 (target,) = one.conversation.messages[-1].media
                 table = self.tables["video"]
                 feature = table.encode([self.decoded(target)])[0]
@@ -190,6 +189,7 @@ def main() -> None:
     parser.add_argument("--draws", type=int, default=5)
     parser.add_argument("--queries", type=int, default=24, help="per task of each draw")
     parser.add_argument("--choose", action="store_true", help="the half of the subjects that trials are compared on")
+    parser.add_argument("--decoded", type=int, default=12, help="of these, queries whose answers are decoded")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     model = AnyToAnyModel.from_pretrained(options.model, trust=True).eval()
@@ -203,8 +203,8 @@ def main() -> None:
                 clips.mark(one, marks)
         clips.kinds(samples, marks)
         clips.baselines(samples, marks)
-        if model.decoder("video") is not None:
-            clips.decoders(samples, marks)
+        if options.decoded:
+            clips.decoders(samples, options.decoded, marks)
         print(f"draw {seed + 1} of {options.draws}", flush=True)
     rows = shares(marks)
     show(str(options.model), rows)

@@ -73,10 +73,16 @@ def test_frames_see_each_other_once_the_layers_over_time_have_learned(model: Any
     assert not torch.allclose(after[0][:, :, 4:7], after[1][:, :, 4:7], atol=1e-4)
 
 
+def test_what_projects_pictures_projects_exposures_of_clips(model: AnyToAnyModel) -> None:
+    clip, picture = model.parts.representations["video"], model.parts.representations["image"]
+    for name, tensor in picture.state_dict().items():
+        assert torch.equal(clip.state_dict()[name], tensor), name
+
+
 def test_it_begins_as_mini_plain(model: AnyToAnyModel) -> None:
-    shipped = shipped_weights("mini-plain")
-    assert shipped is not None
-    given, own = read_tensors(shipped / "model.safetensors"), model.parts.state_dict()
+    plain = shipped_weights("mini-plain")
+    assert plain is not None
+    given, own = read_tensors(plain / "model.safetensors"), model.parts.state_dict()
     for name, tensor in given.items():
         if name not in ("llm.new_input_rows", "llm.new_output_rows"):
             assert torch.equal(own[name], tensor.float()), name
@@ -95,7 +101,7 @@ def test_its_stages_train_and_fit_together(tmp_path: Path, model: AnyToAnyModel)
     model.save_pretrained(tmp_path / "begin", include_frozen=False)
     few = ["data.datasets.clips.num_samples=40", "variables.conversations.num_samples=40", "data.batch_size=4"]
     few += [f"variables.run={tmp_path}", f"trainer.default_root_dir={tmp_path}"]
-    film = [*few[:1], *few[2:], "module.statistics=2", "stages.film.trainer.max_steps=1"]
+    film = [few[0], *few[2:], "module.statistics=2", "stages.film.trainer.max_steps=1"]
     assert main(["fit", "mini-clips", "--stage", "film", *film]) == 0
     assert main(["fit", "mini-clips", "--stage", "model", *few, "stages.model.trainer.max_steps=1"]) == 0
     trained = AnyToAnyModel.from_pretrained(tmp_path / "language", trust=True)
