@@ -19,7 +19,7 @@ _LONGEST_NAME = 255  # bytes, in the file systems there are
 
 
 class Section(BaseModel):
-    """Base of what a config holds: frozen, and an unknown key is an error instead of a silent default.
+    """Base of what a config holds: frozen; an unknown key, a NaN or an infinity is an error.
 
     >>> class Sizes(Section):
     ...     layers: int = 2
@@ -30,7 +30,7 @@ class Section(BaseModel):
     model.llm.layer
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, protected_namespaces=())
 
 
 class WrongOptionsError(ValueError):

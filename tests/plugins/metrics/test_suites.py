@@ -179,6 +179,25 @@ def test_a_model_is_evaluated(name: str, tmp_path: Path, clip: str, model: str) 
     assert (result / "results.md").is_file()
 
 
+@pytest.mark.parametrize("name", ["dreambench", "coco-edit"])
+def test_benchmarks_in_one_piece_have_a_half_to_choose_by(name: str, tmp_path: Path) -> None:
+    """The subjects of one half are not in the other, and both are the whole that is asked by default."""
+    SUITES[name][0](tmp_path, "")
+    words = [f"variables.data={tmp_path}"]
+    whole, chosen, reported = (
+        {s.key for s in samples_of(suite)}
+        for suite in (
+            read_suite(name, words),
+            to_choose_by(read_suite(name, words)),
+            read_suite(name, [*words, "suite.split=test/report"]),
+        )
+    )
+    assert chosen
+    assert reported
+    assert chosen | reported == whole
+    assert not chosen & reported
+
+
 def test_published_rows_are_those_of_the_paper() -> None:
     tables = {name: read_suite(name).tables for name in ("dreambench", "audio-edit", "coco-edit")}
     assert tables["dreambench"][0].quoted["CoDi-2"].values == {"DINO": 0.703, "CLIP-I": 0.852, "CLIP-T": 0.311}
