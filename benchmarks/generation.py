@@ -22,7 +22,11 @@ REQUESTS = 16
 
 @torch.no_grad()
 def text(quick: bool) -> Rows:
-    """Greedy text of a fixed length, at one and at sixteen prompts; the token that ends a turn cannot come."""
+    """Greedy text of a fixed length; the token that ends a turn cannot come.
+
+    Sixteen prompts are answered together, as a server does; transformers' generate takes them one after another, and
+    also as one batch of equal lengths, which is the same sums again.
+    """
     tokens = 16 if quick else 48
     with tempfile.TemporaryDirectory() as folder:
         model = model_of(Path(folder), hidden_size=256, intermediate_size=688).eval()
@@ -30,8 +34,9 @@ def text(quick: bool) -> Rows:
         ids = model.interleaver()(prompt, open_answer=True).ids
         lm = model.llm.lm
         known = lm.get_input_embeddings().weight.shape[0]
-        for count, goal in ((1, 1.0), (16, 4.0)):
-            stacked = ids.clamp(max=known - 1)[None].expand(count, -1).contiguous()
+        ways = (("1 prompt", 1, 1, 1.0), ("16 prompts", 16, 1, 4.0), ("16 prompts, as one batch", 16, 16, None))
+        for name, count, batch, goal in ways:
+            stacked = ids.clamp(max=known - 1)[None].expand(batch, -1).contiguous()
             made: dict[str, int] = {}
 
             def ours(count: int = count, made: dict[str, int] = made) -> None:
@@ -40,20 +45,24 @@ def text(quick: bool) -> Rows:
                 assert isinstance(answers, list)
                 made["ours"] = sum(len(s.tokens or ()) for a in answers for s in a.segments if hasattr(s, "tokens"))
 
-            def theirs(stacked: torch.Tensor = stacked, made: dict[str, int] = made) -> None:
-                out = lm.generate(
-                    stacked, attention_mask=torch.ones_like(stacked), max_new_tokens=tokens, do_sample=False,
-                    pad_token_id=0, eos_token_id=[],
-                )  # fmt: skip
-                made["theirs"] = out[:, stacked.shape[1] :].numel()
+            def theirs(
+                stacked: torch.Tensor = stacked, calls: int = count // batch, made: dict[str, int] = made
+            ) -> None:
+                made["theirs"] = 0
+                for _ in range(calls):
+                    out = lm.generate(
+                        stacked, attention_mask=torch.ones_like(stacked), max_new_tokens=tokens, do_sample=False,
+                        pad_token_id=0, eos_token_id=[],
+                    )  # fmt: skip
+                    made["theirs"] += out[:, stacked.shape[1] :].numel()
 
             found = in_turns(ours, theirs, 2 if quick else 7)
             if not made["ours"]:
                 continue
             per_token = found * made["ours"] / made["theirs"]
             yield Row(
-                f"greedy text, {count} prompt{'s' * (count > 1)}",
-                "transformers generate",
+                f"greedy text, {name}",
+                "transformers generate" + ", one after another" * (batch < count),
                 per_token,
                 goal,
                 note=f"tokens per CPU second; {made['ours']} and {made['theirs']} tokens",

@@ -8,8 +8,9 @@ import pytest
 from pydantic import BaseModel, ConfigDict, model_validator
 
 from anyloom.building import build, build_named
-from anyloom.config.schema import ProjectConfig
+from anyloom.config.schema import OptimizerConfig, ProjectConfig
 from anyloom.errors import AnyloomError, ConfigError, MediaError, UnknownNameError, combine
+from anyloom.generation.options import GenerationOptions
 from anyloom.network.config import ModelConfig
 from anyloom.options import WrongOptionsError, split_name, validate
 
@@ -145,3 +146,15 @@ def test_an_error_survives_pickling_and_copying(error: AnyloomError) -> None:
         assert (str(again), again.what, again.where, again.fix) == (str(error), error.what, error.where, error.fix)
         assert getattr(again, "line", 0) == getattr(error, "line", 0)
         assert [str(part) for part in again.parts] == [str(part) for part in error.parts]
+
+
+@pytest.mark.parametrize("value", [float("inf"), float("-inf"), float("nan")])
+def test_no_option_is_infinite(value: float) -> None:
+    """A rate of infinity is above 0 and makes everything NaN after one step."""
+    for config, section, key in (
+        (OptimizerConfig, {"lr": value}, "lr"),
+        (GenerationOptions, {"temperature": value}, "temperature"),
+        (ModelConfig, {"loss": {"text_weight": value}}, "loss.text_weight"),
+    ):
+        with pytest.raises(ConfigError, match=f"{key}: .*(finite|greater)"):
+            validate(config, section, where="")

@@ -202,6 +202,32 @@ def _require_known(merged: Mapping[str, Any], override: Mapping[str, Any], text:
         if name not in names:
             fix = nearest(name, names) or f"{section}: {', '.join(names) or 'none'}"
             raise ConfigError(f"no {section[:-1]} is called {name!r} in the config", where=text, fix=fix)
+    if section == "variables":
+        _require_read(merged, override, text)
+
+
+_READ: Final = re.compile(r"\$\{(variables(?:\.[\w-]+)*)")
+
+
+def _require_read(merged: Mapping[str, Any], override: Mapping[str, Any], text: str) -> None:
+    """Refuse a key inside a variable that is not there and that no expression reads, alone or with its neighbours."""
+    path, table, value = [], merged, override
+    while isinstance(value, Mapping) and isinstance(table, Mapping) and len(value) == 1:
+        name, value = next(iter(value.items()))
+        path.append(str(name))
+        if name not in table:
+            break
+        table = table[name]
+    else:
+        return
+    whole = str(merged)
+    read = {tuple(found.split(".")) for found in _READ.findall(whole)}
+    own = {p for p in read if p[:2] == tuple(path[:2]) or len(p) == 1}  # one that no expression reads, a program does
+    if not own or "${." in whole or any(p == tuple(path[: len(p)]) or p[: len(path)] == tuple(path) for p in own):
+        return
+    names = [str(name) for name in table]
+    fix = nearest(path[-1], names) or f"{'.'.join(path[:-1])}: {', '.join(names)}"
+    raise ConfigError(f"nothing reads {'.'.join(path)!r} in the config", where=text, fix=fix)
 
 
 def require_sections(sections: Mapping[str, Any]) -> None:

@@ -127,7 +127,7 @@ class Media:
         return self.data is not None or self.loader is not None
 
     def tensor(self) -> Tensor:
-        """Return the media as a tensor, loading it if necessary.
+        """Return the media as a tensor ``(...)`` of its modality's shape, loading it if necessary.
 
         Raises:
             anyloom.errors.MediaError: There is neither data nor a loader, or the file cannot be read.

@@ -14,7 +14,7 @@ __all__ = ["checked_pixels", "to_bytes"]
 _BYTE: Final = 255
 
 
-_FAR_OUTSIDE: Final = 1.0
+_FAR_OUTSIDE: Final = 0.5
 """A model's output may leave 0..1 by a little and is clamped; what is further away is on another scale."""
 
 
@@ -54,7 +54,8 @@ def checked_pixels(data: Tensor, where: str, dims: int) -> Tensor:
     low, high = float(data.min()), float(data.max())
     if low < -_FAR_OUTSIDE or high > 1 + _FAR_OUTSIDE:
         what = f"expected float values in 0..1, got values from {low:g} to {high:g}"
-        raise MediaError(what, where=where, fix="divide them by 255, or convert them to uint8")
+        fix = "take (x + 1) / 2 if -1..1 was meant" if low < 0 else "divide them by 255, or convert them to uint8"
+        raise MediaError(what, where=where, fix=fix)
     return data
 
 

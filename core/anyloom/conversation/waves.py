@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import warnings
+from typing import Final
 
 import torch
 from torch import Tensor
 
 from anyloom.errors import MediaError
 
-__all__ = ["checked_wave", "warn_of_rest"]
+__all__ = ["LOUDEST", "RESCALE", "checked_wave", "warn_of_rest"]
+
+LOUDEST: Final = 64.0
+"""Largest sample that is still loud, 36 dB above full scale, and not a whole number of 16 bits left as it was."""
+
+RESCALE: Final = "divide whole numbers of 16 bits by 32768, of 24 by 8388608"
 
 
 def checked_wave(data: Tensor, sample_rate: float, where: str) -> Tensor:
@@ -22,7 +28,7 @@ def checked_wave(data: Tensor, sample_rate: float, where: str) -> Tensor:
 
     Raises:
         anyloom.errors.MediaError: It is no mono sound, holds no samples or some that are not finite, or its rate is
-            unknown. Nothing of that is guessed: a wrong rate is another sound.
+            unknown, or it goes beyond :data:`LOUDEST`. Nothing of that is guessed: a wrong rate is another sound.
 
     >>> checked_wave(torch.zeros(1, 4), 16000, "a.wav").shape
     torch.Size([1, 4])
@@ -37,7 +43,10 @@ def checked_wave(data: Tensor, sample_rate: float, where: str) -> Tensor:
         raise MediaError("the sample rate is unknown", where=where, fix="give meta={'sample_rate': ...} in Hz")
     if not torch.isfinite(data).all():
         raise MediaError("the tensor holds NaN or infinite values", where=where)
-    return data.detach().cpu().float()
+    samples = data.detach().cpu().float()
+    if (peak := float(samples.abs().max())) > LOUDEST:
+        raise MediaError(f"its samples go to {peak:g}, where -1..1 is meant", where=where, fix=RESCALE)
+    return samples
 
 
 def warn_of_rest(data: Tensor, sample_rate: float, seconds: float, doing: str = "heard") -> None:

@@ -91,7 +91,7 @@ class LatentAutoencoder(nn.Module):
         return self.decode_raw(raw), kl
 
     def standardise(self, raw: Tensor) -> Tensor:
-        """Centre and scale raw latents per channel."""
+        """Centre and scale raw latents ``(B, Z, h, w)`` per channel."""
         return (raw - self.latent_mean[:, None, None]) / self.latent_std[:, None, None]
 
     @torch.no_grad()

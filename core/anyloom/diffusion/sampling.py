@@ -27,10 +27,10 @@ class Scheduler(Protocol):
         """Choose the steps."""
 
     def scale_model_input(self, sample: Tensor, timestep: Any) -> Tensor:
-        """Scale what the network reads at a step."""
+        """Scale what the network reads at a step, ``(B, ...)``."""
 
     def step(self, model_output: Tensor, timestep: Any, sample: Tensor) -> Any:
-        """Return an object whose ``prev_sample`` is the less noisy sample."""
+        """Return an object whose ``prev_sample`` ``(B, ...)`` is the less noisy sample."""
 
 
 class Trajectory:
@@ -70,7 +70,7 @@ class Trajectory:
 
     @property
     def times(self) -> Tensor:
-        """The diffusion times that are visited, from noise to clean; a time may come twice."""
+        """The diffusion times ``(S,)`` that are visited, from noise to clean; a time may come twice."""
         return self._scheduler.timesteps
 
     def inputs(self, time: Tensor) -> tuple[Tensor, Tensor]:

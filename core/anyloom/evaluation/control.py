@@ -50,21 +50,30 @@ def of_control(results: Results) -> Results:
 
 
 @torch.no_grad()
-def control_answers(model: AnyToAnyModel, samples: Sequence[Sample], *, seed: int = 0) -> list[Evaluated]:
+def control_answers(
+    model: AnyToAnyModel, samples: Sequence[Sample], *, seed: int = 0, made: dict[str, Media] | None = None
+) -> list[Evaluated]:
     """Samples whose every medium can be decoded from a true feature, with what comes of it as their answers.
 
     Args:
         model: The model, in eval mode.
         samples: Their last message is the target.
-        seed: Of the decoders; a sample's answer depends on nothing else.
+        seed: Of the decoders; what becomes of a medium depends on its key, or the sample's name, and this alone.
+        made: What has become of media, by name; a medium that several samples ask for is decoded once.
     """
-    wanted = {n: true for n, sample in enumerate(samples) if (true := _true_media(model, sample)) is not None}
-    made: dict[tuple[int, int], Media] = {}
-    for modality in dict.fromkeys(m.modality for media in wanted.values() for m in media):
-        places = [(n, i) for n, media in wanted.items() for i, m in enumerate(media) if m.modality == modality]
-        seeds = [seed_of(seed, sample_name(samples[n]), i) % 2**31 for n, i in places]
-        made |= zip(places, _decoded(model, modality, [wanted[n][i] for n, i in places], seeds))
-    return [Evaluated(samples[n], _message(samples[n], [made[n, i] for i in range(len(wanted[n]))])) for n in wanted]
+    made = {} if made is None else made
+    true = [(sample, media) for sample in samples if (media := _true_media(model, sample)) is not None]
+    new = {name: m for sample, media in true for name, m in _named(sample, media).items() if name not in made}
+    for modality in dict.fromkeys(m.modality for m in new.values()):
+        own = {name: m for name, m in new.items() if m.modality == modality}
+        seeds = [seed_of(seed, name, 0) % 2**31 for name in own]
+        made |= zip(own, _decoded(model, modality, list(own.values()), seeds))
+    return [Evaluated(s, _message(s, [made[name] for name in _named(s, media)])) for s, media in true]
+
+
+def _named(sample: Sample, media: Sequence[Media]) -> dict[str, Media]:
+    """Media by names under which they may be found again; each place has one of its own."""
+    return {f"{m.key or sample_name(sample)}#{number}": m for number, m in enumerate(media)}
 
 
 def update_with_control(
@@ -76,8 +85,9 @@ def update_with_control(
     for metric in looking.values() if wanted else ():
         metric.reset()
         metric.prepare(model)
+    made: dict[str, Media] = {}
     for start in range(0, len(wanted), batch_size):
-        evaluated = control_answers(model, wanted[start : start + batch_size], seed=seed)
+        evaluated = control_answers(model, wanted[start : start + batch_size], seed=seed, made=made)
         for metric in looking.values():
             if chosen := [e for e in evaluated if metric.wants(e.sample)]:
                 metric.update(chosen)

@@ -46,7 +46,7 @@ def half(samples: Sequence[Sample], which: str) -> list[Sample]:
         anyloom.errors.ConfigError: There is no such half.
 
     >>> from anyloom.conversation.segments import Conversation
-    >>> samples = [Sample(Conversation([]), key=str(n), provenance={"subject": n % 5}) for n in range(20)]
+    >>> samples = [Sample(Conversation([]), "t", {"subject": n % 5}, str(n)) for n in range(20)]
     >>> chosen, reported = ({s.provenance["subject"] for s in half(samples, which)} for which in HALVES)
     >>> len(chosen), len(reported), chosen & reported
     (3, 2, set())
@@ -61,4 +61,5 @@ def half(samples: Sequence[Sample], which: str) -> list[Sample]:
 
 
 def _subject(sample: Sample) -> str:
-    return str(sample.provenance.get("subject") or sample_name(sample))
+    subject = sample.provenance.get("subject")
+    return sample_name(sample) if subject in (None, "") else str(subject)  # one that is called 0 is one

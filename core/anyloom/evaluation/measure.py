@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from anyloom.conversation.segments import Message, Text
+from anyloom.evaluation.own_history import with_own_history
 from anyloom.generation.options import GenerationOptions, PlannedMedium
 from anyloom.interfaces.dataset import Sample
 from anyloom.interfaces.metric import Evaluated, Metric
@@ -33,7 +34,8 @@ def answer_samples(
 ) -> list[Evaluated]:
     """Answer samples, each with the segments that its target has: text and media in the same order.
 
-    A sample's answer depends on the sample and the seed alone: not on its place, its batch-mates or who asks.
+    A sample's answer depends on the sample and the seed alone: not on its place, its batch-mates or who asks. Samples
+    with a history of their own (:mod:`anyloom.evaluation.own_history`) come back with it.
 
     Args:
         model: The model.
@@ -45,13 +47,20 @@ def answer_samples(
     if not samples:
         return []
     decoded = [decode] * len(samples) if isinstance(decode, bool) else list(decode)
-    plans = [planned(sample.conversation.messages[-1]) for sample in samples]
-    messages = model.answer(
-        [sample.conversation.prompt() for sample in samples],
-        [seed_of(seed, sample_name(sample), 0) for sample in samples],
-        [GenerationOptions(plan=p, decode=d, max_new_tokens=max_new_tokens) for p, d in zip(plans, decoded)],
+
+    def ask(asked: Sequence[Sample], decode: Sequence[bool], rounds: Sequence[int]) -> list[Message]:
+        plans = [planned(sample.conversation.messages[-1]) for sample in asked]
+        return model.answer(
+            [sample.conversation.prompt() for sample in asked],
+            [seed_of(seed, sample_name(sample), number) for sample, number in zip(asked, rounds)],
+            [GenerationOptions(plan=p, decode=d, max_new_tokens=max_new_tokens) for p, d in zip(plans, decode)],
+        )
+
+    own = with_own_history(
+        samples, lambda cut: ask([s for s, _ in cut], [True] * len(cut), [-1 - number for _, number in cut])
     )
-    return [Evaluated(sample, message) for sample, message in zip(samples, messages)]
+    messages = ask(own, decoded, [0] * len(own))
+    return [Evaluated(sample, message) for sample, message in zip(own, messages)]
 
 
 def planned(target: Message) -> tuple[str | PlannedMedium, ...]:

@@ -47,7 +47,7 @@ def as_bytes(name: str, row: Tensor) -> bytes:
 
 
 def read_entry(path: Path, name: str) -> Tensor:
-    """Return the row of an entry.
+    """Return the row ``(L, D)`` of an entry.
 
     The file is mapped into memory, so that processes that read it share its pages, and its header is looked at here:
     that takes half of the time in which the library opens it, and there is one for each medium. The row lies in the

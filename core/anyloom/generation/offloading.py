@@ -33,7 +33,7 @@ def keep_decoders_on(network: Network, place: torch.device | str, rest: torch.de
 
 @contextmanager
 def beside(features: torch.Tensor, *decoders: Decoder) -> Iterator[None]:
-    """Have decoders on the device of the features that they are called with; afterwards each is back where it was."""
+    """Have decoders on the device of features ``(B, L, D)`` that they get; afterwards each is back where it was."""
     away = {}
     for decoder in decoders:
         home = next((p.device for p in (*decoder.parameters(), *decoder.buffers())), features.device)

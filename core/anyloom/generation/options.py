@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from numbers import Integral
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, NonNegativeInt
@@ -25,7 +26,7 @@ class PlannedMedium(BaseModel):
     [None, PlannedMedium(modality='picture', reference=0)]
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     modality: str
     reference: NonNegativeInt | None = None
@@ -52,7 +53,7 @@ class GenerationOptions(BaseModel):
     2
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     media: dict[str, Literal["force", "allow", "forbid"]] = Field(default_factory=dict)
     plan: tuple[str | PlannedMedium, ...] | None = None
@@ -140,15 +141,15 @@ def checked_seeds(seed: Any, count: int) -> list[int]:
     >>> checked_seeds(7, 3), checked_seeds([1, 5], 2)
     ([7, 8, 9], [1, 5])
     """
-    one = isinstance(seed, int) and not isinstance(seed, bool)
-    seeds = [seed + i for i in range(count)] if one else list(seed) if isinstance(seed, list | tuple) else [seed]
+    one = isinstance(seed, Integral) and not isinstance(seed, bool)  # numpy's whole numbers are such too
+    seeds = [int(seed) + i for i in range(count)] if one else list(seed) if isinstance(seed, list | tuple) else [seed]
     for value in seeds:
-        if not isinstance(value, int) or isinstance(value, bool) or not -(2**63) <= value < 2**64:
+        if not isinstance(value, Integral) or isinstance(value, bool) or not -(2**63) <= int(value) < 2**64:
             fix = "give a whole number below 2**64, or a list of them"
             raise ConfigError(f"{value!r:.40} is no seed", where="generate.seed", fix=fix)
     if len(seeds) != count:
         raise ConfigError(f"{len(seeds)} seeds for {count} conversations", where="generate.seed", fix="give one each")
-    return seeds
+    return [int(value) for value in seeds]
 
 
 def _modality(item: str | PlannedMedium) -> str:

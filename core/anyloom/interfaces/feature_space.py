@@ -26,7 +26,7 @@ class FeatureSpace(BaseModel):
     ['dim 1024 is not 768', "scale 'unit' is not 'raw'"]
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     name: str
     dim: PositiveInt

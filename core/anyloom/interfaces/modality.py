@@ -60,7 +60,7 @@ class ModalityIO(Component):
         return len(self.read(path).tensor())
 
     def sample(self, path: Path, steps: Sequence[int] | None, side: int | None) -> Tensor:
-        """Return a part of a file's tensor. The default reads the whole file and ignores ``side``.
+        """Return a part ``(steps, ...)`` of a file's tensor. The default reads the whole file and ignores ``side``.
 
         Args:
             path: The file.

@@ -46,7 +46,7 @@ class TrainingModule(Component, lightning.LightningModule):
         return Counter()
 
     def nothing_to_learn(self) -> Tensor | None:
-        """Return what ``training_step`` should for a batch it can learn nothing from.
+        """Return what ``training_step`` should for a batch it can learn nothing from: None, or a zero ``()``.
 
         With one process that is None, which skips the step. With several it is a zero that depends on every trained
         parameter, because the others wait for this process's gradients.

@@ -55,7 +55,7 @@ def shaped(given: Any, shape: Sequence[int], component: object, method: str) -> 
 
 
 def tensor(given: Any, component: object, method: str) -> Tensor:
-    """Return what a component gave, if it is a tensor.
+    """Return what a component gave, if it is a tensor ``(...)`` of any shape.
 
     Raises:
         anyloom.errors.PluginError: It is something else.

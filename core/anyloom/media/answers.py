@@ -13,6 +13,7 @@ from anyloom.errors import ConversationError
 from anyloom.media.chat_json import conversation_to_json
 from anyloom.media.claims import modality_of
 from anyloom.media.files import io_for, write_media
+from anyloom.options import checked_path
 
 __all__ = ["FilesOfMedia", "answer_json", "save_answer"]
 
@@ -70,7 +71,7 @@ def save_answer(message: Message, folder: str | Path) -> Path:
     ...     save_answer(Message("assistant", "Here it is."), folder).name
     'message.json'
     """
-    folder = Path(folder)
+    folder = checked_path(folder, where="answer.save", what="folder")
     value, _ = answer_json(Conversation([]), message, folder, message.role)
     names = itertools.chain(["message.json"], (f"message-{n:03d}.json" for n in itertools.count(1)))
     path = next(path for name in names if not (path := folder / name).exists())

@@ -14,7 +14,7 @@ __all__ = ["CoupleConfig", "LossConfig", "ModalityConfig", "ModelConfig"]
 
 
 class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, protected_namespaces=())
 
 
 class ModalityConfig(_Section):

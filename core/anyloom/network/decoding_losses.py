@@ -116,7 +116,7 @@ class _Side:
 
 
 def rows_of(tensor: Tensor, rows: Sequence[int], every: bool) -> Tensor:
-    """Some rows of a tensor; the tensor itself where these are all rows in their order.
+    """Some rows ``(R, ...)`` of a tensor ``(N, ...)``; the tensor itself where these are all rows in their order.
 
     >>> rows_of(torch.tensor([10, 11, 12]), [2, 0], every=False)
     tensor([12, 10])

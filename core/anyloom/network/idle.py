@@ -63,20 +63,26 @@ class Idle:
                     self._add(encoder(encoder.example(name).to(self.device), name))
 
     def embed(self, name: str) -> Tensor:
-        """Embeddings of a modality of which nothing is read."""
+        """Embeddings ``(1, L, H)`` of a modality of which nothing is read."""
         given = self.spaces[name].given
         assert given is not None
         blank = self._blank(given.tokens, given.dim, self.config.modalities[name].encoder)
         return self.parts.representation(name).embed(blank, self._before(name))
 
     def embed_target(self, name: str) -> Tensor:
-        """Embeddings of a modality of which nothing is to be produced."""
+        """Embeddings ``(1, n, H)`` of a modality of which nothing is to be produced."""
         space, representation = self.spaces[name].predicted, self.parts.representation(name)
         blank = self._blank(space.tokens, space.dim, self.config.modalities[name].predicted)
         return representation.embed_target(blank, self._before(name))
 
     def predict(self, name: str, hidden: Tensor, *, reads: bool) -> None:
-        """The loss of a modality of which nothing is to be produced, and its predictions where they are wanted."""
+        """The loss of a modality of which nothing is to be produced, and its predictions where they are wanted.
+
+        Args:
+            name: The modality.
+            hidden: Hidden states ``(B, S, H)`` of the batch.
+            reads: Whether predictions are wanted.
+        """
         space, representation = self.spaces[name].predicted, self.parts.representation(name)
         states = self._states(name, hidden)
         if self.spaces[name].supervised:

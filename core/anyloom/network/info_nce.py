@@ -37,7 +37,7 @@ class InfoNCE(Loss):
         temperature: PositiveFloat = 0.1
 
     def forward(self, seen: Seen) -> tuple[Tensor, Tensor]:
-        """Sum over all media that were to be predicted, and their number."""
+        """Sum ``()`` over all media that were to be predicted, and their number ``()``."""
         total = seen.hidden.new_zeros((), dtype=torch.float32)
         count = 0
         for media in seen.media.values():

@@ -52,7 +52,7 @@ class Losses:
     idle: Tensor | None = None
 
     def add(self, name: str, total: Tensor, count: float, weight: float) -> None:
-        """Add a term."""
+        """Add a term: its sum ``()``, how many things that is over, and the weight of their mean."""
         self.terms[name] = Term(total, count, weight)
 
     def total(self, counts: Mapping[str, float] | None = None) -> Tensor:

@@ -162,7 +162,7 @@ def _tokens(value: Any, where: str) -> tuple[int, ...] | None:
 
 
 def tensor_to_json(tensor: Tensor) -> dict[str, Any]:
-    """A tensor as float32 in JSON, exact.
+    """A tensor ``(...)`` of up to four dimensions as float32 in JSON, exact.
 
     >>> tensor_to_json(torch.tensor([1.0, 0.5]))
     {'shape': [2], 'float32': 'AACAPwAAAD8='}

@@ -29,16 +29,16 @@ class Autoregressive(Regression):
         return self.project_out(hidden[:, :-1])
 
     def begin(self, before: Tensor | None, generator: torch.Generator) -> RunOfFeatures:
-        """No feature yet."""
+        """No feature yet; ``before`` ``(L, D)`` is not looked at."""
         return RunOfFeatures()
 
     def step(self, hidden: Tensor, states: Sequence[Any]) -> Tensor:
-        """Predict the next feature of each row, keep it and feed it back."""
+        """Predict the next feature of each row from ``(R, H)``, keep it and feed it back as ``(R, H)``."""
         features = self.project_out(hidden)
         for state, feature in zip(states, features):
             state.features.append(feature)
         return self.feed_back(features)
 
     def finish(self, hidden: Tensor, states: Sequence[Any]) -> Tensor:
-        """The features that were fed back; the last hidden state predicts nothing more."""
+        """The features ``(R, L, D)`` that were fed back; the last hidden state ``(R, H)`` predicts nothing more."""
         return torch.stack([torch.stack(state.features) for state in states])

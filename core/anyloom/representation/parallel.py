@@ -37,11 +37,11 @@ class Parallel(Regression):
         return flat.view(len(flat), self.target.tokens, self.target.dim)
 
     def begin(self, before: Tensor | None, generator: torch.Generator) -> RunOfFeatures:
-        """No feature yet."""
+        """No feature yet; ``before`` ``(L, D)`` is not looked at."""
         return RunOfFeatures()
 
     def step(self, hidden: Tensor, states: Sequence[Any]) -> Tensor:
-        """Plan all features of rows that begin; feed the next one of every row back."""
+        """Plan all features of rows ``(R, H)`` that begin; feed the next one of every row back as ``(R, H)``."""
         fresh = [n for n, state in enumerate(states) if not state.features]
         if fresh:
             # The plan stands in reading order; a step takes its own entry by the count of steps before it.
@@ -53,5 +53,5 @@ class Parallel(Regression):
         return embedded
 
     def finish(self, hidden: Tensor, states: Sequence[Any]) -> Tensor:
-        """The planned features."""
+        """The planned features ``(R, L, D)``."""
         return torch.stack([torch.stack(state.features) for state in states])

@@ -140,7 +140,7 @@ class Regression(Representation):
         return embedded
 
     def noised(self, features: Tensor) -> Tensor:
-        """Features with the noise of training."""
+        """Features ``(N, L, D)`` with the noise of training."""
         features = features.to(next(self.parameters()).dtype)
         if not (self.training and self.config.feature_noise):
             return features
@@ -155,6 +155,6 @@ class Regression(Representation):
         return regression_loss(self.read(hidden, before), features, self.config.loss)
 
     def project_out(self, hidden: Tensor) -> Tensor:
-        """The output projector in its own precision."""
+        """The output projector in its own precision, ``(..., H)`` to ``(..., D)``."""
         projected: Tensor = self.output_projector(hidden.to(next(self.parameters()).dtype))
         return projected

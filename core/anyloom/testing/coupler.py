@@ -39,11 +39,11 @@ class CouplerChecks(NeuralChecks):
         return [condition_of(decoder, rows, seed=3 + n) for n, decoder in enumerate(pair)]
 
     def targets(self, case: CouplerCase, pair: Sequence[Any]) -> list[Tensor]:
-        """Two targets of each side."""
+        """Two targets ``(2, ...)`` of each side."""
         return [targets_of(own, decoder)[:2] for own, decoder in zip(case.decoders, pair)]
 
     def generate(self, case: CouplerCase, part: Any, conditions: Sequence[Condition], seeds: Any) -> list[Tensor]:
-        """What is made of the first row of both sides, as float tensors."""
+        """What is made of the first row of both sides, as float tensors ``(...)``."""
         pair = self.pair(case)
         sampling = [decoder.Sampling(**own.sampling) for own, decoder in zip(case.decoders, pair)]
         made = part.generate(pair, conditions, seeds=seeds, sampling=sampling)

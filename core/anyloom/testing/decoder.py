@@ -154,7 +154,7 @@ class DecoderChecks(NeuralChecks):
 
     @torch.no_grad()
     def measured(self, part: Any, condition: Condition, targets: Tensor) -> float:
-        """Mean loss in evaluation mode, under fixed seeds."""
+        """Mean loss on targets ``(B, ...)`` in evaluation mode, under fixed seeds."""
         part.eval()
         total = 0.0
         for seed in range(4):

@@ -114,7 +114,7 @@ class DecoderTraining(TrainingModule):
         return losses.mean()
 
     def training_step(self, batch: MediaTargets, batch_idx: int) -> Tensor | None:
-        """The decoder's loss on one batch."""
+        """The decoder's loss ``()`` on one batch."""
         if not batch.keys:
             return self.nothing_to_learn()
         loss = self._loss(batch, batch.seeds)

@@ -160,7 +160,7 @@ class AutoencoderStage(DecoderStage):
         return terms["loss"]
 
     def training_step(self, batch: MediaTargets, batch_idx: int) -> Tensor | None:
-        """Reconstruction error of one batch."""
+        """Reconstruction error ``()`` of one batch."""
         loss = self._step(batch, "train")
         return self.nothing_to_learn() if loss is None else loss
 

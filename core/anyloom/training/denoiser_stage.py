@@ -130,7 +130,7 @@ class DenoiserStage(DecoderStage):
                 self.decoder.fit(features, latents)
 
     def training_step(self, batch: MediaTargets, batch_idx: int) -> Tensor | None:
-        """Denoising error of one batch."""
+        """Denoising error ``()`` of one batch."""
         if not batch.keys:
             return self.nothing_to_learn()
         features, latents, reference = self.prepare(batch)

@@ -73,7 +73,7 @@ class FiniteSteps(Callback):
     def on_before_backward(
         self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, loss: Tensor
     ) -> None:
-        """Remember the loss of a batch, without waiting for it."""
+        """Remember the loss ``()`` of a batch, without waiting for it."""
         self._window.append((self._keys, loss.detach()))
 
     def on_before_optimizer_step(

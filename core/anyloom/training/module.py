@@ -133,12 +133,12 @@ class AnyToAnyModule(TrainingModule):
         return make_optimizer(self.model.named_parameters(), self.config.optimizer, self.trainer, self.config.scheduler)
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        """One step: the weighted sum of all terms."""
+        """One step: the weighted sum ``()`` of all terms."""
         divisors = self._divisors(batch, batch_idx)
         return self.splitter.loss(batch, lambda part: self._step_loss(part, divisors))
 
     def backward(self, loss: Tensor, *args: Any, **kwargs: Any) -> None:
-        """Gradients of the last loss, in halves where the batch did not fit into memory."""
+        """Gradients of the last loss ``()``, in halves where the batch did not fit into memory."""
         self.splitter.backward(loss)
 
     def _step_loss(self, batch: Batch, divisors: dict[str, float]) -> Tensor:

@@ -50,7 +50,7 @@ class BatchSplitter:
         return self._trained()[0].sum() * 0
 
     def backward(self, loss: Tensor) -> None:
-        """Add the gradient of the last loss to the parameters'."""
+        """Add the gradient of the last loss ``()`` to the parameters'."""
         if not self._halve:
             fresh = all(p.grad is None for p in self._trained())
             try:

@@ -27,7 +27,11 @@ _LOOK_SECONDS = 0.25
 
 
 def drawn_seed(seed: int | None) -> int:
-    """The seed that was given, or one drawn by chance."""
+    """The seed that was given, or one drawn by chance.
+
+    >>> drawn_seed(7), drawn_seed(None) >= 0
+    (7, True)
+    """
     return secrets.randbelow(2**31) if seed is None else seed
 
 

@@ -22,7 +22,11 @@ __all__ = ["Shape", "message_body"]
 
 
 def message_body(message: Message) -> dict[str, Any]:
-    """An answer as OpenAI's clients read it, with everything in order under ``parts``."""
+    """An answer as OpenAI's clients read it, with everything in order under ``parts``.
+
+    >>> message_body(Message("assistant", "yes?"))["content"]
+    'yes?'
+    """
     parts = message_parts(message)
     body: dict[str, Any] = {"role": "assistant", "content": message.text or None, "parts": parts}
     if pictures := [p for p in parts if p["type"] == "image_url"]:
@@ -108,5 +112,10 @@ class Shape:
 
 
 def tokens_of(message: Message) -> int:
-    """Text tokens of an answer."""
+    """Text tokens of an answer.
+
+    >>> from anyloom.conversation import Text
+    >>> tokens_of(Message("assistant", [Text("yes?", tokens=(5, 6))]))
+    2
+    """
     return sum(len(getattr(segment, "tokens", None) or ()) for segment in message.segments)

@@ -182,7 +182,11 @@ def data_address(media: Media) -> str:
 
 
 def message_parts(message: Message, address: Callable[[Media], str] = data_address) -> list[dict[str, Any]]:
-    """An answer as parts in order; media that no decoder made are left out."""
+    """An answer as parts in order; media that no decoder made are left out.
+
+    >>> message_parts(Message("assistant", "yes?"))
+    [{'type': 'text', 'text': 'yes?'}]
+    """
     return [p for s in message.segments if (p := _part_of(s, address)) is not None]
 
 

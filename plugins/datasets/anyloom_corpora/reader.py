@@ -184,6 +184,13 @@ def require_split(split: str, where: str, among: Sequence[str] = SPLITS) -> None
 
     Raises:
         anyloom.errors.ConfigError: It does not; names those that do.
+
+    >>> require_split("train", "data")
+    >>> try:
+    ...     require_split("trian", "data")
+    ... except ConfigError as error:
+    ...     print(error)
+    data: there is no split 'trian'. To fix: did you mean 'train'?
     """
     if split not in among:
         fix = nearest(split, among) or f"use one of {', '.join(among)}"

@@ -93,6 +93,13 @@ def table(path: Path) -> Rows:
 
     Raises:
         anyloom.errors.ConfigError: There is no such file, or it is of another kind.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = Path(folder) / "a.csv"
+    ...     _ = path.write_text("name,caption" + chr(10) + "1.png,a red hat" + chr(10))
+    ...     dict(table(path)[0])
+    {'name': '1.png', 'caption': 'a red hat'}
     """
     suffix = path.suffix.lower()
     if path.is_dir() and (parts := sorted(path.rglob("*.parquet"))):
@@ -111,14 +118,28 @@ def table(path: Path) -> Rows:
 
 
 def parquet_columns(path: Path) -> list[str]:
-    """Return the names of a parquet file's columns."""
+    """Return the names of a parquet file's columns.
+
+    >>> import tempfile, pyarrow, pyarrow.parquet
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     pyarrow.parquet.write_table(pyarrow.table({"id": [1], "text": ["a"]}), Path(folder) / "a.parquet")
+    ...     parquet_columns(Path(folder) / "a.parquet")
+    ['id', 'text']
+    """
     import pyarrow.parquet
 
     return list(pyarrow.parquet.read_schema(path).names)
 
 
 def parquet_texts(files: Sequence[Path], column: str) -> Iterator[str]:
-    """Return a column of parquet files as texts, a row group at a time."""
+    """Return a column of parquet files as texts, a row group at a time.
+
+    >>> import tempfile, pyarrow, pyarrow.parquet
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     pyarrow.parquet.write_table(pyarrow.table({"id": [1, 2]}), Path(folder) / "a.parquet")
+    ...     list(parquet_texts([Path(folder) / "a.parquet"], "id"))
+    ['1', '2']
+    """
     import pyarrow.parquet
 
     for path in files:
@@ -132,6 +153,14 @@ def cell(row: Mapping[str, Any], column: str, where: str) -> str:
 
     Raises:
         anyloom.errors.BadRecord: There is no such column, or the field is empty.
+
+    >>> cell({"caption": " a red hat "}, "caption", "a.csv:2")
+    'a red hat'
+    >>> try:
+    ...     cell({"caption": ""}, "caption", "a.csv:3")
+    ... except BadRecord as error:
+    ...     print(error.reason, error.where)
+    bad row a.csv:3
     """
     value = row.get(column)
     text = "" if value is None else str(value).strip()

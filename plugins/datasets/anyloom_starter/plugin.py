@@ -7,7 +7,7 @@ from anyloom.discovery import ComponentSpec, hookimpl
 
 @hookimpl
 def anyloom_components() -> list[ComponentSpec]:
-    """The starter data set, and two sets of questions about its media."""
+    """The starter data set, clips of its pictures, and two sets of questions about its media."""
     return [
         ComponentSpec(
             kind="dataset",
@@ -28,6 +28,16 @@ def anyloom_components() -> list[ComponentSpec]:
             requires=("PIL",),
             licence="Apache-2.0 AND CC-BY-4.0",
             summary="CoBSAT's question to pictures of the starter pack: what do the examples have in common?",
+        ),
+        ComponentSpec(
+            kind="dataset",
+            name="starter-clips",
+            target="anyloom_starter.clips_builder:ClipsBuilder",
+            tiny="anyloom_starter.tiny:clips",
+            modalities=("image", "audio", "video"),
+            requires=("PIL", "soundfile", "soxr"),
+            licence="Apache-2.0 AND CC-BY-4.0 AND MIT AND CC0-1.0",
+            summary="Pictures of the starter pack that move, turn, grow, fade and flash in short clips, with sounds",
         ),
         ComponentSpec(
             kind="dataset",

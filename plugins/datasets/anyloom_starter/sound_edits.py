@@ -35,7 +35,7 @@ class SoundEffect:
 
 
 def echo(wave: Tensor) -> Tensor:
-    """Return the wave with one echo after a quarter of a second, at most 2.56 s long."""
+    """Return the wave ``(..., T)`` with one echo after a quarter of a second, at most 2.56 s long."""
     delay = round(ECHO_SECONDS * SAMPLE_RATE)
     result = torch.nn.functional.pad(wave, (0, delay))
     result[..., delay:] += ECHO_GAIN * wave
@@ -43,12 +43,20 @@ def echo(wave: Tensor) -> Tensor:
 
 
 def reverse(wave: Tensor) -> Tensor:
-    """Return the wave from its end to its beginning."""
+    """Return the wave ``(..., T)`` from its end to its beginning.
+
+    >>> reverse(torch.tensor([0.1, 0.2, 0.3]))
+    tensor([0.3000, 0.2000, 0.1000])
+    """
     return wave.flip(-1)
 
 
 def louder(wave: Tensor) -> Tensor:
-    """Return the wave four times as large, clipped to [-1, 1]; undoes ``softer``."""
+    """Return the wave ``(..., T)`` four times as large, clipped to [-1, 1]; undoes ``softer``.
+
+    >>> louder(torch.tensor([0.125, 0.5]))
+    tensor([0.5000, 1.0000])
+    """
     return (LOUDNESS * wave).clamp(-1, 1)
 
 
@@ -58,12 +66,20 @@ def softer(wave: Tensor) -> Tensor:
 
 
 def higher(wave: Tensor) -> Tensor:
-    """Return the wave a fifth higher and a third shorter, by resampling."""
+    """Return the wave ``(..., T)`` a fifth higher and a third shorter, by resampling.
+
+    >>> higher(torch.zeros(1, 3000)).shape[-1] < 3000
+    True
+    """
     return _resample(wave, PITCH)
 
 
 def lower(wave: Tensor) -> Tensor:
-    """Return the wave a fifth lower and half as long again, at most 2.56 s, by resampling."""
+    """Return the wave ``(..., T)`` a fifth lower and half as long again, at most 2.56 s, by resampling.
+
+    >>> lower(torch.zeros(1, 3000)).shape[-1] > 3000
+    True
+    """
     return _resample(wave, 1 / PITCH)
 
 

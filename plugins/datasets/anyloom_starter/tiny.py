@@ -6,7 +6,7 @@ from pathlib import Path
 
 from anyloom.testing import DatasetCase
 
-__all__ = ["dataset", "inference", "sweep"]
+__all__ = ["clips", "dataset", "inference", "sweep"]
 
 
 def dataset(folder: Path) -> DatasetCase:
@@ -20,6 +20,13 @@ def inference(folder: Path) -> DatasetCase:
     """A few prompts of both splits."""
     del folder
     return DatasetCase("starter-inference", options={"num_queries": 2, "examples": [0, 1, 4]}, splits=("val", "test"))
+
+
+def clips(folder: Path) -> DatasetCase:
+    """A few samples of every split."""
+    del folder
+    options = {"num_samples": 8, "num_queries": 1, "test_examples": [0, 1]}
+    return DatasetCase("starter-clips", options=options, splits=("train", "val", "choose", "test"))
 
 
 def sweep(folder: Path) -> DatasetCase:

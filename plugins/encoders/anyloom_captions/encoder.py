@@ -77,5 +77,5 @@ class CaptionEncoder(Encoder):
         return features
 
     def example(self, modality: str) -> Tensor:
-        """One blank text."""
+        """One blank text ``(1, N)``, as :meth:`preprocess` gives it."""
         return self.encoder.example(self.config.text)

@@ -145,7 +145,7 @@ class TowerEncoder(Encoder):
 
     @abstractmethod
     def preprocess(self, media: Media) -> Tensor:
-        """Return the network's input for one media item, float32."""
+        """Return the network's input ``(...)`` for one media item, float32."""
 
     def forward(self, inputs: Tensor, modality: str) -> Tensor:
         """Return features ``(B, L, D)`` in float32.

@@ -16,7 +16,7 @@ from anyloom.errors import ConfigError
 from anyloom.interfaces import Encoder, FeatureSpace
 from anyloom.storage.folder import replacing_folder
 from anyloom.storage.tensors import load_into, read_tensors, write_tensors
-from anyloom_conv.frontends import picture_grid, sound_grid
+from anyloom_conv.frontends import clip_grid, picture_grid, sound_grid
 
 __all__ = ["ConvEncoder", "ConvTower"]
 
@@ -67,7 +67,9 @@ class _Residual(nn.Module):
 class ConvEncoder(Encoder):
     """One feature per medium: ``layout_dim`` principal components, then ``meaning_dim`` outputs of the tower.
 
-    Both parts are scaled once, at the end of training, to about unit size (``scale: standard``).
+    Both parts are scaled once, at the end of training, to about unit size (``scale: standard``). Of a clip it takes
+    some exposures, means of the frames of a stretch of time, and gives one feature of each, as an encoder of pictures
+    does: the weights are those of one.
     """
 
     class Config(Encoder.Config):
@@ -84,10 +86,11 @@ class ConvEncoder(Encoder):
             sample_rate: Of sounds, in Hz.
             space: Name of the feature space; by default ``conv-<modality>``.
             meaning_scale: Factor of the tower's output, which is of unit size before.
-            weights: Folder that the training stage wrote.
+            exposures: Stretches of time that a clip is divided into, one feature each.
+            weights: Folder that the training stage wrote; for clips, of an encoder of pictures.
         """
 
-        modality: Literal["image", "audio"] = "image"
+        modality: Literal["image", "audio", "video"] = "image"
         size: PositiveInt = 64
         grid: PositiveInt = 16
         layout_dim: PositiveInt = 128
@@ -97,6 +100,7 @@ class ConvEncoder(Encoder):
         sample_rate: PositiveInt = 16000
         space: str | None = None
         meaning_scale: float = Field(0.5, gt=0)
+        exposures: PositiveInt = 4
         weights: str | None = None
 
     projection: Tensor
@@ -106,7 +110,7 @@ class ConvEncoder(Encoder):
 
     def __init__(self, config: Config) -> None:
         super().__init__(config)
-        self.channels = 3 if config.modality == "image" else 1
+        self.channels = 1 if config.modality == "audio" else 3
         flat = self.channels * config.grid**2
         self.register_buffer("projection", torch.zeros(flat, config.layout_dim))
         self.register_buffer("layout_mean", torch.zeros(config.layout_dim))
@@ -117,22 +121,27 @@ class ConvEncoder(Encoder):
         )
 
     def feature_space(self, modality: str) -> FeatureSpace:
-        """One standardised vector."""
+        """One standardised vector, or one for each exposure of a clip."""
         if modality != self.config.modality:
             raise ConfigError(f"this encoder is for {self.config.modality}, not {modality}", fix="add another encoder")
         name = self.config.space or f"conv-{modality}"
-        return FeatureSpace(name=name, dim=self.config.layout_dim + self.config.meaning_dim, scale="standard")
+        tokens = self.config.exposures if modality == "video" else 1
+        dim = self.config.layout_dim + self.config.meaning_dim
+        return FeatureSpace(name=name, dim=dim, tokens=tokens, scale="standard")
 
     def preprocess(self, media: Media) -> Tensor:
-        """Picture-like tensor ``(C, size, size)``."""
+        """Picture-like tensor ``(C, size, size)``; of a clip, one for each exposure."""
         c = self.config
+        if c.modality == "video":
+            return clip_grid(media, c.size, c.exposures)
         if c.modality == "image":
             return picture_grid(media, c.size)
         return sound_grid(media, c.size, c.seconds, c.sample_rate)
 
     def example(self, modality: str) -> Tensor:
-        """A black picture or a silence ``(1, C, size, size)`` as :meth:`preprocess` gives it."""
-        blank = torch.zeros(3, 8, 8) if modality == "image" else torch.zeros(1, 800)
+        """A black picture or clip, or a silence, as :meth:`preprocess` gives it, in a batch of one."""
+        shapes = {"image": (3, 8, 8), "video": (1, 3, 8, 8), "audio": (1, 800)}
+        blank = torch.zeros(shapes[modality])
         return self.preprocess(Media(modality, blank, meta={"sample_rate": float(self.config.sample_rate)}))[None]
 
     def pooled(self, inputs: Tensor) -> Tensor:
@@ -146,8 +155,10 @@ class ConvEncoder(Encoder):
         return raw
 
     def forward(self, inputs: Tensor, modality: str) -> Tensor:
-        """Features ``(B, 1, D)`` of preprocessed media ``(B, C, size, size)``."""
-        del modality
+        """Features ``(B, L, D)`` of preprocessed media ``(B, C, size, size)``, of clips ``(B, L, C, size, size)``."""
+        if modality == "video":
+            features: Tensor = self(inputs.flatten(0, 1), "image")
+            return features.view(*inputs.shape[:2], -1)
         parts = [self.pooled(inputs) @ self.projection - self.layout_mean]
         if self.tower is not None:
             standard = (self.meaning(inputs) - self.meaning_mean) / self.meaning_std

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -9,20 +11,41 @@ from torch.nn import functional as F
 from anyloom.conversation import Media
 from anyloom.conversation.pixels import checked_pixels
 from anyloom.conversation.waves import checked_wave, warn_of_rest
+from anyloom.errors import MediaError
 from anyloom.signal.mel import mel_filters, spectrogram
 
-__all__ = ["picture_grid", "sound_grid"]
+__all__ = ["clip_grid", "picture_grid", "sound_grid"]
 
 FFT_SIZE = 1024
 FLOOR = 1e-4
 
 
+_PER_EXPOSURE: Final = 2
+
+
 def picture_grid(media: Media, size: int) -> Tensor:
     """Picture ``(3, size, size)`` in [-1, 1], resized with antialiasing where needed."""
-    x = checked_pixels(media.tensor(), media.path or media.key, 3)
+    return _scaled(checked_pixels(media.tensor(), media.path or media.key, 3)[None], size)[0]
+
+
+def clip_grid(media: Media, size: int, exposures: int) -> Tensor:
+    """Means of two frames each ``(exposures, 3, size, size)`` in [-1, 1].
+
+    The frames are taken at equal distances in time, so clips of any length and rate are looked at from end to end.
+    """
+    length, count = media.length(), exposures * _PER_EXPOSURE
+    if not length:
+        raise MediaError("a clip is a tensor (T, 3, H, W), this one has no frames", where=media.path or media.key)
+    wanted = [(2 * index + 1) * length // (2 * count) for index in range(count)]
+    frames = _scaled(checked_pixels(media.sample(wanted), media.path or media.key, 4), size)
+    return frames.reshape(exposures, _PER_EXPOSURE, *frames.shape[1:]).mean(1)
+
+
+def _scaled(x: Tensor, size: int) -> Tensor:
+    """Pictures ``(N, 3, H, W)`` as ``(N, 3, size, size)`` in [-1, 1]."""
     x = x.float() / 255 if x.dtype == torch.uint8 else x.float()
-    if x.shape[1:] != (size, size):
-        x = F.interpolate(x[None], (size, size), mode="bilinear", antialias=True, align_corners=False)[0]
+    if x.shape[2:] != (size, size):
+        x = F.interpolate(x, (size, size), mode="bilinear", antialias=True, align_corners=False)
     return x.clamp(0, 1) * 2 - 1
 
 

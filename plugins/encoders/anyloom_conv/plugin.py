@@ -14,7 +14,7 @@ def anyloom_components() -> list[ComponentSpec]:
             name="conv",
             target="anyloom_conv.encoder:ConvEncoder",
             tiny="anyloom_conv.tiny:encoder",
-            modalities=("image", "audio"),
+            modalities=("image", "audio", "video"),
             licence="Apache-2.0",
             summary="Small: principal components of the media, and a convolutional tower aligned with captions",
         ),

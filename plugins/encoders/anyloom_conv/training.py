@@ -16,6 +16,7 @@ from torch.nn import functional as F
 
 from anyloom.building import build_named
 from anyloom.config.schema import OptimizerConfig, SchedulerConfig
+from anyloom.errors import ConfigError
 from anyloom.interfaces import ComponentConfig, Sample, TrainingModule
 from anyloom.sequence.preprocess import Preprocess
 from anyloom.training.optimizer import make_optimizer
@@ -98,6 +99,9 @@ class ConvEncoderStage(TrainingModule):
         super().__init__(config, model)
         encoder = build_named("encoder", {**config.encoder, "weights": None}, where="module.encoder")
         assert isinstance(encoder, ConvEncoder)
+        if encoder.config.modality == "video":
+            fix = "train one of pictures (modality: image) and name its folder as weights of the one of clips"
+            raise ConfigError("clips are seen by an encoder of pictures", where="module.encoder.modality", fix=fix)
         self.encoder = encoder.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         width = max(encoder.config.meaning_dim, 1)
         self.text = nn.EmbeddingBag(config.words, width, mode="mean", padding_idx=0)

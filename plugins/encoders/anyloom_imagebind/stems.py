@@ -126,7 +126,7 @@ class TextStem(nn.Module):
         self.token_embedding = nn.Embedding(vocabulary, width)
 
     def forward(self, inputs: Tensor) -> Tensor:
-        """Embeddings of ids."""
+        """Embeddings ``(B, S, H)`` of ids ``(B, S)``."""
         embedded: Tensor = self.token_embedding(inputs) + self.pos_embed
         return embedded
 

@@ -21,6 +21,7 @@ from anyloom_llama.few_bits import leave_base_out, refuse_cpu, stored_bytes
 from anyloom_llama.loading import build, may_be_missing, read_config, read_tokenizer, read_weights
 from anyloom_llama.packing import packed_positions, readable
 from anyloom_llama.probe import behaviour
+from anyloom_llama.stepping import one_position, takes_steps
 from anyloom_llama.tokenizer import ChatTokenizer
 
 __all__ = ["CausalLM"]
@@ -174,6 +175,9 @@ class CausalLM(LLM):
             refuse_cpu(self._bits, x.ids.device.type)
         given = cast(LayerCache | None, x.cache)  # a cache goes back to the component that made it
         cache = given if given is not None else LayerCache() if x.keep_cache else None
+        if given is not None and x.ids.shape[1] == 1 and not torch.is_grad_enabled() and takes_steps(self.lm):
+            hidden = one_position(self.lm, self._embed(x), x.position_ids, x.segments > 0, given)
+            return LLMOutput(hidden, self._logits_at(x, hidden), given)
         output = self.lm.base_model(
             inputs_embeds=self._embed(x),
             use_cache=cache is not None,
@@ -181,8 +185,10 @@ class CausalLM(LLM):
             **self._places(x, cached=cache is not None),
         )
         hidden = output.last_hidden_state
-        logits = None if x.logits_at is None else self._logits(hidden[x.logits_at[:, 0], x.logits_at[:, 1]])
-        return LLMOutput(hidden, logits, cache)
+        return LLMOutput(hidden, self._logits_at(x, hidden), cache)
+
+    def _logits_at(self, x: LLMInputs, hidden: Tensor) -> Tensor | None:
+        return None if x.logits_at is None else self._logits(hidden[x.logits_at[:, 0], x.logits_at[:, 1]])
 
     def _embed(self, x: LLMInputs) -> Tensor:
         """Embeddings ``(B, S, H)``: old rows, added rows, and placed vectors in place of either."""

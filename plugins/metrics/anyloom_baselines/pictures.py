@@ -93,7 +93,14 @@ class InstructPix2Pix(_Pipeline):
 
 
 def words_of(question: Question, says: str) -> str:
-    """What the picture is to show: its caption after the edit, or the instruction."""
+    """What the picture is to show: its caption after the edit, or the instruction.
+
+    >>> from anyloom.conversation import Conversation, Message
+    >>> asked = Conversation([Message("user", "make it red")])
+    >>> question = Question(asked, ("image",), {"edited_caption": "a red hat"})
+    >>> words_of(question, "instruction"), words_of(question, "caption")
+    ('make it red', 'a red hat')
+    """
     if says == "instruction":
         return question.instruction
     caption = question.facts.get("edited_caption")

@@ -21,6 +21,10 @@ def wanted_modality(question: Question) -> str:
 
     Raises:
         anyloom.errors.ConfigError: None or several are.
+
+    >>> from anyloom.conversation import Conversation
+    >>> wanted_modality(Question(Conversation([]), ("text", "image")))
+    'image'
     """
     media = [name for name in question.wanted if name != "text"]
     if len(media) != 1:

@@ -17,7 +17,11 @@ _AT_ONCE = 256
 
 
 def identity(media: Media) -> str:
-    """The content key of a media item, or the object itself where it has none."""
+    """The content key of a media item, or the object itself where it has none.
+
+    >>> identity(Media("image", key="hat"))
+    'hat'
+    """
     return media.key or f"object {id(media)}"
 
 

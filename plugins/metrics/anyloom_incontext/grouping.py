@@ -30,12 +30,16 @@ def pack_names(names: Sequence[str]) -> Tensor:
 
 
 def unpack_names(row: Tensor) -> list[str]:
-    """The group names in one row of bytes."""
+    """The group names in one row of bytes ``(W,)``."""
     return bytes(row.tolist()).rstrip(b"\0").decode().split("\n")
 
 
 def ratio(part: Tensor, whole: Tensor) -> Tensor:
-    """Quotient of two means, element by element; NaN where the second is not above 0."""
+    """Quotient ``(...)`` of two means ``(...)``, element by element; NaN where the second is not above 0.
+
+    >>> ratio(torch.tensor([1.0, 1.0]), torch.tensor([2.0, 0.0]))
+    tensor([0.5000,    nan])
+    """
     return torch.where(whole > 0, part / whole, torch.nan)
 
 
@@ -143,5 +147,9 @@ class GroupedMeans(Metric):
 
 
 def joined(state: list[Tensor] | Tensor) -> Tensor:
-    """A list state, which is a tensor already after processes were joined; on the CPU."""
+    """A list state, which is a tensor already after processes were joined; on the CPU.
+
+    >>> joined([torch.tensor([1]), torch.tensor([2])])
+    tensor([1, 2])
+    """
     return (torch.cat(state) if isinstance(state, list) else state).cpu()

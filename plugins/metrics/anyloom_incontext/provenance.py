@@ -99,7 +99,13 @@ def groups_of(sample: Sample) -> list[str]:
 
 
 def query_of(sample: Sample) -> int:
-    """A number that samples share which ask for the same answer about the same thing, with whatever examples."""
+    """A number that samples share which ask for the same answer about the same thing, with whatever examples.
+
+    >>> from anyloom.conversation import Conversation
+    >>> one, two = (Sample(Conversation([]), "edit", {"k": k, "source": "hat"}) for k in (0, 1))
+    >>> query_of(one) == query_of(two)
+    True
+    """
     return number_of(repr([sample.provenance.get(name) for name in _ASKED]))
 
 
@@ -119,6 +125,11 @@ def wants_media(sample: Sample, modality: str, tasks: Sequence[str] | None) -> b
         sample: The sample.
         modality: Name of the modality.
         tasks: Tasks that count; None for all.
+
+    >>> from anyloom.conversation import Conversation, Media, Message
+    >>> sample = Sample(Conversation([Message("assistant", [Media("image", key="hat")])]), "edit")
+    >>> wants_media(sample, "image", None), wants_media(sample, "image", ["other"])
+    (True, False)
     """
     right_task = tasks is None or sample.task in tasks
     return right_task and any(m.modality == modality for m in sample.conversation.messages[-1].media)

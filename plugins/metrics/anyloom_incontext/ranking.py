@@ -30,6 +30,10 @@ def standing(distances: Tensor, target: Tensor, allowed: Tensor | None = None) -
 
     Returns:
         Two counts ``(Q,)``.
+
+    >>> closer, ties = standing(torch.tensor([[0.1, 0.5, 0.5]]), target=torch.tensor([0.5]))
+    >>> closer, ties
+    (tensor([1]), tensor([2]))
     """
     allowed = torch.ones_like(distances, dtype=torch.bool) if allowed is None else allowed
     closer = (distances < target[:, None]) & allowed

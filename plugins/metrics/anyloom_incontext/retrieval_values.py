@@ -24,6 +24,9 @@ def values_of(answer: str, top: Sequence[int], *, alike: bool = False) -> dict[s
         answer: One of :data:`ANSWERS`.
         top: The k of top-k.
         alike: Whether media of the data set are in the target's state.
+
+    >>> sorted(values_of("predicted", [1]))
+    ['copy_rate', 'full_no_input_top1', 'full_top1', 'hard_no_input_top1', 'hard_top1']
     """
     found = {f"{gallery}_top{k}": _explained(answer, gallery, k, alike) for gallery in GALLERIES for k in top}
     if answer != "reconstructed":

@@ -16,7 +16,7 @@ from pydantic import Field
 from torch import Tensor
 
 from anyloom.conversation import Media
-from anyloom.conversation.waves import checked_wave
+from anyloom.conversation.waves import LOUDEST, RESCALE, checked_wave
 from anyloom.discovery.targets import how_to_install, missing_modules
 from anyloom.errors import AnyloomError, MediaError
 from anyloom.interfaces.component import ComponentConfig
@@ -214,13 +214,16 @@ def _mono(block: Any, path: Path) -> Any:
     """The mean of the channels of samples ``(T, channels)``.
 
     Raises:
-        anyloom.errors.MediaError: A sample is not finite.
+        anyloom.errors.MediaError: A sample is not finite, or so large that the scale is another.
     """
     mono = block.mean(axis=1, dtype=np.float32)
     if not np.isfinite(mono).all():
         what = "it holds samples that are NaN or infinite"
         fix = "find out what wrote them; one such sound spoils a training"
         raise MediaError(what, where=str(path), fix=fix, reason="NaN")
+    peak = float(np.abs(mono).max(initial=0))
+    if peak > LOUDEST:
+        raise MediaError(f"its samples go to {peak:g}, where -1..1 is meant", where=str(path), fix=RESCALE)
     return mono
 
 

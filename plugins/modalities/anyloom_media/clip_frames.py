@@ -12,6 +12,7 @@ from typing import Any, Final
 
 import numpy as np
 import torch
+from av.stream import Disposition
 from torch import Tensor
 
 from anyloom.errors import MediaError
@@ -135,9 +136,12 @@ def _pixels(frame: Any, height: int, width: int, quarters: int) -> Tensor:
 def _decoded(path: Path, limits: Limits) -> Iterator[tuple[Any, Fraction, Fraction | None]]:
     """Yield each frame, the second that it is shown at, and the header's rate; limits are checked on the way."""
     with opened_container(path, "video") as container:
-        if not container.streams.video:
+        stream = container.streams.best("video")  # the cover of a recording is none, where there is another
+        if stream is None or stream.disposition & Disposition.attached_pic:
+            if container.streams.audio:
+                fix = f"read it as a sound: audio:{path} on the command line, modality='audio' in Python"
+                raise MediaError("it holds sound alone", where=str(path), fix=fix)
             raise unreadable(path, "video", "it holds no pictures")
-        stream = container.streams.video[0]
         rate = stream.average_rate
         start, count = None, 0
         for packet in container.demux(stream):

@@ -53,6 +53,13 @@ def limit(path: Path, what: str, value: float, most: float, option: str) -> None
 
     Raises:
         anyloom.errors.MediaError: It is greater.
+
+    >>> limit(Path("a.wav"), "channels", 2, 64, "max_channels")
+    >>> try:
+    ...     limit(Path("a.wav"), "channels", 99, 64, "max_channels")
+    ... except MediaError as error:
+    ...     print(error.what)
+    99 channels are more than the limit of 64
     """
     if value > most:
         raise MediaError(
@@ -68,6 +75,9 @@ def require_suffix(path: Path, suffixes: tuple[str, ...], modality: str) -> str:
 
     Raises:
         anyloom.errors.MediaError: The suffix names no format that can be written.
+
+    >>> require_suffix(Path("A.PNG"), (".png", ".jpg"), "image")
+    '.png'
     """
     suffix = path.suffix.lower()
     if suffix not in suffixes:

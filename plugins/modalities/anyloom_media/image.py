@@ -184,6 +184,10 @@ def picture_tag(data: Tensor, alt: str, *, enlarge_to: int = 0) -> str:
 
     Raises:
         anyloom.errors.MediaError: The tensor is no picture.
+
+    >>> import torch
+    >>> picture_tag(torch.zeros(3, 2, 2), "a black square")[:22]
+    '<img src="data:image/p'
     """
     picture = to_pillow(data, "to_html")
     picture.thumbnail((_MOST_SHOWN, _MOST_SHOWN))  # a page of large pictures would be a page nobody can load

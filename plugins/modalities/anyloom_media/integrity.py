@@ -31,6 +31,10 @@ def missing_part(file: BinaryIO) -> str:
 
     Args:
         file: Open for reading; it is left at its start.
+
+    >>> import io
+    >>> missing_part(io.BytesIO(b"RIFF" + (100).to_bytes(4, "little") + b"WAVE"))
+    '12 of 107 bytes are there'
     """
     size = file.seek(0, os.SEEK_END)
     file.seek(0)

@@ -29,7 +29,11 @@ _MOST_CHUNKS: Final = 10_000
 
 
 def fits_sound(subtype: str | None, note: str) -> bool:
-    """Whether libsndfile keeps a note in a file of a subtype; WAV is written by :func:`put_into_wave`."""
+    """Whether libsndfile keeps a note in a file of a subtype; WAV is written by :func:`put_into_wave`.
+
+    >>> fits_sound("VORBIS", "made by"), fits_sound("PCM_16", "made by")
+    (True, False)
+    """
     if subtype == "OPUS":
         return len(note.encode()) <= _ROOM_IN_OPUS
     return subtype in ("PCM_24", "VORBIS", None)
@@ -110,7 +114,11 @@ def chunks(file: BinaryIO, head: str, *, padded: bool, tail: int, swap: bool) ->
 
 
 def note_text(data: bytes) -> str:
-    """A note of bytes; empty if it is too long or no text."""
+    """A note of bytes; empty if it is too long or no text.
+
+    >>> note_text(b"made by"), note_text(bytes([255, 254]))
+    ('made by', '')
+    """
     try:
         return _short(data.decode())
     except UnicodeDecodeError:

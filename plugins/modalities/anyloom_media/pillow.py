@@ -28,6 +28,9 @@ def from_pillow(picture: Image.Image) -> Tensor:
 
     Raises:
         anyloom.errors.MediaError: A value is not finite, negative or beyond 65535.
+
+    >>> from_pillow(Image.new("RGB", (4, 2), "red")).shape
+    torch.Size([3, 2, 4])
     """
     if picture.mode == "F":
         return _grey(np.asarray(picture, dtype=np.float32), scale=None)

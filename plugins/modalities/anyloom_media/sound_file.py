@@ -5,13 +5,14 @@ from __future__ import annotations
 import contextlib
 import os
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, BinaryIO, Final
 
 import soundfile
 
 from anyloom_media.integrity import missing_part, unsized_samples
 from anyloom_media.mp3 import read_frames, to_be_read_whole
+from anyloom_media.ogg import links
 
 __all__ = ["READ_FORMATS", "blocks", "sample_rate"]
 
@@ -52,6 +53,10 @@ def blocks(file: BinaryIO, check: Callable[[int, int], None]) -> Iterator[Any]:
     """
     if lack := missing_part(file):
         raise ValueError(lack)
+    starts = links(file)
+    if len(starts) > 1:  # recordings of radio are: libsndfile would end at the first link
+        yield from _chained(file, starts, check)
+        return
     longer, skip, expected = _whole(file)
     with contextlib.nullcontext(file) if longer is None else _temporary(longer) as source, _stream(source) as stream:
         if stream.format not in READ_FORMATS:
@@ -66,6 +71,24 @@ def blocks(file: BinaryIO, check: Callable[[int, int], None]) -> Iterator[Any]:
             yield block
     if expected is not None and got < expected:
         raise ValueError(f"{got} of {expected} samples are there")
+
+
+def _chained(file: BinaryIO, starts: Sequence[int], check: Callable[[int, int], None]) -> Iterator[Any]:
+    """The links of a chained Ogg file one after another, each on its own."""
+    first: list[int] = []
+
+    def checked(rate: int, channels: int) -> None:
+        check(rate, channels)
+        first.append(rate)
+        if rate != first[0]:
+            raise ValueError(f"its links are of {first[0]} and {rate} Hz")
+
+    for begin, end in zip(starts, [*starts[1:], file.seek(0, os.SEEK_END)]):
+        if end - begin > _MOST_BYTES:
+            raise ValueError(f"a link of more than {_MOST_BYTES} bytes")
+        file.seek(begin)
+        with _temporary(file.read(end - begin)) as link:
+            yield from blocks(link, checked)
 
 
 @contextlib.contextmanager

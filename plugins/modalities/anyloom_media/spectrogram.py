@@ -26,6 +26,9 @@ def log_mel_picture(samples: Tensor, sample_rate: int, *, bands: int = 64, colum
 
     Returns:
         Picture ``(3, bands, W)``, float32 in 0..1, W at most ``columns``.
+
+    >>> log_mel_picture(torch.zeros(16_000), 16_000, bands=32).shape
+    torch.Size([3, 32, 126])
     """
     hop = max(_WINDOW // 4, -(-len(samples) // columns))
     padded = torch.nn.functional.pad(samples, (0, max(_WINDOW - len(samples), 0)))

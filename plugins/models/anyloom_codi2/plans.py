@@ -92,6 +92,7 @@ def make_plan(recipe: str, overrides: Sequence[str], output: Path, *, quick: boo
         anyloom.errors.ConfigError: The recipe has no stages, or a stage writes no result.
     """
     own = [f"variables.run={json.dumps(output.as_posix())}", f"seed_everything={seed}", f"data.seed={seed}"]
+    compose([recipe, {"variables": {"run": output.as_posix()}}], overrides, strict=True)  # names a typo
     sections = compose([recipe], [*own, *overrides])
     settings = _settings(sections)
     if quick:

@@ -61,6 +61,13 @@ def anyloom_recipes() -> list[RecipeSpec]:
             weights="weights-plain",
         ),
         RecipeSpec(
+            name="mini-clips",
+            package="anyloom_codi2",
+            path="mini-clips.yaml",
+            summary="mini-plain with a fourth modality, short clips, and what sounds with them",
+            command="anyloom fit mini-clips --stage model",
+        ),
+        RecipeSpec(
             name="demo",
             package="anyloom_codi2",
             path="demo.yaml",

@@ -101,11 +101,11 @@ class Edit(Representation):
         return error / (change + self.config.relative_to_change)
 
     def begin(self, before: Tensor | None, generator: torch.Generator) -> _Made:
-        """No feature yet; the medium before is what will be changed."""
+        """No feature yet; the medium before, ``(L, D)``, is what will be changed."""
         return _Made(before)
 
     def step(self, hidden: Tensor, states: Sequence[Any]) -> Tensor:
-        """Predict the next feature of each row, keep it and feed it back."""
+        """Predict the next feature of each row from ``(R, H)``, keep it and feed it back as ``(R, H)``."""
         nothing = hidden.new_zeros(self.target.tokens, self.target.dim)
         before = torch.stack([(nothing if s.before is None else s.before)[len(s.features)] for s in states])
         features = self._change(hidden, before)
@@ -115,5 +115,5 @@ class Edit(Representation):
         return embedded
 
     def finish(self, hidden: Tensor, states: Sequence[Any]) -> Tensor:
-        """The features that were fed back."""
+        """The features ``(R, L, D)`` that were fed back."""
         return torch.stack([torch.stack(state.features) for state in states])

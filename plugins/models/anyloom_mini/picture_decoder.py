@@ -55,14 +55,21 @@ class MiniPicture(SketchedDecoder):
 
     config: Config
     modality = "image"
+    autoencoder_class: type[LinearAutoencoder] = LinearAutoencoder
 
     def __init__(self, config: Config) -> None:
         super().__init__(config)
+        self.add_networks()
+        self.finish_parts()
+
+    def add_networks(self) -> None:
+        """Make all parts."""
+        config = self.config
         height, width = config.height_width
         reduction = config.autoencoder.reduction
-        self.autoencoder = LinearAutoencoder(config.autoencoder, 3, height)
+        self.autoencoder = self.autoencoder_class(config.autoencoder, 3, height)
         self.latent_shape = (int(config.autoencoder.latent_channels), height // reduction, width // reduction)
-        self.augmentation = NoiseAugmentation(config.tokens * config.dim)
+        self.augmentation = NoiseAugmentation(self.numbers)
         self.context = nn.Parameter(torch.zeros(config.context_tokens, config.unet.cross_attention_dim))
         self.unet = build_unet(
             config.unet,
@@ -71,10 +78,9 @@ class MiniPicture(SketchedDecoder):
             context_dim=config.unet.cross_attention_dim,
             side=self.latent_shape[1],
             class_embed_type="projection",
-            projection_class_embeddings_input_dim=2 * config.tokens * config.dim,
+            projection_class_embeddings_input_dim=2 * self.numbers,
         )
         self.add_sketch()
-        self.finish_parts()
 
     def preprocess(self, media: Media) -> Tensor:
         """Return a picture as float32 ``(3, height, width)`` in [-1, 1], resized with antialiasing.

@@ -29,6 +29,16 @@ def anyloom_components() -> list[ComponentSpec]:
         ),
         ComponentSpec(
             kind="decoder",
+            name="mini-clip",
+            target="anyloom_mini.clip_decoder:MiniClip",
+            tiny="anyloom_mini.tiny:clip",
+            modalities=("video",),
+            requires=("diffusers",),
+            licence="Apache-2.0",
+            summary="The small decoder of pictures on every frame of a clip, with convolutions over time between",
+        ),
+        ComponentSpec(
+            kind="decoder",
             name="mini-sound",
             target="anyloom_mini.sound_decoder:MiniSound",
             tiny="anyloom_mini.tiny:sound",

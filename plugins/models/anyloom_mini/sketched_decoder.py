@@ -49,13 +49,18 @@ class SketchedDecoder(LatentDiffusionDecoder):
         self.register_buffer("feature_std", torch.ones(config.tokens * config.dim))
 
     @property
+    def numbers(self) -> int:
+        """Numbers in what one drawing is made from: a feature's."""
+        return int(self.config.tokens * self.config.dim)
+
+    @property
     def denoiser_channels(self) -> int:
         """Noisy latents and drawing."""
         return 2 * int(self.config.autoencoder.latent_channels)
 
     def add_sketch(self) -> None:
         """Make the sketch, and let the network begin as a correction of nothing; called when the network exists."""
-        self.sketch = Sketch(self.config.tokens * self.config.dim, self.latent_shape)
+        self.sketch = Sketch(self.numbers, self.latent_shape)
         nn.init.zeros_(self.unet.conv_out.weight)
         nn.init.zeros_(self.unet.conv_out.bias)
 
@@ -69,11 +74,16 @@ class SketchedDecoder(LatentDiffusionDecoder):
 
     def condition(self, features: Tensor, draws: RowDraws, *, sampling: bool = False) -> tuple[Tensor, ...]:
         """What the network reads of the features, and their drawing with its variance ``(B, 2 Z ...)``."""
+        features = self.noised(features, draws, sampling=sampling)
+        return self.read(features, draws), self.sketch.draw(features)
+
+    def noised(self, features: Tensor, draws: RowDraws, *, sampling: bool = False) -> Tensor:
+        """Features ``(B, L, D)``, with noise while the decoder itself is trained."""
         if self.training and self.config.feature_noise and not sampling:
             amount = self.config.feature_noise * draws.uniform()[:, None, None]
             std = self.feature_std.view(features.shape[1:])
             features = features + amount * std * draws.normal(features.shape[1:])
-        return self.read(features, draws), self.sketch.draw(features)
+        return features
 
     def null_condition(self) -> tuple[Tensor, ...]:
         """The null, and the drawing of nothing: mean and variance of all latents."""

@@ -14,6 +14,7 @@ from anyloom.diffusion.checkpointing import checkpoint_by_name
 from anyloom.diffusion.draws import RowDraws
 from anyloom.diffusion.sound import MelOptions, sound_to_log_mel, to_wave
 from anyloom.diffusion.unet import UNetSizes, build_unet
+from anyloom.interfaces.progress import report_progress
 from anyloom.options import WrongOptionsError
 from anyloom_mini.linear_autoencoder import LinearAutoencoder
 from anyloom_mini.sketched_decoder import SketchedDecoder
@@ -139,7 +140,11 @@ class MiniSound(SketchedDecoder):
         """Make sounds, float32 ``(1, T)`` in [-1, 1] on the CPU, with their sample rate."""
         mel, steps = self.config.mel, self.config.griffin_lim_steps
         log_mels = decoded * mel.spread + mel.centre
-        waves = [to_wave(own, mel, seed=int(seed), steps=steps) for own, seed in zip(log_mels, seeds, strict=True)]
+        waves: list[Tensor] = []
+        for own, seed in zip(log_mels, seeds, strict=True):
+            if waves:
+                report_progress(len(waves), len(seeds))  # whoever watches may break off between two sounds
+            waves.append(to_wave(own, mel, seed=int(seed), steps=steps))
         meta = {"sample_rate": float(mel.sample_rate)}
         pairs = zip(waves, features.detach().float().cpu(), strict=True)
         return [Media(self.modality, data=wave, meta=meta, features=feature) for wave, feature in pairs]

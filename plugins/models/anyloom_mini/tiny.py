@@ -11,7 +11,7 @@ import torch
 from anyloom.conversation import Media
 from anyloom.testing import DecoderCase, RepresentationCase
 
-__all__ = ["PICTURE", "SOUND", "edit", "picture", "sound"]
+__all__ = ["CLIP", "PICTURE", "SOUND", "clip", "edit", "picture", "sound"]
 
 PICTURE: Final[dict[str, Any]] = {
     "space": "tiny",
@@ -26,6 +26,7 @@ PICTURE: Final[dict[str, Any]] = {
         "norm_num_groups": 4,
     },
 }
+CLIP: Final[dict[str, Any]] = {**PICTURE, "tokens": 2, "frames": 4}
 SOUND: Final[dict[str, Any]] = {
     "space": "tiny",
     "dim": 8,
@@ -43,6 +44,13 @@ def picture(folder: Path) -> DecoderCase:
     del folder
     media = [Media("image", torch.rand(3, 12 + n, 20)) for n in range(2)]
     return DecoderCase("mini-picture", options={**PICTURE, "reference": True}, media=media, sampling=SAMPLING)
+
+
+def clip(folder: Path) -> DecoderCase:
+    """Two clips of other lengths than its own."""
+    del folder
+    media = [Media("video", torch.rand(3 + 4 * n, 3, 16, 16), meta={"fps": 8.0}) for n in range(2)]
+    return DecoderCase("mini-clip", options={**CLIP, "reference": True}, media=media, sampling=SAMPLING)
 
 
 def sound(folder: Path) -> DecoderCase:

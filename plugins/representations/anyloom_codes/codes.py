@@ -75,7 +75,7 @@ class Codes(Representation):
         return embedded
 
     def embed_target(self, features: Tensor, before: Before | None) -> Tensor:
-        """The true codes, read as any others."""
+        """The true codes ``(N, L, 1)``, read as any others: ``(N, n, H)``."""
         return self.embed(features, before)
 
     def scores(self, hidden: Tensor) -> Tensor:
@@ -97,7 +97,7 @@ class Codes(Representation):
         return _Made(generator)
 
     def step(self, hidden: Tensor, states: Sequence[Any]) -> Tensor:
-        """Choose the next code of each row, keep it and feed it back."""
+        """Choose the next code of each row from ``(R, H)``, keep it and feed it back as ``(R, H)``."""
         scores = self.scores(hidden).float()
         for state, own in zip(states, scores):
             state.codes.append(self._chosen(own, state.generator))

@@ -78,7 +78,7 @@ class VQTraining(TrainingModule):
         return loss
 
     def training_step(self, batch: MediaTargets, batch_idx: int) -> Tensor | None:
-        """Loss of one batch."""
+        """Loss ``()`` of one batch."""
         loss = self._loss(batch, "train")
         return self.nothing_to_learn() if loss is None else loss
 

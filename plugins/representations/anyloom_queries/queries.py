@@ -131,12 +131,12 @@ class Queries(Representation):
         return _Made()
 
     def step(self, hidden: Tensor, states: Sequence[Any]) -> Tensor:
-        """The next query of each row."""
+        """The next query ``(R, H)`` of each row."""
         for state, own in zip(states, hidden):
             state.hidden.append(own)
         return self.queries[torch.tensor([len(state.hidden) - 1 for state in states], device=hidden.device)]
 
     def finish(self, hidden: Tensor, states: Sequence[Any]) -> Tensor:
-        """Features read out of all queries at once."""
+        """Features ``(R, L, D)`` read out of all queries at once."""
         every = [torch.stack([*state.hidden, last]) for state, last in zip(states, hidden)]
         return self.read(torch.stack(every), None)

@@ -153,3 +153,15 @@ def test_a_saved_model_stands_for_its_config(tmp_path: Path) -> None:
     (folder / "config.json").write_text(json.dumps({"format": 9, "model": model}))
     with pytest.raises(CheckpointError, match="format 9"):
         compose([str(folder)])
+
+
+def test_a_key_inside_a_variable_that_nothing_reads_is_refused() -> None:
+    source = {
+        "variables": {"sizes": {"batch": 1}, "tasks": {"edit": 1}, "of_a_program": {"title": "x"}},
+        "data": {"batch_size": "${variables.sizes.batch}", "datasets": {"a": {"tasks": "${variables.tasks}"}}},
+    }
+    with pytest.raises(ConfigError, match=r"nothing reads 'variables\.sizes\.bach'.*did you mean 'batch'"):
+        compose([source], ["variables.sizes.bach=2"], strict=True)
+    assert compose([source], ["variables.sizes.batch=2"], strict=True)["data"]["batch_size"] == 2
+    whole = compose([source], ["variables.tasks.rounds=2", "variables.of_a_program.more=1"], strict=True)
+    assert whole["data"]["datasets"]["a"]["tasks"] == {"edit": 1, "rounds": 2}

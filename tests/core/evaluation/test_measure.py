@@ -78,3 +78,37 @@ def test_a_sample_is_answered_alike_wherever_it_stands_and_whoever_asks(tokenize
             torch.testing.assert_close(a.tensor(), b.tensor(), atol=1e-4, rtol=1e-3)  # the noise is the sample's own
             torch.testing.assert_close(a.tensor(), c.tensor(), atol=1e-4, rtol=1e-3)
         assert one.answer.text == two.answer.text == three.answer.text
+
+
+def test_earlier_answers_are_the_models_own_where_a_sample_says_so(tokenizer_folder: Path) -> None:
+    options = model_options(tokenizer_folder, modalities=("image",), decoders={"brush": image_decoder_options()})
+    options["modalities"]["image"]["decoder"] = "brush"
+    model = AnyToAnyModel.from_config({"model": options}).eval()
+    rounds = [Message("user", ["make it blue", picture(1)]), Message("assistant", [picture(2)])]
+    last = [Message("user", "turn it upside down"), Message("assistant", [picture(3)])]
+    right = Sample(Conversation([*rounds, *last]), "t", key="a")
+    own = Sample(Conversation([*rounds, *last]), "t", {"own_history": True}, key="a")
+    single = Sample(Conversation(rounds), "t", {"own_history": True}, key="b")
+    given, made, alone = module.answer_samples(model, [right, own, single], seed=3, decode=True)
+    assert given.sample == right
+    assert alone.sample == single
+    first = made.sample.conversation.messages[1].media[0]
+    assert first.has_data
+    assert first.key != "picture-2"
+    assert made.sample.conversation.messages[3] == last[1], "the target stays"
+    shown = Sample(Conversation([rounds[0], made.sample.conversation.messages[1], *last]), "t", key="a")
+    again = module.answer_samples(model, [shown], seed=3, decode=True)[0]
+    torch.testing.assert_close(made.answer.media[0].features, again.answer.media[0].features, atol=1e-5, rtol=1e-4)
+    assert not torch.equal(made.answer.media[0].features, given.answer.media[0].features)
+
+
+def test_samples_that_ask_the_same_draw_their_own_noise(tokenizer_folder: Path) -> None:
+    options = model_options(tokenizer_folder, modalities=("image",))
+    options["decoders"] = {"brush": image_decoder_options()}
+    options["modalities"]["image"]["decoder"] = "brush"
+    model = AnyToAnyModel.from_config({"model": options}).eval()
+    talk = Conversation([Message("user", "hello"), Message("assistant", [picture(1)])])
+    one, two = module.answer_samples(model, [Sample(talk, "t", key=key) for key in "ab"], seed=3, decode=True)
+    (first,), (second,) = one.answer.media, two.answer.media
+    torch.testing.assert_close(first.features, second.features, atol=1e-5, rtol=1e-4)
+    assert float((first.tensor() - second.tensor()).abs().max()) > 1e-2

@@ -5,11 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
 import anyloom
-from anyloom.generation.options import checked_conversations
+from anyloom.generation.options import checked_conversations, checked_seeds
 from anyloom.generation.session import Session
 from parts import model_options
 
@@ -27,7 +28,7 @@ NO_CONVERSATIONS: list[Any] = [None, 3, True, "hello", "", b"x", {}, torch.zeros
 def test_no_path(given: Any, model: anyloom.AnyToAnyModel) -> None:
     for call in (
         anyloom.read_media, anyloom.AnyToAnyModel.from_pretrained, model.save_pretrained, anyloom.sample,
-        lambda path: anyloom.write_media(anyloom.sample("hat"), path),
+        lambda path: anyloom.write_media(anyloom.sample("hat"), path), anyloom.Message("assistant", "yes").save,
     ):  # fmt: skip
         with pytest.raises(anyloom.AnyloomError):
             call(given)
@@ -37,6 +38,13 @@ def test_no_path(given: Any, model: anyloom.AnyToAnyModel) -> None:
 def test_no_conversation(given: Any, model: anyloom.AnyToAnyModel) -> None:
     with pytest.raises(anyloom.AnyloomError, match="conversation"):
         model.generate(given, max_new_tokens=1)
+
+
+def test_whole_numbers_of_numpy_are_seeds() -> None:
+    assert checked_seeds(np.int64(3), 2) == [3, 4]
+    assert checked_seeds([np.uint8(3), 4], 2) == [3, 4]
+    with pytest.raises(anyloom.AnyloomError, match="no seed"):
+        checked_seeds(np.bool_(True), 1)
 
 
 def test_one_or_several() -> None:

@@ -166,3 +166,32 @@ def test_the_stage_fits_components_and_learns_captions(tmp_path: Path) -> None:
     assert 0.7 < features[:, :24].std(0).square().mean().sqrt() < 1.4
     meaning = features[:, 24:].std(0) / encoder.config.meaning_scale
     torch.testing.assert_close(meaning, torch.ones(4), atol=0.3, rtol=0)
+
+
+def test_a_clip_is_seen_in_exposures_as_pictures_are() -> None:
+    """A still clip has its picture's feature once for each exposure; frames of an exposure are averaged."""
+    picture = build("encoder", "conv", TINY).eval()
+    torch.nn.init.normal_(picture.projection)
+    clips = build("encoder", "conv", {**TINY, "modality": "video", "exposures": 2}).eval()
+    clips.load_state_dict(picture.state_dict())
+    frames = torch.randint(0, 256, (4, 3, 16, 16), dtype=torch.uint8)
+
+    def seen(pixels: torch.Tensor, encoder: object, modality: str) -> torch.Tensor:
+        media = Media(modality, pixels)
+        features: torch.Tensor = encoder(encoder.preprocess(media)[None], modality)[0]  # type: ignore[operator, attr-defined]
+        return features
+
+    assert clips.feature_space("video").tokens == 2
+    still = seen(frames[:1].expand(7, -1, -1, -1), clips, "video")
+    torch.testing.assert_close(still, seen(frames[0], picture, "image").expand(2, -1))
+    halves = [seen((frames[n : n + 2].float() / 255).mean(0), picture, "image") for n in (0, 2)]
+    torch.testing.assert_close(seen(frames, clips, "video"), torch.cat(halves), atol=1e-5, rtol=1e-4)
+    long = frames.repeat_interleave(5, 0)  # the same in twenty frames
+    torch.testing.assert_close(seen(long, clips, "video"), seen(frames, clips, "video"))
+    assert clips.example("video").shape == (1, 2, 3, 16, 16)
+
+
+def test_clips_are_no_training_material_of_the_encoder() -> None:
+    options = {"name": "conv-encoder", "encoder": {"name": "conv", **TINY, "modality": "video"}}
+    with pytest.raises(ConfigError, match="modality: image"):
+        build_named("module", options, where="m", model={})

@@ -103,7 +103,7 @@ SUITES: dict[str, tuple[Callable[[Path, str], list[str]], str]] = {
     "prompts": (prompts, "clip_t/prompt/colors/alignment"),
     "caption": (captions, "captions/image-to-text/rouge_l"),
     "retrieval": (retrieval, "captions/text-to-image/to_text_top1"),
-    "multi-round": (multi_round, "obeyed/image-rounds/ssim"),
+    "multi-round": (multi_round, "obeyed/image-turns-3/ssim"),
     "interleaved": (interleaved, "structure/chat/kinds"),
 }
 
@@ -139,7 +139,7 @@ def test_what_another_program_made_is_scored(name: str, tmp_path: Path, clip: st
     for n, sample in enumerate(asked):
         kinds = [m.modality for m in sample.conversation.messages[-1].media] or ["text"]
         called = (sample.provenance.get("names") or [sample.key])[0] if name == "interleaved" else sample.key
-        called = (f"{sample.task}/" if name == "audio-edit" else "") + called.replace("#", "_")
+        called = (f"{sample.task}/" if name in ("audio-edit", "multi-round") else "") + called.replace("#", "_")
         (out / called).parent.mkdir(parents=True, exist_ok=True)
         if kinds == ["text"]:
             (out / f"{called}.txt").write_text(f"a red heart number {n}")
@@ -177,6 +177,25 @@ def test_a_model_is_evaluated(name: str, tmp_path: Path, clip: str, model: str) 
     named = value.split("/")[0]
     assert any(v.startswith(f"{named}/") for v in [*found.values, *found.flags])
     assert (result / "results.md").is_file()
+
+
+@pytest.mark.parametrize("name", ["dreambench", "coco-edit"])
+def test_benchmarks_in_one_piece_have_a_half_to_choose_by(name: str, tmp_path: Path) -> None:
+    """The subjects of one half are not in the other, and both are the whole that is asked by default."""
+    SUITES[name][0](tmp_path, "")
+    words = [f"variables.data={tmp_path}"]
+    whole, chosen, reported = (
+        {s.key for s in samples_of(suite)}
+        for suite in (
+            read_suite(name, words),
+            to_choose_by(read_suite(name, words)),
+            read_suite(name, [*words, "suite.split=test/report"]),
+        )
+    )
+    assert chosen
+    assert reported
+    assert chosen | reported == whole
+    assert not chosen & reported
 
 
 def test_published_rows_are_those_of_the_paper() -> None:

@@ -108,6 +108,16 @@ def test_text_file_is_refused(tmp_path: Path, name: str) -> None:
         IO.read(tmp_path / name)
 
 
+def test_rates_and_channels_have_limits(tmp_path: Path) -> None:
+    path = tmp_path / "a.wav"
+    soundfile.write(path, np.zeros((500, 2)), 500)
+    assert AudioIO.from_options(min_rate=500, max_channels=2).read(path).tensor().shape == (1, 500)
+    with pytest.raises(MediaError, match="500 Hz is below the limit of 501"):
+        AudioIO.from_options(min_rate=501).read(path)
+    with pytest.raises(MediaError, match="max_channels"):
+        AudioIO.from_options(min_rate=500, max_channels=1).read(path)
+
+
 def test_sound_without_samples_is_refused(tmp_path: Path) -> None:
     soundfile.write(tmp_path / "a.wav", np.zeros((0, 1)), 8000)
     with pytest.raises(MediaError, match="no samples"):

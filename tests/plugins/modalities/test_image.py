@@ -96,6 +96,12 @@ def test_values_beyond_the_range_are_clamped(tmp_path: Path) -> None:
     assert (back * 255).round().flatten().tolist() == [0, 128, 255]
 
 
+def test_a_normalised_picture_is_refused(tmp_path: Path) -> None:
+    """What ``Normalize(0.5, 0.5)`` makes of black and white."""
+    with pytest.raises(MediaError, match=r"values from -1 to 1.*\(x \+ 1\) / 2"):
+        IO.write(Media("image", torch.tensor([-1.0, 0.0, 1.0]).view(3, 1, 1)), tmp_path / "a.png")
+
+
 @pytest.mark.parametrize("suffix", [".png", ".jpg", ".webp", ".bmp", ".tif"])
 @pytest.mark.parametrize("share", [0.1, 0.6])
 def test_truncated_file_is_refused(tmp_path: Path, suffix: str, share: float) -> None:

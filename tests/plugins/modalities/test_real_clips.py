@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -90,6 +91,26 @@ def test_clip_that_starts_late_is_whole(tmp_path: Path) -> None:
 def test_single_frame_is_a_clip(tmp_path: Path) -> None:
     path = IO.write(Media("video", torch.rand(1, 3, 16, 16), meta={"fps": 5}), tmp_path / "a.mp4")
     assert (read_media(path).tensor().shape, read_media(path).meta["fps"]) == ((1, 3, 16, 16), 5)
+
+
+def test_a_cover_picture_is_no_clip(tmp_path: Path) -> None:
+    """A music file with a cover that is called .mp4: iTunes' ``covr`` atom, as FFmpeg writes an attached picture."""
+    path = tmp_path / "song.mp4"
+    with av.open(str(path), "w") as container:
+        sound = container.add_stream("aac", rate=16000, layout="mono")
+        cover = container.add_stream("png", rate=1)
+        cover.width = cover.height = 16
+        cover.pix_fmt = "rgb24"
+        cover.disposition = av.stream.Disposition.attached_pic
+        picture = av.VideoFrame.from_ndarray(np.zeros((16, 16, 3), np.uint8), format="rgb24")
+        container.mux(cover.encode(picture))
+        frame = av.AudioFrame.from_ndarray(np.zeros((1, 4096), np.float32), format="fltp", layout="mono")
+        frame.sample_rate = 16000
+        container.mux(sound.encode(frame))
+        container.mux(sound.encode())
+    with pytest.raises(MediaError, match="it holds sound alone"):
+        read_media(path)
+    assert read_media(path, "audio").tensor().shape[1] >= 4096
 
 
 def test_wanted_frames_come_in_the_order_asked_for_and_reduced(tmp_path: Path) -> None:

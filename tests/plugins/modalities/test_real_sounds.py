@@ -13,7 +13,7 @@ import torch
 
 from anyloom.conversation import Media
 from anyloom.errors import MediaError
-from anyloom.media import read_media
+from anyloom.media import read_media, write_media
 from anyloom_media.audio import AudioIO, resample
 
 FILES = Path(__file__).parents[2] / "fixtures" / "media"
@@ -181,6 +181,9 @@ def test_sound_in_a_container(tmp_path: Path, suffix: str, kind: str) -> None:
     assert media.tensor().shape == (1, count)
     middle = media.tensor()[0, 10_000:30_000]
     assert float(middle.abs().max()) == pytest.approx(0.75, abs=0.05), "the mean of the channels"
+    if suffix in (".mp4", ".mkv"):  # where a clip is expected the cure is named
+        with pytest.raises(MediaError, match=r"it holds sound alone.*modality='audio'"):
+            read_media(tmp_path / f"a{suffix}", "video")
     if suffix == ".m4a":
         path = tmp_path / "a.m4a"
         assert read_media(path).modality == "audio"
@@ -210,3 +213,33 @@ def test_changed_bytes_raise_nothing_raw(tmp_path: Path, suffix: str) -> None:
         path.write_bytes(content)
         with contextlib.suppress(MediaError):
             assert read_media(path).tensor().isfinite().all()
+
+
+@pytest.mark.parametrize("suffix", [".ogg", ".opus"])
+def test_a_chain_of_recordings_is_read_to_its_end(tmp_path: Path, suffix: str) -> None:
+    """Chained Ogg (RFC 3533, section 4): what radio is recorded as. Each link as it is read alone."""
+    one, two = (write_media(tone(seconds), tmp_path / f"{seconds}{suffix}") for seconds in (0.5, 1.25))
+    chain = tmp_path / f"chain{suffix}"
+    chain.write_bytes(one.read_bytes() + two.read_bytes() + one.read_bytes())
+    expected = torch.cat([read_media(p).tensor() for p in (one, two, one)], 1)
+    assert expected.shape[1] == 2.25 * 16000
+    torch.testing.assert_close(read_media(chain).tensor(), expected)
+    chain.write_bytes(chain.read_bytes()[:-500])
+    with pytest.raises(MediaError, match="not a readable audio file"):
+        read_media(chain)
+    other = write_media(tone(0.5, 48000), tmp_path / f"other{suffix}")
+    chain.write_bytes(one.read_bytes() + other.read_bytes())
+    with pytest.raises(MediaError, match="16000 and 48000 Hz"):
+        read_media(chain)
+
+
+def test_a_sound_on_the_scale_of_whole_numbers_is_refused(tmp_path: Path) -> None:
+    """16-bit numbers that were written as floats without a division; loud ones (12 dB above full scale) are read."""
+    wave = (tone().tensor()[0] * 32768).numpy()
+    soundfile.write(tmp_path / "wrong.wav", wave, 16000, subtype="FLOAT")
+    with pytest.raises(MediaError, match=r"go to 16384, where -1\.\.1 is meant.*divide"):
+        read_media(tmp_path / "wrong.wav")
+    with pytest.raises(MediaError, match="go to 16384"):
+        resample(Media("audio", torch.from_numpy(wave)[None], meta={"sample_rate": 16000}), 8000)
+    soundfile.write(tmp_path / "loud.wav", wave / 8192, 16000, subtype="FLOAT")
+    assert read_media(tmp_path / "loud.wav").tensor().max() == pytest.approx(2.0, abs=1e-3)

@@ -313,6 +313,8 @@ def test_plan_names_what_is_wrong(recipe: Path, tmp_path: Path) -> None:
         make_plan(str(recipe), ["stages.model.result=null"], tmp_path)
     with pytest.raises(ConfigError, match=r"variables\.demo\.titel.*title"):
         make_plan(str(recipe), ["variables.demo.titel=x"], tmp_path)
+    with pytest.raises(ConfigError, match=r"no variable is called 'dem'.*'demo'"):
+        make_plan(str(recipe), ["variables.dem.title=x"], tmp_path)
     with pytest.raises(ConfigError, match="key=value"):
         run(recipe, "quick")
 

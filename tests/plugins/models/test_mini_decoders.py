@@ -18,11 +18,13 @@ from anyloom.diffusion.couplers import ConditionCoupler
 from anyloom.diffusion.draws import RowDraws
 from anyloom.diffusion.latent_decoder import LatentDiffusionDecoder
 from anyloom.interfaces import Condition
+from anyloom.interfaces.progress import watching_progress
+from anyloom_mini.clip_decoder import MiniClip
 from anyloom_mini.opponent import OPPONENT
 from anyloom_mini.picture_decoder import MiniPicture
 from anyloom_mini.sketched_decoder import SketchedDecoder
 from anyloom_mini.sound_decoder import MiniSound
-from anyloom_mini.tiny import PICTURE, SOUND
+from anyloom_mini.tiny import CLIP, PICTURE, SOUND
 from latent_reference_contract import LatentReferenceContract
 
 SCHEDULE = {"beta_schedule": "squaredcos_cap_v2", "timestep_spacing": "trailing"}
@@ -60,12 +62,41 @@ class TestMiniPicture(SketchedContract):
         return Media("image", colour[:, None, None].expand(3, 20, 20).contiguous())
 
 
+class TestMiniClip(SketchedContract):
+    decoder_class = MiniClip
+    options = {**CLIP, "schedule": SCHEDULE, "start_noise": 1.0}  # noqa: RUF012
+
+    def media(self, number: int) -> Media:
+        colour = torch.tensor([[1.0, 0.2, 0.0], [0.0, 0.4, 1.0]])[number % 2]
+        frames = torch.linspace(0.2, 1, 4)[:, None, None, None] * colour[:, None, None]
+        return Media("video", frames.expand(4, 3, 20, 20).contiguous(), meta={"fps": 8.0})
+
+
 class TestMiniSound(SketchedContract):
     decoder_class = MiniSound
     options = {**SOUND, "schedule": SCHEDULE, "start_noise": 1.0}  # noqa: RUF012
 
     def media(self, number: int) -> Media:
         return tone(300.0 * (number + 1))
+
+
+def test_sounds_of_one_call_can_be_left_between_two() -> None:
+    """A server whose clients have all gone need not finish sixteen sounds."""
+    decoder = MiniSound.from_options(SOUND)
+    decoded, features = decoder.example().expand(3, -1, -1, -1), torch.zeros(3, 1, 8)
+    seen: list[tuple[int, int]] = []
+
+    def leave(done: int, total: int) -> None:
+        seen.append((done, total))
+        if done == 2:
+            raise InterruptedError
+
+    with watching_progress(leave), pytest.raises(InterruptedError):
+        decoder.to_media(decoded, [1, 2, 3], features)
+    assert seen == [(1, 3), (2, 3)]
+    with watching_progress(leave):
+        decoder.to_media(decoded[:1], [1], features[:1])
+    assert len(seen) == 2
 
 
 def test_a_new_network_corrects_nothing() -> None:

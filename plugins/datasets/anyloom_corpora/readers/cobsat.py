@@ -54,7 +54,11 @@ _SUFFIXES: Final = ("jpg", "webp", "jpeg", "png")
 
 
 def items(kind: str) -> list[str]:
-    """Return the ten words of a kind, in the order that prompts count them."""
+    """Return the ten words of a kind, in the order that prompts count them.
+
+    >>> len(items("color"))
+    10
+    """
     return _ITEMS[kind].split()
 
 

@@ -21,6 +21,7 @@ _ALL: Final = (
     RecordTask("image-edit", picture_edits.edit_picture, _PAIR),
     RecordTask("image-exemplar", picture_edits.exemplar_picture, ("before", "after")),
     RecordTask("image-rounds", picture_edits.picture_rounds, _PAIR),
+    *(RecordTask(f"image-turns-{n}", picture_edits.picture_turns, _PAIR, {"turns": n}) for n in (1, 2, 3, 4)),
     RecordTask("audio-add", sounds.add_sound, _SOUND),
     RecordTask("audio-drop", sounds.drop_sound, _SOUND),
     RecordTask("audio-replace", sounds.replace_sound, _SOUND),

@@ -7,6 +7,7 @@ share their edit: the seeds of one InstructPix2Pix prompt, or rows with the same
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -20,7 +21,7 @@ from anyloom.interfaces import Sample
 from anyloom_corpora.tasks.derived import derived_image
 from anyloom_corpora.tasks.view import Parts, View
 
-__all__ = ["edit_picture", "exemplar_picture", "picture_rounds"]
+__all__ = ["edit_picture", "exemplar_picture", "picture_rounds", "picture_turns"]
 
 _GIVEN: Final = (
     "Given the transformation between each first and second picture, apply the same editing to this one:",
@@ -62,6 +63,22 @@ def picture_rounds(view: View) -> Sample:
     second = view.choose(_PIXELS[name][0])
     first: tuple[Parts, Parts] = ([before, _sentence(view.text("edit"))], [after])
     return view.dialogue([first, ([second], [result])], reference=after.key, operation=name)
+
+
+def picture_turns(view: View, turns: int = 2) -> Sample:
+    """Several rounds: the data set's edit, then operations on pixels, each another one, on the answer before.
+
+    Their order is the record's, so fewer turns are the first of more. The last answer counts, and the earlier ones are
+    to be the model's own when it is evaluated. ``real`` is the picture that the user gave.
+    """
+    before, state = view.media("before"), view.media("after")
+    rounds: list[tuple[Parts, Parts]] = [([before, _sentence(view.text("edit"))], [state])]
+    order = random.Random(view.key).sample(list(_PIXELS), len(_PIXELS))
+    for name in order[: turns - 1]:
+        state = derived_image(name, _Pixels(name), state)
+        rounds.append(([_PIXELS[name][0][0]], [state]))
+    operation = order[turns - 2] if turns > 1 else view.text("edit")
+    return view.dialogue(rounds, own_history=True, turns=turns, real=(before,), operation=operation)
 
 
 def _examples(view: View, count: int) -> list[tuple[Media, Media]]:

@@ -30,7 +30,12 @@ _WINDOWS = {16000: _Window(512, 160, 8000), 32000: _Window(1024, 320, _HIGH)}
 
 
 def log_mel(waves: Tensor, sample_rate: int) -> Tensor:
-    """Log-mel spectrum ``(B, frames, 64)`` in dB of waves ``(B, T)``, at 16 or 32 kHz."""
+    """Log-mel spectrum ``(B, frames, 64)`` in dB of waves ``(B, T)``, at 16 or 32 kHz.
+
+    >>> import torch
+    >>> log_mel(torch.zeros(1, 32_000), 32_000).shape
+    torch.Size([1, 101, 64])
+    """
     window = _WINDOWS[sample_rate]
     # float64, so that autocast leaves the product alone
     power = spectrogram(waves.double(), window.size, window.hop).abs().square()

@@ -140,6 +140,10 @@ class JointEncoder(Encoder):
 
 
 def projected(output: Any) -> Tensor:
-    """The projected embedding ``(B, D)``, which transformers 5 wraps and earlier versions return bare."""
+    """The projected embedding ``(B, D)``, which transformers 5 wraps and earlier versions return bare.
+
+    >>> projected(torch.ones(1, 2))
+    tensor([[1., 1.]])
+    """
     embedding: Tensor = output if isinstance(output, Tensor) else output.pooler_output
     return embedding

@@ -24,6 +24,9 @@ def examples(wave: Tensor) -> Tensor:
     """Log-mel pictures ``(N, 1, 96, 64)`` of a wave ``(T,)`` at 16 kHz, one per whole 0.96 s.
 
     Frames are not centred; triangles have straight sides over mel, not over Hz, unlike those of librosa.
+
+    >>> examples(torch.zeros(16_000 * 2)).shape  # two whole pieces of 0.96 s
+    torch.Size([2, 1, 96, 64])
     """
     frames = wave.double().unfold(0, _WINDOW, _HOP) * torch.hann_window(_WINDOW, dtype=torch.float64)
     magnitude = torch.fft.rfft(frames, _FFT).abs()

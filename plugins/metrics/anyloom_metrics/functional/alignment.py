@@ -65,6 +65,9 @@ def text_image_alignment(generated: Tensor, prompts: Tensor) -> Tensor:
     Args:
         generated: CLIP embeddings ``(N, D)`` of the pictures.
         prompts: CLIP embeddings ``(N, D)`` of the prompts, with the class noun and without a made-up token.
+
+    >>> text_image_alignment(torch.eye(2), torch.tensor([[1.0, 0.0], [1.0, 0.0]])).tolist()
+    [1.0, 0.0]
     """
     return paired_cosine(generated, prompts)
 

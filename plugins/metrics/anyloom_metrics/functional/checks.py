@@ -21,6 +21,14 @@ def require_features(features: Tensor, *, name: str, at_least: int = 1) -> Tenso
     Raises:
         anyloom.errors.MediaError: They are no finite numbers, or too few.
         anyloom.errors.FeatureSpaceError: They are no rows.
+
+    >>> require_features(torch.ones(2, 3), name="generated").dtype
+    torch.float64
+    >>> try:
+    ...     require_features(torch.ones(3), name="generated")
+    ... except FeatureSpaceError as error:
+    ...     print(error)
+    generated: expected features (N, D), got (3,)
     """
     if features.ndim != 2:
         raise FeatureSpaceError(f"expected features (N, D), got {tuple(features.shape)}", where=name)
@@ -37,6 +45,9 @@ def require_wave(wave: Tensor, *, name: str) -> Tensor:
 
     Raises:
         anyloom.errors.MediaError: It is no wave, has no samples or holds NaN or infinite values.
+
+    >>> require_wave(torch.zeros(8), name="sound").shape
+    torch.Size([8])
     """
     if wave.ndim != 1 or not wave.is_floating_point() or not len(wave):
         raise MediaError(f"expected a float wave (T,), got {wave.dtype} {tuple(wave.shape)}", where=name)
@@ -50,6 +61,14 @@ def require_sounding(wave: Tensor, *, name: str) -> Tensor:
 
     Raises:
         anyloom.errors.MediaError: It is no wave or silent: its spectrum would be rounding noise.
+
+    >>> require_sounding(torch.tensor([0.0, 1.0]), name="sound")
+    tensor([-0.5000,  0.5000])
+    >>> try:
+    ...     require_sounding(torch.zeros(8), name="sound")
+    ... except MediaError as error:
+    ...     print(error.what)
+    the sound is silent
     """
     centred = require_wave(wave, name=name) - wave.mean()
     if float(centred.abs().max()) <= SILENCE:

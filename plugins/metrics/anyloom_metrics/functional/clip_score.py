@@ -48,6 +48,10 @@ def ref_clip_score(images: Tensor, texts: Tensor, references: Tensor, owners: Te
 
     Raises:
         anyloom.errors.MediaError: A candidate has no reference.
+
+    >>> pictures, texts = torch.eye(2), torch.eye(2)
+    >>> ref_clip_score(pictures, texts, references=torch.eye(2), owners=torch.tensor([0, 1])).shape
+    torch.Size([2])
     """
     score, nearest = clip_score(images, texts), ref_only_score(texts, references, owners)
     total = score + nearest
@@ -64,6 +68,11 @@ def ref_only_score(texts: Tensor, references: Tensor, owners: Tensor) -> Tensor:
 
     Raises:
         anyloom.errors.MediaError: A candidate has no reference.
+
+    >>> texts = torch.tensor([[1.0, 0.0]])
+    >>> references = torch.tensor([[0.0, 1.0], [1.0, 0.0]])
+    >>> ref_only_score(texts, references, owners=torch.tensor([0, 0])).tolist()
+    [1.0]
     """
     cosines = (
         F.normalize(require_features(texts, name="texts"), dim=1)
@@ -76,5 +85,9 @@ def ref_only_score(texts: Tensor, references: Tensor, owners: Tensor) -> Tensor:
 
 
 def clap_score(sounds: Tensor, texts: Tensor) -> Tensor:
-    """Cosine ``(N,)`` of CLAP embeddings ``(N, D)`` of sounds and of texts; higher is better."""
+    """Cosine ``(N,)`` of CLAP embeddings ``(N, D)`` of sounds and of texts; higher is better.
+
+    >>> clap_score(torch.tensor([[1.0, 0.0]]), torch.tensor([[2.0, 0.0]])).tolist()
+    [1.0]
+    """
     return paired_cosine(sounds, texts)

@@ -32,6 +32,10 @@ def squared_mmd(x: Tensor, y: Tensor, *, degree: int = 3, offset: float = 1.0) -
 
     Returns:
         A scalar, float64.
+
+    >>> x = torch.tensor([[0.0], [1.0]])
+    >>> squared_mmd(x, x + 5) > squared_mmd(x, x)
+    tensor(True)
     """
     first, second = (require_features(f, name=n, at_least=2) for f, n in ((x, "x"), (y, "y")))
     if first.shape[1] != second.shape[1]:

@@ -27,6 +27,11 @@ def lpips_distance(first: Sequence[Tensor], second: Sequence[Tensor], weights: S
 
     Raises:
         anyloom.errors.FeatureSpaceError: Numbers of layers or channels differ.
+
+    >>> layers = [torch.rand(2, 3, 4, 4)]
+    >>> lpips_distance(layers, layers, [torch.ones(3)])
+    tensor([[0.],
+            [0.]])
     """
     if not len(first) == len(second) == len(weights):
         raise FeatureSpaceError(f"{len(first)} and {len(second)} layers do not go with {len(weights)} weights")

@@ -19,6 +19,9 @@ def mel_picture(wave: Tensor) -> Tensor:
 
     Raises:
         anyloom.errors.MediaError: It is no wave or holds NaN.
+
+    >>> mel_picture(torch.zeros(16_000)).shape
+    torch.Size([64, 101])
     """
     magnitude = spectrogram(require_wave(wave, name="wave").double(), _SIZE, _HOP).abs()
     bands = mel_filters(_BANDS, _SIZE, 16000, _LOW, _HIGH).double() @ magnitude
@@ -27,7 +30,11 @@ def mel_picture(wave: Tensor) -> Tensor:
 
 
 def mel_psnr(generated: Tensor, reference: Tensor) -> Tensor:
-    """PSNR in dB of two mel pictures ``(64, L)``, range 1; higher is better."""
+    """PSNR in dB of two mel pictures ``(64, L)``, range 1; higher is better.
+
+    >>> round(float(mel_psnr(torch.zeros(64, 8), torch.full((64, 8), 0.1))), 3)
+    20.0
+    """
     made, real = _cut(generated, reference)
     return -10 * (made - real).square().mean().log10()
 
@@ -36,6 +43,10 @@ def mel_ssim(generated: Tensor, reference: Tensor) -> Tensor:
     """SSIM of two mel pictures ``(64, L)`` as audioldm_eval calls scikit-image; higher is better.
 
     Uniform window of 7, and as range the span of the values of both pictures, not 1.
+
+    >>> picture = torch.linspace(0, 1, 64 * 8).reshape(64, 8)
+    >>> round(float(mel_ssim(picture, picture)), 6)
+    1.0
     """
     made, real = _cut(generated, reference)
     span = float(torch.maximum(made.max(), real.max()) - torch.minimum(made.min(), real.min()))

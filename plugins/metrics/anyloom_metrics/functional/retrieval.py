@@ -57,6 +57,10 @@ def hit_rate_at(similarity: Tensor, positives: Tensor, k: int) -> Tensor:
     """Whether any positive of a query is among its first k, ``(Q,)``; arguments as in :func:`recall_at`.
 
     Where several positives of a query are equally good, the chance of one of them is reported.
+
+    >>> similarity = torch.tensor([[0.9, 0.1], [0.9, 0.1]])
+    >>> hit_rate_at(similarity, torch.tensor([[True, False], [False, True]]), k=1)
+    tensor([1., 0.], dtype=torch.float64)
     """
     _check(similarity, positives)
     best = torch.where(positives, similarity, -torch.inf).argmax(1)
@@ -69,6 +73,11 @@ def ranks_of(similarity: Tensor, positives: Tensor) -> Ranks:
     Args:
         similarity: ``(Q, G)``.
         positives: ``(Q, G)``, bool.
+
+    >>> similarity = torch.tensor([[0.9, 0.1], [0.9, 0.1]])
+    >>> ranks = ranks_of(similarity, torch.tensor([[True, False], [False, True]]))
+    >>> ranks[0]
+    tensor([1., 2.], dtype=torch.float64)
     """
     _check(similarity, positives)
     best = torch.where(positives, similarity, -torch.inf).amax(1, keepdim=True)

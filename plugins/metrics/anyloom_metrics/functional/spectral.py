@@ -52,6 +52,10 @@ def aligned_waves(generated: Tensor, reference: Tensor, *, offset: int = 0) -> t
 
     Raises:
         anyloom.errors.MediaError: A sound is silent, holds NaN, or nothing is left of it after the offset.
+
+    >>> made, real = aligned_waves(torch.tensor([0.0, 4.0, 0.0, 4.0]), torch.tensor([0.0, 1.0]))
+    >>> made, real
+    (tensor([-1.,  1.]), tensor([-1.,  1.]))
     """
     for wave, name in ((generated, "generated"), (reference, "reference")):
         require_wave(wave, name=name)
@@ -105,6 +109,10 @@ def spectral_ssim(generated: Tensor, reference: Tensor, *, sample_rate: int) -> 
 
     Raises:
         anyloom.errors.MediaError: The lengths differ or a wave holds NaN.
+
+    >>> wave = torch.sin(torch.arange(16_000) / 10)
+    >>> round(float(spectral_ssim(wave, wave, sample_rate=16_000)), 6)
+    1.0
     """
     made, real = (power.double().sqrt() for power in _powers(generated, reference, sample_rate))
     span = float(torch.maximum(made.max(), real.max()) - torch.minimum(made.min(), real.min()))

@@ -39,13 +39,24 @@ def ssim(
 
     Raises:
         anyloom.errors.MediaError: Shapes differ, values lie outside the range, or a side is shorter than the window.
+
+    >>> picture = torch.rand(1, 3, 16, 16, generator=torch.Generator().manual_seed(0))
+    >>> ssim(picture, picture, data_range=1.0).shape
+    torch.Size([1])
+    >>> bool(ssim(picture, 1 - picture, data_range=1.0) < ssim(picture, picture, data_range=1.0))
+    True
     """
     made, real = require_pictures(pred, target, data_range)
     return ssim_map(made, real, data_range=data_range, window=window, border=border).mean((1, 2, 3))
 
 
 def ssim_map(made: Tensor, real: Tensor, *, data_range: float, window: Window, border: Border) -> Tensor:
-    """SSIM ``(N, C, H', W')`` at each place; values are not checked against the range."""
+    """SSIM ``(N, C, H', W')`` at each place; values are not checked against the range.
+
+    >>> picture = torch.rand(1, 1, 16, 16)
+    >>> ssim_map(picture, picture, data_range=1.0, window="uniform", border="crop").shape
+    torch.Size([1, 1, 10, 10])
+    """
     weights = _weights(window).to(made)
     size = len(weights)
     if min(made.shape[-2:]) < size:

@@ -41,6 +41,10 @@ def audio_onsets(wave: Tensor, *, sample_rate: float, rate: float, steps: int) -
 
     Raises:
         anyloom.errors.MediaError: The sound is silent or holds NaN.
+
+    >>> wave = torch.cat([torch.zeros(800), torch.sin(torch.arange(800.0))])
+    >>> audio_onsets(wave, sample_rate=800, rate=4, steps=8).argmax()
+    tensor(4)
     """
     centred = require_sounding(wave, name="sound").double()
     step = (torch.arange(len(centred), device=centred.device) * (rate / sample_rate)).long()

@@ -40,7 +40,15 @@ REASONS: Final = (
 
 
 def answered(evaluated: Evaluated, modality: str) -> Media | None:
-    """The first decoded media item of a modality in the answer."""
+    """The first decoded media item of a modality in the answer.
+
+    >>> from anyloom.conversation import Conversation, Message
+    >>> import torch
+    >>> made = Media("image", torch.zeros(3, 2, 2))
+    >>> one = Evaluated(Sample(Conversation([]), "edit"), Message("assistant", ["here: ", made]))
+    >>> answered(one, "image") is made, answered(one, "audio") is None
+    (True, True)
+    """
     return next((m for m in evaluated.answer.media if m.modality == modality and m.has_data), None)
 
 
@@ -59,7 +67,12 @@ def input_of(sample: Sample, modality: str) -> Media | None:
 
 
 def prompt_of(sample: Sample) -> str:
-    """The text that the answer should show."""
+    """The text that the answer should show.
+
+    >>> from anyloom.conversation import Conversation, Message
+    >>> prompt_of(Sample(Conversation([Message("user", "a red hat"), Message("assistant", "...")]), "draw"))
+    'a red hat'
+    """
     users = [m for m in sample.conversation.prompt().messages if m.role == "user"]
     return str(sample.provenance.get("prompt") or (users[-1].text if users else "")).strip()
 
@@ -70,6 +83,9 @@ def fault_of(media: Media | None, *, reference: bool = False) -> str:
     Args:
         media: The item; None if there is none.
         reference: Whether it is what an answer is compared with.
+
+    >>> fault_of(None), fault_of(None, reference=True)
+    ('no answer', 'no reference')
     """
     who = "reference" if reference else "answer"
     if media is None:

@@ -57,17 +57,17 @@ class FrechetDistance(FeatureSets):
         return Contract(inputs, paired=False, sample_rate=self._looking.sample_rate)
 
     def enough(self, made: Tensor, real: Tensor) -> bool:
-        """Two features on each side."""
+        """Two features ``(N, D)`` on each side."""
         return len(made) > 1 and (self._fixed is not None or len(real) > 1)
 
     def statistic(self, made: Tensor, real: Tensor) -> dict[str, float]:
-        """The distance."""
+        """The distance between two sets of features ``(N, D)``."""
         with warnings.catch_warnings():  # what is warned of is a flag here
             warnings.filterwarnings("ignore", message=".*samples.*dimensions")
             return {"distance": float(frechet_distance(made, real if self._fixed is None else self._fixed))}
 
     def problems(self, made: Tensor, real: Tensor) -> dict[str, list[str]]:
-        """Covariances of too few samples."""
+        """Covariances of too few features ``(N, D)``."""
         sides = {"answers": made} if self._fixed is not None else {"answers": made, "targets": real}
         said = [f"{name}: {p}" for name, rows in sides.items() if (p := covariance_problem(*rows.shape))]
         return {"distance": said} if said else {}

@@ -46,7 +46,7 @@ class KernelDistanceMetric(FeatureSets):
         return Contract(("answer", "target"), paired=False, preset="torch-fidelity@0.4.0")
 
     def enough(self, made: Tensor, real: Tensor) -> bool:
-        """A whole subset on each side."""
+        """A whole subset of the features ``(N, D)`` on each side."""
         return min(len(made), len(real)) >= max(2, self.config.subset_size)
 
     def statistic(self, made: Tensor, real: Tensor) -> dict[str, float]:

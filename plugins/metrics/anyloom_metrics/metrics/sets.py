@@ -101,7 +101,7 @@ class FeatureSets(RowMetric):
         return {}
 
     def enough(self, made: Tensor, real: Tensor) -> bool:
-        """Whether there is a value at all."""
+        """Whether features ``(N, D)`` of both sides give a value at all."""
         del real
         return len(made) > 1
 

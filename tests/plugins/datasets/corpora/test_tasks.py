@@ -222,6 +222,18 @@ def test_the_second_edit_of_a_picture_is_exact(words, operation):
     pytest.fail("never drawn")
 
 
+def test_fewer_turns_are_the_first_of_more():
+    chains = [TASKS[f"image-turns-{n}"](SIMPLE, 0, 0) for n in (1, 2, 3, 4)]
+    keys = [[m.key for m in chain.conversation.media] for chain in chains]
+    assert [len(own) for own in keys] == [2, 3, 4, 5]
+    assert keys[:3] == [keys[3][:2], keys[3][:3], keys[3][:4]]
+    assert {m.key for c in chains for m in c.provenance["real"]} == {"before-0"}
+    assert [c.provenance["turns"] for c in chains] == [1, 2, 3, 4]
+    assert all(c.provenance["own_history"] for c in chains)
+    used = [m.text for m in chains[3].conversation.messages[2::2]]
+    assert len(set(used)) == 3
+
+
 def test_composition_puts_pictures_in_place_of_words():
     pattern = TASKS["composition"](SIMPLE, 0, 0).conversation.messages[0]
     assert pieces(pattern) == ["<image>", " on ", "<image>"]
