@@ -44,17 +44,20 @@ def test_page_has_the_suites_tables_and_the_facts(results: Results) -> None:
 @pytest.mark.parametrize(
     ("target", "row"),
     [
-        ({"must": 0.3, "aim": 0.45}, "38.5 (33.2 to 44.1) % | 30.0 % | 45.0 % | yes"),
-        ({"must": 0.3, "aim": 0.38}, "38.5 (33.2 to 44.1) % | 30.0 % | 38.0 % | aim"),
-        ({"must": 0.4}, "38.5 (33.2 to 44.1) % | 40.0 % | – | **no**"),
-        ({"aim": 0.4}, "38.5 (33.2 to 44.1) % | – | 40.0 % | no (not a must)"),
-        ({"times": "retrieval/exemplar/k0/hard_top1", "must": 3}, "7.7 | 3.000 | – | yes"),
-        ({"value": "sound/sound-add/relative", "must": 1.0, "lower": True}, "0.900 (0.802 to 0.998) | 1.000 | – | yes"),
+        ({"must": 0.3, "aim": 0.45}, "38.5 (33.2 to 44.1) % | 300 | 30.0 % | 45.0 % | yes"),
+        ({"must": 0.3, "aim": 0.38}, "38.5 (33.2 to 44.1) % | 300 | 30.0 % | 38.0 % | aim"),
+        ({"must": 0.4}, "38.5 (33.2 to 44.1) % | 300 | 40.0 % | – | **no**"),
+        ({"aim": 0.4}, "38.5 (33.2 to 44.1) % | 300 | – | 40.0 % | no (not a must)"),
+        ({"times": "retrieval/exemplar/k0/hard_top1", "must": 3}, "7.7 | 300 | 3.000 | – | yes"),
+        (
+            {"value": "sound/sound-add/relative", "must": 1.0, "lower": True},
+            "0.900 (0.802 to 0.998) | 100 | 1.000 | – | yes",
+        ),
         (
             {"value": "sound/sound-add/relative", "must": 0.8, "lower": True},
-            "0.900 (0.802 to 0.998) | 0.800 | – | **no**",
+            "0.900 (0.802 to 0.998) | 100 | 0.800 | – | **no**",
         ),
-        ({"value": "nothing", "must": 0.3}, "– | 30.0 % | – | not measured"),
+        ({"value": "nothing", "must": 0.3}, "– | – | 0.300 | – | not measured"),
     ],
 )
 def test_targets(results: Results, target: dict[str, object], row: str) -> None:
