@@ -32,37 +32,40 @@ from anyloom.data.reading import SampleSet
 from anyloom.data.sources import TarGroups
 from anyloom.interfaces import Sample, TaskSamples
 
-SHARDS, SIZE, BATCH = 4, 160, 16
+SHARDS, BATCH = 4, 16
+SIZES = {160: "pictures", 256: "pictures of the size that img2dataset writes"}
 CEILING, OURS = "decoding alone", "anyloom"
 Pass = Callable[[], tuple[int, int]]
 """Runs over all pictures; says how many there were, and a sum of what is in them."""
 
 
 def rows(quick: bool) -> Rows:
-    """Without workers and with two."""
+    """Without workers and with two; the larger pictures with two, beside a DataLoader alone."""
     torch.set_num_threads(1)
-    with tempfile.TemporaryDirectory() as folder:
-        archives = [_archive(Path(folder) / f"{n:05d}.tar", n, 64 if quick else 256) for n in range(SHARDS)]
-        for workers in (0, 2):
-            speeds = _measured(_ways(archives, workers, Path(folder)), 2 if quick else 11)
-            ours, base = speeds[OURS], f"pictures in archives to batches, {workers} workers"
-            for name, theirs in speeds.items():
-                if name == OURS:
-                    continue
-                share = name == CEILING
-                found = statistics.median(a / b for a, b in zip(ours, theirs))
-                yield Row(
-                    base if share else f"{base}, beside {name}",
-                    f"{name}, {workers} processes at once" if share and workers else name,
-                    100 * found if share else found,
-                    (90.0 if workers else None) if share else 1.0,
-                    unit="%" if share else "x",
-                    note=f"{256 if quick else 1024} JPEGs of {SIZE} pixels, shuffled; the same pixels in all",
-                    versions={} if name in (CEILING, "DataLoader") else versions(name),
-                )
+    count, turns = (64, 2) if quick else (256, 11)
+    for size, what in SIZES.items():
+        with tempfile.TemporaryDirectory() as folder:
+            archives = [_archive(Path(folder) / f"{n:05d}.tar", n, count, size) for n in range(SHARDS)]
+            for workers in (0, 2) if size == min(SIZES) else (2,):
+                ways = _ways(archives, workers, Path(folder), libraries=size == min(SIZES))
+                about = f"{count * SHARDS} JPEGs of {size} pixels, shuffled; the same pixels in all"
+                yield from _compared(_measured(ways, turns), f"{what} in archives to batches, {workers} workers", about)
 
 
-def _ways(archives: list[Path], workers: int, folder: Path) -> dict[str, Pass]:
+def _compared(speeds: dict[str, list[float]], what: str, note: str) -> Rows:
+    ours = speeds[OURS]
+    for name, theirs in speeds.items():
+        found = statistics.median(a / b for a, b in zip(ours, theirs))
+        if name == CEILING:
+            goal = 90.0 if "2 workers" in what else None
+            peer = f"{name}, in as many processes"
+            yield Row(what, peer, 100 * found, goal, unit="%", note=note)
+        elif name != OURS:
+            installed = {} if name == "DataLoader" else versions(name)
+            yield Row(f"{what}, beside {name}", name, found, 1.0, note=note, versions=installed)
+
+
+def _ways(archives: list[Path], workers: int, folder: Path, *, libraries: bool) -> dict[str, Pass]:
     source = TarGroups(archives)
     records = [(source[i]["jpg"].read(), source[i]["txt"].text()) for i in range(len(source))]
     kept: dict[str, Any] = {"num_workers": workers, "persistent_workers": workers > 0}
@@ -71,6 +74,8 @@ def _ways(archives: list[Path], workers: int, folder: Path) -> dict[str, Pass]:
         OURS: _counted(_anyloom(source, workers)),
         "DataLoader": _counted(DataLoader(_Plain(source), BATCH, shuffle=True, **kept)),
     }
+    if not libraries:
+        return ways
     if importlib.util.find_spec("webdataset"):
         import webdataset
 
@@ -229,12 +234,12 @@ def _cpu() -> float:
     return sum(t.user + t.system for t in times)
 
 
-def _archive(path: Path, number: int, count: int) -> Path:
+def _archive(path: Path, number: int, count: int, size: int) -> Path:
     draw = np.random.default_rng(number)
     with tarfile.open(path, "w") as archive:
         for n in range(count):
             file = io.BytesIO()
-            Image.fromarray(draw.integers(0, 255, (SIZE, SIZE, 3), np.uint8)).save(file, "JPEG")
+            Image.fromarray(draw.integers(0, 255, (size, size, 3), np.uint8)).save(file, "JPEG")
             for suffix, data in (("jpg", file.getvalue()), ("txt", b"a picture" * (1 + n % 9))):
                 member = tarfile.TarInfo(f"{number:03d}{n:06d}.{suffix}")
                 member.size = len(data)

@@ -32,8 +32,8 @@ What each row does, and what it leaves out:
 
 {notes}
 
-The data path has two scripts of its own: `benchmarks/open_source.py` (10 million lines) and `benchmarks/data_path.py`
-(needs webdataset). Their last results stand in `benchmarks/README.md`. Nothing on this page was measured on a GPU.
+Opening 10 million lines has a script of its own, `benchmarks/open_source.py`, whose last result stands in
+`benchmarks/README.md`. Nothing on this page was measured on a GPU.
 
 ## Run them
 

@@ -7,15 +7,30 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from anyloom.errors import AnyloomError, ConfigError, combine, nearest
 
-__all__ = ["WrongOptionsError", "checked_path", "split_name", "validate"]
+__all__ = ["Section", "WrongOptionsError", "checked_path", "split_name", "validate"]
 
 ConfigT = TypeVar("ConfigT", bound=BaseModel)
 
 _LONGEST_NAME = 255  # bytes, in the file systems there are
+
+
+class Section(BaseModel):
+    """Base of what a config holds: frozen; an unknown key, a NaN or an infinity is an error.
+
+    >>> class Sizes(Section):
+    ...     layers: int = 2
+    >>> try:
+    ...     validate(Sizes, {"layer": 3}, where="model.llm")
+    ... except ConfigError as error:
+    ...     print(error.where)
+    model.llm.layer
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, protected_namespaces=())
 
 
 class WrongOptionsError(ValueError):

@@ -83,8 +83,8 @@ def test_the_headline_is_pooled_over_draws_and_says_what_is_decoded() -> None:
     assert f"for {share:.0f} % of edits after a single example (five draws of the test set, pooled: " in text
     assert f"N = {count:.0f}, 95 % interval {low:.0f} to {high:.0f} %; single draws differ by as much)" in text
     assert f"for {control:.0f} % without the example" in text
-    (decoded,) = _first(r"\| in context, 1 example \| ([\d.]+) ±", "mini.md")
-    (style,) = _first(r"\| in context, 1 example .*\n\| · style \| ([\d.]+) ±", "mini.md")
+    (decoded,) = _first(r"\| in context, 1 example \| ([\d.]+) [(±]", "mini.md")
+    (style,) = _first(r"\| in context, 1 example .*\n\| · style \| ([\d.]+) [(±]", "mini.md")
     # Wilson (1927): the shares p that are 1.96 of their own standard errors from the measured one.
     z, n, p = 1.96, 300, decoded / 100
     middle = (p + z * z / 2 / n) / (1 + z * z / n)

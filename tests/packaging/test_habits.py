@@ -33,6 +33,21 @@ def test_pin_lies_in_the_declared_range(requirement: packaging.Requirement) -> N
     assert requirement.specifier.contains(version)
 
 
+def test_every_dependency_is_imported() -> None:
+    """By the project itself, but for two that Lightning imports where they are there."""
+    called = {"pillow": "PIL", "pyyaml": "yaml"}
+    source = "\n".join(p.read_text(encoding="utf-8") for top in ("core", "plugins") for p in (ROOT / top).rglob("*.py"))
+    names = [packaging.Requirement(line).name for line in PROJECT["project"]["dependencies"]]
+    unused = [n for n in names if not re.search(rf"^\s*(?:import|from) {called.get(n, n)}\b", source, re.MULTILINE)]
+    assert unused == ["tensorboard", "rich"]
+    from lightning.pytorch import Trainer
+    from lightning.pytorch.callbacks import RichModelSummary, RichProgressBar
+
+    trainer = Trainer(logger=False, enable_checkpointing=False)
+    kinds = [type(callback) for callback in trainer.callbacks]  # type: ignore[attr-defined]
+    assert {RichProgressBar, RichModelSummary} <= set(kinds)
+
+
 def test_pins_are_exact_and_sorted() -> None:
     names = list(pins())
     assert names == sorted(names)

@@ -57,8 +57,8 @@ def test_the_core_does_not_grow() -> None:
     """Decision 60. What only some users need is a plugin: see what can leave before this is raised."""
     found = sizes()
     assert found.keys() >= OWN | WAY
-    assert sum(n for room, n in found.items() if room not in OWN) <= 20_500
-    assert sum(found[room] for room in WAY) <= 4_750
+    assert sum(n for room, n in found.items() if room not in OWN) <= 21_000
+    assert sum(found[room] for room in WAY) <= 4_900
 
 
 def test_files_can_be_read_alone() -> None:
@@ -70,8 +70,8 @@ def test_files_can_be_read_alone() -> None:
 def test_the_page_of_the_decision_says_the_bounds() -> None:
     (page,) = (ROOT / "docs" / "decisions").glob("0060-*.md")
     text = page.read_text(encoding="utf-8")
-    assert "20,500" in text
-    assert "4,750" in text
+    assert "21,000" in text
+    assert "4,900" in text
 
 
 def test_lines_are_counted_once() -> None:

@@ -6,8 +6,6 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
-    BaseModel,
-    ConfigDict,
     Field,
     NonNegativeFloat,
     NonNegativeInt,
@@ -16,7 +14,7 @@ from pydantic import (
     model_validator,
 )
 
-from anyloom.options import WrongOptionsError
+from anyloom.options import Section, WrongOptionsError
 
 __all__ = [
     "DataConfig",
@@ -34,11 +32,7 @@ __all__ = [
 _Decay = Annotated[float, Field(ge=0, lt=1)]
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, protected_namespaces=())
-
-
-class OptimizerConfig(_Section):
+class OptimizerConfig(Section):
     """AdamW with linear warm-up and a cosine to ``final_lr_share``; see :mod:`anyloom.training.optimizer`.
 
     Args:
@@ -78,7 +72,7 @@ class OptimizerConfig(_Section):
         return self
 
 
-class SchedulerConfig(_Section):
+class SchedulerConfig(Section):
     """A learning rate schedule by its class, in place of the warm-up and cosine.
 
     Args:
@@ -95,7 +89,7 @@ class SchedulerConfig(_Section):
     interval: Literal["step", "epoch"] = "step"
 
 
-class StartConfig(_Section):
+class StartConfig(Section):
     """What to take over from a saved model.
 
     Args:
@@ -110,7 +104,7 @@ class StartConfig(_Section):
     parts: tuple[str, ...] = ()
 
 
-class FeatureStoreConfig(_Section):
+class FeatureStoreConfig(Section):
     """Where features of frozen encoders, and latents of frozen autoencoders, are kept on disk.
 
     Args:
@@ -125,7 +119,7 @@ class FeatureStoreConfig(_Section):
     max_gb: PositiveFloat = 50.0
 
 
-class IsolationConfig(_Section):
+class IsolationConfig(Section):
     """Limits of the process that decodes media.
 
     Args:
@@ -140,7 +134,7 @@ class IsolationConfig(_Section):
     megabytes: PositiveInt = 4096
 
 
-class DataConfig(_Section):
+class DataConfig(Section):
     """What is read and how it is batched.
 
     Args:
@@ -192,7 +186,7 @@ class DataConfig(_Section):
         return self
 
 
-class FaultConfig(_Section):
+class FaultConfig(Section):
     """What a run does when something goes wrong in the midst of it.
 
     Args:
@@ -222,7 +216,7 @@ class FaultConfig(_Section):
     watch: NonNegativeInt = 0
 
 
-class FileSource(_Section):
+class FileSource(Section):
     """A file or folder that comes from elsewhere.
 
     Args:
@@ -239,7 +233,7 @@ class FileSource(_Section):
     licence: str = ""
 
 
-class ProjectConfig(_Section):
+class ProjectConfig(Section):
     """One configuration: what to build, what to train it on, how.
 
     Args:

@@ -15,6 +15,8 @@ __all__ = ["Conversation", "Media", "Message", "Role", "Segment", "Text"]
 
 Role = Literal["system", "user", "assistant"]
 
+_ROLES = get_args(Role)
+
 
 @dataclass(frozen=True)
 class Text:
@@ -68,9 +70,9 @@ class Message:
     segments: Sequence[Segment]
 
     def __init__(self, role: Role, segments: Sequence[Segment | str] | str) -> None:
-        if role not in get_args(Role):
+        if role not in _ROLES:
             raise ConversationError(
-                f"no role is called {role!r}", where="Message", fix=f"role is one of {', '.join(get_args(Role))}"
+                f"no role is called {role!r}", where="Message", fix=f"role is one of {', '.join(_ROLES)}"
             )
         parts = [segments] if isinstance(segments, str) else _listed(segments, "Message", "text and media")
         object.__setattr__(self, "role", role)
@@ -147,6 +149,8 @@ class Conversation:
 
 
 def _listed(value: Any, where: str, expected: str) -> list[Any]:
+    if type(value) is list:
+        return value
     if isinstance(value, str | bytes | dict | Message | Text | Media) or not isinstance(value, Iterable):
         raise ConversationError(
             f"expected a list of {expected}, got {_kind(value)}", where=where, fix="put it in a list"

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from anyloom.errors import ConfigError, nearest
-from anyloom.options import validate
+from anyloom.options import Section, validate
 
 __all__ = ["MixingOptions", "split_mixing", "without_mixing"]
 
@@ -17,7 +17,7 @@ _Passes = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 _Count = Annotated[int, Field(gt=0)]
 
 
-class MixingOptions(BaseModel):
+class MixingOptions(Section):
     """Options that every entry of ``data.datasets`` has beside those of its builder.
 
     Of a builder that gives several tasks, each option may be given by task: ``weight: {caption: 2, edit: 1}``.
@@ -31,8 +31,6 @@ class MixingOptions(BaseModel):
     >>> MixingOptions(max_samples={"caption": 10}).max_samples_of("caption")
     10
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     weight: _Weight | dict[str, _Weight] | None = None
     max_samples: _Count | dict[str, _Count] | None = None

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveInt
+from pydantic import Field, NonNegativeInt, PositiveInt
 
 from anyloom.config.compose import compose
 from anyloom.errors import ConfigError, nearest
-from anyloom.options import validate
+from anyloom.options import Section, validate
 
 __all__ = [
     "ComparisonSettings",
@@ -27,11 +27,7 @@ __all__ = [
 _KEY = "suite"
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-
-class HeadlineSettings(_Section):
+class HeadlineSettings(Section):
     """One number at the top of a report.
 
     Args:
@@ -46,7 +42,7 @@ class HeadlineSettings(_Section):
     label: str
 
 
-class QuotedRow(_Section):
+class QuotedRow(Section):
     """A row of somebody else's table, shown beside one's own and marked as quoted.
 
     Args:
@@ -63,7 +59,7 @@ class QuotedRow(_Section):
     count: PositiveInt | None = None
 
 
-class TableSettings(_Section):
+class TableSettings(Section):
     """One table: rows are groups of samples, columns are values.
 
     Args:
@@ -85,7 +81,7 @@ class TableSettings(_Section):
     quoted: dict[str, QuotedRow] = Field(default_factory=dict)
 
 
-class ComparisonSettings(_Section):
+class ComparisonSettings(Section):
     """A sign test over queries that two groups have in common.
 
     Args:
@@ -104,7 +100,7 @@ class ComparisonSettings(_Section):
     than: str
 
 
-class Suite(_Section):
+class Suite(Section):
     """An evaluation suite.
 
     Args:

@@ -9,6 +9,7 @@ from anyloom.evaluation.intervals import interval_of
 from anyloom.evaluation.results import Results, Value, named_parts
 from anyloom.evaluation.suite import Suite, TableSettings
 from anyloom.report.contents import Measure, MeasuredRow
+from anyloom.report.tables import shown_value
 
 __all__ = ["markdown_of", "shown_value", "tables_of", "text_of", "value_interval"]
 
@@ -104,19 +105,6 @@ def value_interval(results: Results, name: str, value: Value) -> tuple[float, fl
     """
     info = results.info(name)
     return interval_of(value.value, value.error, value.count, share=info is None or info.form == "percent")
-
-
-def shown_value(value: float | None, interval: tuple[float, float] | None, form: str) -> str:
-    """A value with its interval in words.
-
-    >>> shown_value(0.385, (0.332, 0.441), "percent"), shown_value(0.358, None, "number")
-    ('38.5 (33.2 to 44.1) %', '0.358')
-    """
-    if value is None:
-        return "–"
-    scale, digits, unit = (100, 1, " %") if form == "percent" else (1, 3, "")
-    spread = "" if interval is None else " ({0:.{2}f} to {1:.{2}f})".format(*(scale * end for end in interval), digits)
-    return f"{scale * value:.{digits}f}{spread}{unit}"
 
 
 def text_of(table: Measure) -> str:

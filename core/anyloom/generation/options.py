@@ -6,15 +6,16 @@ from collections.abc import Iterable, Mapping
 from numbers import Integral
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, NonNegativeInt
+from pydantic import Field, NonNegativeFloat, NonNegativeInt
 
 from anyloom.conversation.segments import Conversation
 from anyloom.errors import ConfigError, ConversationError
+from anyloom.options import Section
 
 __all__ = ["GenerationOptions", "PlannedMedium", "checked_conversations", "checked_seeds"]
 
 
-class PlannedMedium(BaseModel):
+class PlannedMedium(Section):
     """One medium of a plan.
 
     Args:
@@ -26,13 +27,11 @@ class PlannedMedium(BaseModel):
     [None, PlannedMedium(modality='picture', reference=0)]
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
     modality: str
     reference: NonNegativeInt | None = None
 
 
-class GenerationOptions(BaseModel):
+class GenerationOptions(Section):
     """How to answer.
 
     Args:
@@ -52,8 +51,6 @@ class GenerationOptions(BaseModel):
     >>> len(GenerationOptions(plan=("text", "picture")).segments)
     2
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     media: dict[str, Literal["force", "allow", "forbid"]] = Field(default_factory=dict)
     plan: tuple[str | PlannedMedium, ...] | None = None

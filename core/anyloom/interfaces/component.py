@@ -6,15 +6,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
-from pydantic import BaseModel, ConfigDict
 from torch import nn
 
-from anyloom.options import validate
+from anyloom.options import Section, validate
 
 __all__ = ["Component", "ComponentConfig", "NeuralComponent"]
 
 
-class ComponentConfig(BaseModel):
+class ComponentConfig(Section):
     """Base of every nested ``Config``: frozen, and an unknown key is an error instead of a silent default.
 
     >>> class Sizes(ComponentConfig):
@@ -22,8 +21,6 @@ class ComponentConfig(BaseModel):
     >>> Sizes(layers=3).layers
     3
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, protected_namespaces=())
 
 
 class Component:

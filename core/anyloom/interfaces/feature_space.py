@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, PositiveInt
+from pydantic import PositiveInt
+
+from anyloom.options import Section
 
 __all__ = ["FeatureSpace"]
 
 
-class FeatureSpace(BaseModel):
+class FeatureSpace(Section):
     """The space in which one media item is a tensor ``(L, D)``.
 
     Args:
@@ -25,8 +27,6 @@ class FeatureSpace(BaseModel):
     >>> eye.mismatch(FeatureSpace(name="vit-h", dim=768, tokens=1, scale="raw"))
     ['dim 1024 is not 768', "scale 'unit' is not 'raw'"]
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     name: str
     dim: PositiveInt

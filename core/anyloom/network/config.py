@@ -4,20 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, PositiveInt, model_validator
+from pydantic import Field, NonNegativeFloat, PositiveInt, model_validator
 
 from anyloom.errors import nearest
-from anyloom.options import WrongOptionsError
+from anyloom.options import Section, WrongOptionsError
 from anyloom.sequence.interleave import ReferenceRule
 
 __all__ = ["CoupleConfig", "LossConfig", "ModalityConfig", "ModelConfig"]
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, protected_namespaces=())
-
-
-class ModalityConfig(_Section):
+class ModalityConfig(Section):
     """How one modality goes in and out.
 
     Args:
@@ -49,7 +45,7 @@ class ModalityConfig(_Section):
         return self.target_encoder or self.encoder
 
 
-class CoupleConfig(_Section):
+class CoupleConfig(Section):
     """Two modalities whose decoders agree with each other where one assistant message holds both.
 
     Args:
@@ -64,7 +60,7 @@ class CoupleConfig(_Section):
     coupler: dict[str, Any] = Field(default_factory=lambda: {"name": "condition-coupler"})
 
 
-class LossConfig(_Section):
+class LossConfig(Section):
     """The terms of L = alpha * MSE(c_MLLM, C_x(x)) + L_DM + L_t (paper section 3.2) that belong to no modality.
 
     Args:
@@ -79,7 +75,7 @@ class LossConfig(_Section):
     diffusion_limit: PositiveInt | None = None
 
 
-class ModelConfig(_Section):
+class ModelConfig(Section):
     """What :class:`anyloom.AnyToAnyModel` is assembled from.
 
     Args:

@@ -7,7 +7,9 @@ from html import escape
 
 from anyloom.report.contents import Attribution, Measure, MeasuredRow, StageRow
 
-__all__ = ["attribution_table", "duration", "facts_table", "measure_table", "stage_table"]
+__all__ = ["attribution_table", "duration", "facts_table", "measure_table", "shown_value", "stage_table"]
+
+_SOFT = ('<span class="soft">', "</span>")
 
 
 def duration(seconds: float) -> str:
@@ -34,12 +36,25 @@ def _table(head: Sequence[str], rows: Sequence[str], words: Sequence[int] = ()) 
     return f'<div class="scroll"><table><thead><tr>{cells}</tr></thead><tbody>{body}</tbody></table></div>'
 
 
-def _shown(value: float | None, interval: tuple[float, float] | None, form: str) -> str:
+def shown_value(
+    value: float | None, interval: tuple[float, float] | None, form: str, *, tags: tuple[str, str] = ("", "")
+) -> str:
+    """A value with its interval in words.
+
+    Args:
+        value: The value.
+        interval: Its ends, if they are known.
+        form: ``percent`` or ``number``.
+        tags: What stands before and behind the interval.
+
+    >>> shown_value(0.385, (0.332, 0.441), "percent"), shown_value(0.358, None, "number")
+    ('38.5 (33.2 to 44.1) %', '0.358')
+    """
     if value is None:
         return "–"
     scale, digits, unit = (100, 1, " %") if form == "percent" else (1, 3, "")
     ends = " to ".join(f"{scale * end:.{digits}f}" for end in interval or ())
-    spread = f' <span class="soft">({ends})</span>' if ends else ""
+    spread = f" {tags[0]}({ends}){tags[1]}" if ends else ""
     return f"{scale * value:.{digits}f}{spread}{unit}"
 
 
@@ -64,7 +79,8 @@ def _measured_row(measure: Measure, row: MeasuredRow) -> str:
     several = measure.comparable and len(set(known)) > 1
     best = (max if measure.better == "higher" else min)(known) if several else None
     cells = "".join(
-        f"<td{' class=best' if value is not None and value == best else ''}>{_shown(value, ends, measure.form)}</td>"
+        f"<td{' class=best' if value is not None and value == best else ''}>"
+        f"{shown_value(value, ends, measure.form, tags=_SOFT)}</td>"
         for value, ends in zip(row.values, row.intervals or [None] * len(row.values))
     )
     label = f"<td{' class=part' if row.part else ''}>{escape(row.label)}</td>"

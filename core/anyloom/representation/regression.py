@@ -32,6 +32,7 @@ def regression_loss(predicted: Tensor, target: Tensor, kind: Literal["mse", "cos
         target: C_x(x), ``(N, L, D)``.
         kind: ``mse``: mean square (paper section 3.2); ``cosine``: 1 - cosine per feature, as its release computes.
 
+    >>> import torch
     >>> regression_loss(torch.ones(1, 1, 4), torch.zeros(1, 1, 4)).tolist()
     [1.0]
     """
@@ -49,6 +50,7 @@ class RunOfFeatures:
         features: Those that are predicted already, each ``(D,)``.
         fed: How many of them have been fed back.
 
+    >>> import torch
     >>> RunOfFeatures(features=[torch.zeros(4)], fed=1).fed
     1
     """
@@ -60,6 +62,7 @@ class RunOfFeatures:
 class Regression(Representation):
     """Continuous features through two projectors (paper sections 3.1 and 3.2).
 
+    >>> import torch
     >>> from anyloom.representation.autoregressive import Autoregressive
     >>> from anyloom.options import validate
     >>> space = FeatureSpace(name="here", tokens=3, dim=4)

@@ -18,9 +18,9 @@ import secrets
 import shutil
 import warnings
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, TypeAlias
 
 import torch
 import torch.distributed as dist
@@ -34,22 +34,29 @@ from anyloom.errors import AnyloomError, CheckpointError
 from anyloom.storage.atomic import file_error, flush, write_text
 from anyloom.storage.hashes import listed, sha256
 
-__all__ = ["TRAINER", "read_whole", "save_shards", "tensors_into", "verify_shards"]
+__all__ = ["TRAINER", "joined", "read_whole", "save_shards", "taken_apart", "tensors_into", "verify_shards"]
 
 TRAINER: Final = "trainer.ckpt"
 _LIST: Final = "files.json"
 _FOLDER: Final = re.compile(r"[0-9a-f]{16}")
 _FIX: Final = "resume from another one"
 
+Group: TypeAlias = dist.ProcessGroup | None
 
-def save_shards(content: Mapping[str, Any], path: Path) -> None:
+
+def save_shards(content: Mapping[str, Any], path: Path, *, group: Group = None) -> None:
     """Write a checkpoint; every process calls it with its own shards.
+
+    Args:
+        content: What a trainer keeps.
+        path: The checkpoint.
+        group: The processes; that of the training by default.
 
     Raises:
         anyloom.errors.CheckpointError: Some process could not write; the checkpoint before is as it was.
     """
-    folder = path / _from_first(secrets.token_hex(8))
-    tensors, rest = _apart(content)
+    folder = path / _from_first(secrets.token_hex(8), group)
+    tensors, rest = taken_apart(content)
 
     def write() -> dict[str, str]:
         folder.mkdir(parents=True, exist_ok=True)
@@ -64,10 +71,10 @@ def save_shards(content: Mapping[str, Any], path: Path) -> None:
         return {file.name: sha256(file) for file in own}
 
     try:
-        _everywhere(write, path)
-        _everywhere(lambda: _write_tensors(tensors, folder), path)
-        files = {name: digest for found in _everywhere(digests, path) for name, digest in found.items()}
-        _everywhere(lambda: _point_to(path, folder, files) if _rank() == 0 else {}, path)
+        _everywhere(write, path, group=group)
+        _everywhere(lambda: _write_tensors(tensors, folder, group), path, group=group)
+        files = {name: digest for found in _everywhere(digests, path, group=group) for name, digest in found.items()}
+        _everywhere(lambda: _point_to(path, folder, files) if _rank() == 0 else {}, path, group=group)
     except BaseException:
         if _rank() == 0:
             shutil.rmtree(folder, ignore_errors=True)
@@ -132,7 +139,7 @@ def read_whole(folder: Path, rest: Mapping[str, Any]) -> dict[str, Any]:
     with _reading(folder), _alone():
         template = {k: torch.empty(m.size, dtype=m.properties.dtype) for k, m in _known(folder).items()}
         load(template, storage_reader=_reader(folder), no_dist=True)
-        return _joined(template, rest)
+        return joined(template, rest)
 
 
 def tensors_into(folder: Path, rest: Mapping[str, Any], template: Mapping[str, Any]) -> dict[str, Any]:
@@ -149,15 +156,17 @@ def tensors_into(folder: Path, rest: Mapping[str, Any], template: Mapping[str, A
     """
     with _reading(folder):
         known = _known(folder)
-        wanted = {k: t for k, t in _apart(template)[0].items() if k in known}
+        wanted = {k: t for k, t in taken_apart(template)[0].items() if k in known}
         load(wanted, storage_reader=_reader(folder))
-        return _joined(wanted, rest)
+        return joined(wanted, rest)
 
 
-def _write_tensors(tensors: dict[str, Tensor], folder: Path) -> dict[str, str]:
+def _write_tensors(tensors: dict[str, Tensor], folder: Path, group: Group) -> dict[str, str]:
     writer = HuggingFaceStorageWriter(str(folder), save_distributed=True)
-    with _alone():
-        save(tensors, storage_writer=writer, no_dist=not dist.is_initialized())
+    alone = not dist.is_initialized()
+    # filters of warnings are the whole program's, and this may run in a thread
+    with _alone() if alone else nullcontext():
+        save(tensors, storage_writer=writer, process_group=group, no_dist=alone)
     return {}
 
 
@@ -210,7 +219,7 @@ def _point_to(path: Path, folder: Path, files: Mapping[str, str]) -> dict[str, s
     return {}
 
 
-def _apart(content: Mapping[str, Any]) -> tuple[dict[str, Tensor], dict[str, Any]]:
+def taken_apart(content: Mapping[str, Any]) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Tensors of weights and moments by one flat name each, and everything else.
 
     Scalars, such as the number of steps that AdamW keeps for each parameter, stay with the rest.
@@ -231,7 +240,8 @@ def _apart(content: Mapping[str, Any]) -> tuple[dict[str, Tensor], dict[str, Any
     return tensors, rest
 
 
-def _joined(tensors: Mapping[str, Tensor], rest: Mapping[str, Any]) -> dict[str, Any]:
+def joined(tensors: Mapping[str, Tensor], rest: Mapping[str, Any]) -> dict[str, Any]:
+    """The content that :func:`taken_apart` has taken apart."""
     content = {**rest, "state_dict": dict(rest.get("state_dict", {}))}
     for key, tensor in tensors.items():
         kind, _, name = key.partition("/")
@@ -251,16 +261,19 @@ def _rank() -> int:
     return dist.get_rank() if dist.is_initialized() else 0
 
 
-def _from_first(value: str) -> str:
+def _from_first(value: str, group: Group) -> str:
     """The first process's value in all of them."""
     values = [value]
     if dist.is_initialized():
-        dist.broadcast_object_list(values)
+        dist.broadcast_object_list(values, group=group)
     return values[0]
 
 
 def _everywhere(
-    action: Callable[[], dict[str, str]], path: Path, doing: Literal["written", "read"] = "written"
+    action: Callable[[], dict[str, str]],
+    path: Path,
+    doing: Literal["written", "read"] = "written",
+    group: Group = None,
 ) -> list[dict[str, str]]:
     """Run an action in every process and return what each gave; an error of one is an error of all.
 
@@ -275,7 +288,7 @@ def _everywhere(
     found = [own]
     if dist.is_initialized():
         found = [own] * dist.get_world_size()
-        dist.all_gather_object(found, own)
+        dist.all_gather_object(found, own, group=group)
     failed = next(_texts(found), None)
     if failed is not None:
         if isinstance(error, OSError):

@@ -2,7 +2,8 @@
 
 Every process writes what it holds into a checkpoint that is a folder (:mod:`anyloom.training.shard_files`). Another
 number of processes can go on with it, and a process alone reads it as it reads one in a file; so does this strategy
-with a checkpoint in a file.
+with a checkpoint in a file. With lightning's ``AsyncCheckpointIO`` among the trainer's plugins they are written in the
+background (:mod:`anyloom.training.background`).
 """
 
 from __future__ import annotations
@@ -11,10 +12,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
+from lightning.pytorch.plugins.io import AsyncCheckpointIO
 from lightning.pytorch.strategies import ModelParallelStrategy
 from lightning.pytorch.strategies.strategy import Strategy
 from torch.distributed.checkpoint.state_dict import StateDictOptions, set_model_state_dict, set_optimizer_state_dict
 
+from anyloom.training.background import BackgroundShards
 from anyloom.training.checkpoint_files import checked, read_file
 from anyloom.training.shard_files import TRAINER, save_shards, tensors_into, verify_shards
 
@@ -34,6 +37,7 @@ class FullyShardedStrategy(ModelParallelStrategy):
         super().__init__(
             tensor_parallel_size=1, save_distributed_checkpoint=True, process_group_backend=process_group_backend
         )
+        self._background = BackgroundShards()
 
     _in_parts = False  # what was read last is sharded already
 
@@ -48,12 +52,32 @@ class FullyShardedStrategy(ModelParallelStrategy):
         return True
 
     def save_checkpoint(self, checkpoint: dict[str, Any], filepath: Any, storage_options: Any = None) -> None:
-        """Write a folder, every process its part."""
+        """Write a folder, every process its part; or begin to, where checkpoints are written in the background."""
         del storage_options
-        save_shards(checkpoint, Path(self.broadcast(filepath)))
+        path = Path(self.broadcast(filepath))
+        if isinstance(self.checkpoint_io, AsyncCheckpointIO):
+            self._background.save(checkpoint, path)
+        else:
+            save_shards(checkpoint, path)
+
+    def remove_checkpoint(self, filepath: Any) -> None:
+        """Delete a checkpoint, after the one that is being written is there."""
+        if self.is_global_zero:
+            if isinstance(self.checkpoint_io, AsyncCheckpointIO):
+                self._background.after(lambda: self.checkpoint_io.remove_checkpoint(filepath))
+            else:
+                self.checkpoint_io.remove_checkpoint(filepath)
+
+    def teardown(self) -> None:
+        """Wait for what is being written, then end."""
+        try:
+            self._background.close()
+        finally:
+            super().teardown()
 
     def load_checkpoint(self, checkpoint_path: Any, weights_only: bool | None = None) -> dict[str, Any]:
         """Read a checkpoint; what is in it is put in its place later. Of a folder, every process reads its part."""
+        self._background.wait()
         path = Path(self.broadcast(checkpoint_path))
         self._in_parts = path.is_dir()
         if not self._in_parts:

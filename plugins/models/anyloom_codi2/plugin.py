@@ -24,6 +24,13 @@ def anyloom_recipes() -> list[RecipeSpec]:
             command="anyloom fit codi2-fsdp2 variables.data=FOLDER trainer.devices=8",
         ),
         RecipeSpec(
+            name="codi2-deepspeed",
+            package="anyloom_codi2",
+            path="codi2-deepspeed.yaml",
+            summary="codi2 on several GPUs with DeepSpeed (ZeRO-2), where that is installed",
+            command="anyloom fit codi2-deepspeed variables.data=FOLDER trainer.devices=8",
+        ),
+        RecipeSpec(
             name="codi2-qlora-1gpu",
             package="anyloom_codi2",
             path="codi2-qlora-1gpu.yaml",

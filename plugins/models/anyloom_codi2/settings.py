@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, PositiveInt
+from pydantic import Field, NonNegativeFloat, PositiveInt
 
 from anyloom.evaluation.suite import HeadlineSettings
+from anyloom.options import Section
 
 __all__ = ["DemoSettings", "LessonSettings"]
 
@@ -18,11 +19,7 @@ _COLUMNS_NOTE = (
 )
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class LessonSettings(_Section):
+class LessonSettings(Section):
     """Something new that the demo teaches a trained model; it is measured before and after.
 
     Args:
@@ -40,7 +37,7 @@ class LessonSettings(_Section):
     task: str
 
 
-class DemoSettings(_Section):
+class DemoSettings(Section):
     """How the demo presents a recipe.
 
     Args:

@@ -83,6 +83,18 @@ def test_two_halves_learn_what_two_wholes_do(trained: Path) -> None:
 
 
 @pytest.mark.slow
+def test_shards_that_are_written_in_the_background_are_the_same(trained: Path, tmp_path: Path) -> None:
+    project = make_project(tmp_path)
+    plugin = "lightning.pytorch.plugins.io.AsyncCheckpointIO"
+    fit(project, *TWO, "result=halves", f"trainer.plugins=[{{class_path: {plugin}}}]")
+    ours, theirs = (CheckpointFiles().load_checkpoint(p / "ck" / "step=4.ckpt") for p in (project, trained))
+    assert ours["state_dict"].keys() == theirs["state_dict"].keys()
+    assert all(torch.equal(ours["state_dict"][k], v) for k, v in theirs["state_dict"].items())
+    moments = [c["optimizer_states"][0]["state"] for c in (ours, theirs)]
+    assert all(torch.equal(moments[0][k][m], v) for k, state in moments[1].items() for m, v in state.items())
+
+
+@pytest.mark.slow
 def test_what_steps_whole_matrices_is_refused(tmp_path: Path) -> None:
     said = fit(make_project(tmp_path), *TWO, "module.optimizer.hidden_matrices=muon", status=2)
     assert "muon steps whole matrices" in said

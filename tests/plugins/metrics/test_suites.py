@@ -179,6 +179,42 @@ def test_a_model_is_evaluated(name: str, tmp_path: Path, clip: str, model: str) 
     assert (result / "results.md").is_file()
 
 
+def test_a_model_of_clips_is_asked_with_up_to_eight_examples(tmp_path: Path, tokenizer_folder: Path) -> None:
+    options = model_options(tokenizer_folder, modalities=("image", "audio", "video"))
+    options["llm"]["architecture"]["max_position_embeddings"] = 1024
+    torch.manual_seed(0)
+    AnyToAnyModel.from_config({"model": options}).save_pretrained(tmp_path / "m")
+    words = ["evaluate", str(tmp_path / "m"), "--trust", "--suite", "in-context", "--output", str(tmp_path / "out")]
+    sets = ["suite.data.datasets.starter.num_queries=1", "suite.data.datasets.sweep.num_queries=2", "suite.shown=0"]
+    others = ("retrieval", "chain", "decoder", "feature", "hearing", "sound")
+    assert main([*words, *sets, *(f"suite.metrics.{name}.tasks=[none]" for name in others)]) == 0
+    results = Results.read(tmp_path / "out" / "results.json")
+    for metric, modality in (("sweep", "image"), ("heard", "audio"), ("watched", "video")):
+        for k in (0, 1, 2, 4, 8):
+            for family in ("seen", "unseen"):
+                assert results.values[f"{metric}/{modality}-in-context/{family}/k{k}/hard_top1"].count == 2
+    assert results.facts["not asked"] == {}
+
+
+@pytest.mark.parametrize("name", ["dreambench", "coco-edit"])
+def test_benchmarks_in_one_piece_have_a_half_to_choose_by(name: str, tmp_path: Path) -> None:
+    """The subjects of one half are not in the other, and both are the whole that is asked by default."""
+    SUITES[name][0](tmp_path, "")
+    words = [f"variables.data={tmp_path}"]
+    whole, chosen, reported = (
+        {s.key for s in samples_of(suite)}
+        for suite in (
+            read_suite(name, words),
+            to_choose_by(read_suite(name, words)),
+            read_suite(name, [*words, "suite.split=test/report"]),
+        )
+    )
+    assert chosen
+    assert reported
+    assert chosen | reported == whole
+    assert not chosen & reported
+
+
 def test_published_rows_are_those_of_the_paper() -> None:
     tables = {name: read_suite(name).tables for name in ("dreambench", "audio-edit", "coco-edit")}
     assert tables["dreambench"][0].quoted["CoDi-2"].values == {"DINO": 0.703, "CLIP-I": 0.852, "CLIP-T": 0.311}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +10,8 @@ from pathlib import Path
 import pytest
 
 from anyloom.checking.preflight import look_over
+from anyloom.checking.trainer_options import trainer_problems
+from anyloom.config.compose import compose
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -20,6 +23,14 @@ def test_nothing_but_files_is_missing(recipe: str, tmp_path: Path) -> None:
     assert found.problems == []
     assert found.missing
     assert found.held.keys() == {"image-decoder", "audio-decoder", "video-decoder"}
+
+
+@pytest.mark.skipif(importlib.util.find_spec("deepspeed") is not None, reason="DeepSpeed is installed")
+def test_where_deepspeed_is_missing_one_line_says_so() -> None:
+    trainer = compose(["codi2-deepspeed"])["trainer"]
+    (problem,) = trainer_problems(trainer)
+    assert str(problem) == ("trainer.strategy: DeepSpeed is not installed. To fix: install deepspeed, or use fsdp2")
+    assert compose(["codi2-deepspeed"], stage="image-decoder")["trainer"]["strategy"] == "ddp"
 
 
 @pytest.mark.slow

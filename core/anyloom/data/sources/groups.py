@@ -40,6 +40,8 @@ class GroupTable:
 
     def __init__(self, arrays: Mapping[str, NDArray[Any]]) -> None:
         self.arrays = arrays
+        self._first, self._places, self._keys = arrays["first"], arrays["key_places"], arrays["keys"]
+        self._members = arrays["extension"], arrays["offset"], arrays["bytes"]
         self._extensions = bytes(arrays["extensions"]).decode().split("\0")
 
     def __len__(self) -> int:
@@ -47,8 +49,8 @@ class GroupTable:
 
     def key(self, group: int) -> str:
         """Return the key of a group."""
-        begin, end = self.arrays["key_places"][group : group + 2]
-        return bytes(self.arrays["keys"][begin:end]).decode(errors="surrogateescape")
+        begin, end = self._places[group : group + 2].tolist()
+        return self._keys[begin:end].tobytes().decode(errors="surrogateescape")
 
     def archive(self, group: int) -> int:
         """Return the number of the archive a group is in."""
@@ -56,10 +58,10 @@ class GroupTable:
 
     def members(self, group: int) -> list[tuple[str, int, int]]:
         """Return extension, offset and size of each member."""
-        begin, end = self.arrays["first"][group : group + 2]
-        part = slice(int(begin), int(end))
-        kinds, places, sizes = (self.arrays[n][part].tolist() for n in ("extension", "offset", "bytes"))
-        return [(self._extensions[k], p, s) for k, p, s in zip(kinds, places, sizes)]
+        begin, end = self._first[group : group + 2].tolist()
+        kinds, places, sizes = self._members
+        found = zip(kinds[begin:end].tolist(), places[begin:end].tolist(), sizes[begin:end].tolist())
+        return [(self._extensions[k], p, s) for k, p, s in found]
 
     @staticmethod
     def build(members: Iterable[tuple[int, str, int, int]]) -> dict[str, NDArray[Any]]:

@@ -50,6 +50,7 @@ class TarGroups:
 
     def __init__(self, archives: Sequence[str | Path], *, index: Path | None = None) -> None:
         self.archives = [Path(a) for a in archives]
+        self._paths = [str(a) for a in self.archives]
         for archive in self.archives:
             if not archive.is_file():
                 raise ConfigError("there is no such archive", where=str(archive), fix="check the path")
@@ -86,10 +87,10 @@ class TarGroups:
         Raises:
             anyloom.errors.BadRecord: A member is a link or a device, or its name leads out of its folder.
         """
-        archive = str(self.archives[self.table.archive(index)])
-        key = self.table.key(index)
+        table = self.table
+        archive, key = self._paths[table.archive(index)], table.key(index)
         record: dict[str, Any] = {"__key__": key, "__url__": archive}
-        for extension, offset, size in self.table.members(index):
+        for extension, offset, size in table.members(index):
             name = f"{key}.{extension}" if extension else key
             if offset == _UNUSABLE:
                 raise BadRecord("wrong format", f"{archive}:{name}", _REASON)
