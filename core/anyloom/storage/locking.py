@@ -53,12 +53,14 @@ def locked(folder: Path) -> Iterator[None]:
     """
     path = _place(folder.absolute())
     handle = _acquired(path, folder)
+    _HELD.add(handle)
     try:
         yield
     finally:
-        with suppress(OSError):  # the lock ends with the handle, whatever happens to its file
-            path.unlink()
-        os.close(handle)
+        if handle in _HELD:  # not so in a process that was forked meanwhile
+            with suppress(OSError):  # the lock ends with the handle, whatever happens to its file
+                path.unlink()
+        _close(handle)
 
 
 @contextmanager
@@ -82,6 +84,7 @@ def moving(folder: Path, *, wait: bool = False) -> Iterator[None]:
     another run writes here (it is saving its result)
     """
     handle = os.open(folder, os.O_RDONLY)
+    _HELD.add(handle)
     try:
         while not _taken(handle):
             if not wait:
@@ -89,7 +92,26 @@ def moving(folder: Path, *, wait: bool = False) -> Iterator[None]:
             time.sleep(_PAUSE)
         yield
     finally:
+        _close(handle)
+
+
+_HELD: Final[set[int]] = set()
+"""Open files whose locks are this process's own. A process that is forked has copies of them, and with a copy it would
+keep the lock when its owner is gone: a worker of a run that was killed lives on for a moment."""
+
+
+def _close(handle: int) -> None:
+    if handle in _HELD:
+        _HELD.discard(handle)
         os.close(handle)
+
+
+def _leave_to_owner() -> None:
+    while _HELD:
+        os.close(_HELD.pop())
+
+
+os.register_at_fork(after_in_child=_leave_to_owner)
 
 
 def _place(folder: Path) -> Path:

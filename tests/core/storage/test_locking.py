@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import signal
+import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -49,3 +52,39 @@ def test_a_killed_saver_keeps_nobody_out_and_a_reader_waits_for_one_that_is_at_w
     assert (tmp_path / "taken").exists()
     finish(tmp_path)
     assert (tmp_path / "config.json").read_text() == "new"
+
+
+def test_workers_of_a_run_that_was_killed_keep_nobody_out(tmp_path: Path) -> None:
+    """A process has the lock, forks another one and is killed; the forked one lives on."""
+    reading, writing = os.pipe()
+    owner = os.fork()
+    if owner == 0:
+        with locked(tmp_path / "run"), moving(tmp_path):
+            if os.fork() == 0:
+                os.write(writing, str(os.getpid()).encode())
+            time.sleep(60)
+            os._exit(0)
+    worker = int(os.read(reading, 100))
+    os.kill(owner, signal.SIGKILL)
+    os.waitpid(owner, 0)
+    try:
+        os.kill(worker, 0)  # it is there
+        with locked(tmp_path / "run"), moving(tmp_path):
+            pass
+    finally:
+        os.kill(worker, signal.SIGKILL)
+
+
+def test_a_forked_process_leaves_the_lock_to_its_owner(tmp_path: Path) -> None:
+    with locked(tmp_path / "run"):
+        child = os.fork()
+        if child == 0:
+            try:
+                with suppress(InUseError), locked(tmp_path / "run"):
+                    os._exit(1)  # it must not get it
+                os._exit(0)
+            finally:
+                os._exit(2)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+        with pytest.raises(InUseError), locked(tmp_path / "run"):
+            pass
