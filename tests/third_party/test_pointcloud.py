@@ -100,6 +100,7 @@ def test_trains_answers_is_shown_and_measured(environment: FreshEnvironment, tmp
         "make",
         "edit",
         "outline",
+        "true-features",
     }
     page = (tmp_path / "measured" / "report.html").read_text()
     assert page.count('aria-label="point cloud, 32 points"') >= 8, "clouds of prompts, targets and answers are drawn"
