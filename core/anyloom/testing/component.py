@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 import yaml
 from pydantic import ValidationError
 
+from anyloom.discovery import ComponentSpec, get_registry
 from anyloom.discovery.hooks import GROUP
 from anyloom.interfaces import ComponentConfig, interface
 from anyloom.testing.case import Case
@@ -54,8 +55,9 @@ class RecordChecks:
     def test_imports_what_it_declares(self, case: Case) -> None:
         """The class imports where only the declared requirements are installed."""
         spec = case.spec
-        code = f"from anyloom.building import component_class\ncomponent_class({spec.kind!r}, {spec.name!r})\n"
-        ask_process(code + "answer = None", hidden=undeclared_modules(spec))
+        alike = sorted((s.kind, s.name) for s in get_registry().components() if _needs(s) == _needs(spec))
+        error = _imported(tuple(alike), tuple(undeclared_modules(spec)))[f"{spec.kind} {spec.name}"]
+        require(not error, f"a fresh interpreter that imports it ends with {error}")
 
     @check("return the record whatever is installed, import nothing optional in plugin.py, and use 'requires'")
     def test_missing_requirement_is_named(self, case: Case) -> None:
@@ -149,6 +151,28 @@ class ComponentChecks(RecordChecks):
         with no_network() as attempts:
             self.use(case)
         require(not attempts, f"it tried to reach {', '.join(attempts)}")
+
+
+def _needs(spec: ComponentSpec) -> tuple[object, ...]:
+    """What must be there for a component; those of equal needs are imported in one interpreter."""
+    return spec.plugin, spec.package, spec.target.partition(":")[0].partition(".")[0], sorted(spec.requires)
+
+
+@functools.cache  # an interpreter that imports torch takes seconds, and a plugin may have dozens of components
+def _imported(components: tuple[tuple[str, str], ...], hidden: tuple[str, ...]) -> dict[str, str]:
+    """What each component's import ends with in a fresh interpreter; empty where it goes well."""
+    code = f"""
+from anyloom.building import component_class
+answer = {{}}
+for kind, name in {components!r}:
+    try:
+        component_class(kind, name)
+        answer[kind + " " + name] = ""
+    except BaseException as error:
+        answer[kind + " " + name] = type(error).__name__ + ": " + str(error)
+"""
+    answer: dict[str, str] = ask_process(code, hidden=hidden).value
+    return answer
 
 
 def _loaded(case: Case, answer: str) -> Any:

@@ -11,7 +11,7 @@ from tests.core.discovery.conftest import Install, install, site  # noqa: F401 -
 
 from anyloom.discovery.registry import _registry
 from anyloom.testing import Case, check_component
-from anyloom.testing.component import _asked_of_plugin
+from anyloom.testing.component import _asked_of_plugin, _imported
 
 Failed = Callable[[Case], set[str]]
 
@@ -28,6 +28,7 @@ def publish(install: Install, site: Path, monkeypatch: pytest.MonkeyPatch) -> It
     def write(name: str, source: str, **modules: str) -> None:
         install(name, source, **modules)
         _registry.cache_clear()
+        _imported.cache_clear()
         _asked_of_plugin.cache_clear()  # packages of one name differ from test to test
 
     monkeypatch.syspath_prepend(str(site))
