@@ -90,7 +90,7 @@ def main() -> int:
     os.chdir(ROOT)
     collects = Collects()
     words = sys.argv[1:]
-    fixed = ["tests/faults", "-q", "-n", "0", "-m", "", "-p", "no:cacheprovider"]
+    fixed = ["tests/faults", "tests/plugins/apps", "-q", "-n", "0", "-m", "row", "-p", "no:cacheprovider"]
     status = pytest.main([*fixed, *words], plugins=[collects])
     before, _, rest = PAGE.read_text(encoding="utf-8").partition(MARKS[0])
     found, _, after = rest.partition(MARKS[1])

@@ -14,6 +14,11 @@ import pytest
 from anyloom.errors import ConversationError
 from anyloom_serve import fetching
 from anyloom_serve.fetching import fetch, public_address
+from faults.rows import row
+
+pytestmark = row(
+    41, "server", done="addresses of this machine, of its network, by tricks", promise="off by default; 0 calls"
+)
 
 
 class Canary(http.server.BaseHTTPRequestHandler):

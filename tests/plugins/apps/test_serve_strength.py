@@ -27,6 +27,7 @@ from anyloom.generation.events import Finished
 from anyloom.generation.options import GenerationOptions
 from anyloom_serve.jobs import Failed
 from anyloom_serve.worker import ServerFullError, Worker
+from faults.rows import row
 
 SECRET = "a prompt that nobody may read"
 
@@ -53,7 +54,15 @@ SLOW = {"plan": ["image"] * 8}
 LEAVING = 5.0
 """Seconds until a client that has left is forgotten: a call of the decoder that has begun is finished first."""
 
+KEYS = row(
+    40, "server", done="no key, a wrong key, keys in logs", promise="401 everywhere but for health; no key in logs"
+)
+LARGE = row(42, "server", done="large bodies, many parts and media", promise="4xx, memory bounded")
+LEAVERS = row(43, "server", done="clients that leave, a full queue", promise="work ends, 429, no slot is lost")
+POISON = row(44, "server", done="one request that fails inside", promise="it fails alone, the others are as alone")
 
+
+@KEYS
 def test_every_route_but_health_asks_for_the_key(serving: Callable[..., Any]) -> None:
     server = serving(key="s3cret")
     assert httpx.get(f"{server.url}/health").status_code == 200
@@ -65,6 +74,7 @@ def test_every_route_but_health_asks_for_the_key(serving: Callable[..., Any]) ->
     assert httpx.get(f"{server.url}/v1/models", headers={"Authorization": "Bearer s3cret"}).status_code == 200
 
 
+@KEYS
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.7", "example.org"])
 def test_others_may_ask_only_with_a_key(host: str, capsys: pytest.CaptureFixture[str], monkeypatch: Any) -> None:
     monkeypatch.delenv("ANYLOOM_API_KEY", raising=False)
@@ -72,6 +82,7 @@ def test_others_may_ask_only_with_a_key(host: str, capsys: pytest.CaptureFixture
     assert "without a key" in capsys.readouterr().err
 
 
+@LARGE
 def test_a_large_body_is_refused_before_it_is_held(serving: Callable[..., Any]) -> None:
     server = serving(limits=_limits(body_bytes=10_000))
     assert post(server.url, body("x" * 20_000)).status_code == 413
@@ -92,6 +103,7 @@ def _limits(**more: Any) -> Any:
     return Limits(**more)
 
 
+@LARGE
 def test_limits_of_parts_and_media(serving: Callable[..., Any]) -> None:
     server = serving(limits=_limits(parts=3, media=1, messages=2, medium_bytes=100))
     parts = [{"type": "text", "text": "a"}] * 4
@@ -118,6 +130,7 @@ def test_opened_media_of_a_request_are_counted_together(serving: Callable[..., A
     assert "1,000,000 pixels" in ask(2_000_000, 1).text  # said by the reader, before the picture is decoded
 
 
+@LEAVERS
 def test_a_full_server_says_when_to_come_back(serving: Callable[..., Any]) -> None:
     server = serving(limits=_limits(together=1, waiting=1))
     with concurrent.futures.ThreadPoolExecutor(8) as pool:
@@ -129,6 +142,7 @@ def test_a_full_server_says_when_to_come_back(serving: Callable[..., Any]) -> No
     assert server.worker.load == (0, 0)
 
 
+@LEAVERS
 def test_who_leaves_is_forgotten(serving: Callable[..., Any]) -> None:
     server = serving()
     slow = body("Draw this: red apple, noto style.", **SLOW)
@@ -173,6 +187,7 @@ def test_a_medium_that_nobody_waits_for_is_not_finished(shipped: Any, monkeypatc
     assert worker.close(10)
 
 
+@POISON
 def test_batch_mates_answer_as_alone(serving: Callable[..., Any], shipped: Any) -> None:
     server = serving()
     asks = [
@@ -193,6 +208,7 @@ class Poisoned(Exception):
     """What a poisoned step raises."""
 
 
+@POISON
 def test_a_poisoned_request_fails_alone(shipped: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """Reading the poisoned prompt works; it is a step in which it takes part that fails."""
     from anyloom.generation.engine import Engine
@@ -237,6 +253,7 @@ def test_what_runs_is_finished_and_nothing_more_is_taken(shipped: Any) -> None:
         worker.submit(prompt, GenerationOptions(), 1, events.append)
 
 
+@KEYS
 def test_the_log_holds_no_prompt_and_no_key(
     serving: Callable[..., Any], caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -294,6 +311,7 @@ def disconnects(server: Any, rounds: int) -> None:
     assert post(server.url, body("hello", max_tokens=4)).status_code == 200
 
 
+@LEAVERS
 def test_clients_that_leave_leak_nothing(
     serving: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
