@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import json
 import multiprocessing
-import os
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -25,21 +22,18 @@ from anyloom.storage.tensors import read_tensors
 from anyloom.training.checkpoint_files import CheckpointFiles
 from anyloom.training.shard_files import save_shards
 from anyloom.training.sharded import NAME
+from forked import anyloom
 from projects import sections
 
-ROOT = Path(__file__).resolve().parents[3]
 TWO = ("trainer.devices=2", f"trainer.strategy={NAME}")
 
 
 def fit(folder: Path, *words: str, command: str = "fit", status: int = 0) -> str:
-    """Run a command in processes of its own; returns what it printed, errors last."""
-    environment = {**os.environ, "PYTHONPATH": str(ROOT / "tests"), "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(
-        [sys.executable, "-m", "anyloom.cli.main", command, "config.yaml", *words],
-        cwd=folder, env=environment, capture_output=True, text=True, timeout=240, check=False,
-    )  # fmt: skip
-    assert done.returncode == status, done.stdout[-1500:] + done.stderr[-3000:]
-    return done.stdout + done.stderr
+    """Run a command, on two processes where the words say so; returns what they printed."""
+    processes = 2 if "trainer.devices=2" in words else 1
+    statuses, said = anyloom(command, "config.yaml", *words, folder=folder, processes=processes)
+    assert statuses == [status] * processes, said[-4500:]
+    return said
 
 
 def make_project(folder: Path) -> Path:
