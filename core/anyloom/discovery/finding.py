@@ -110,8 +110,9 @@ def _entry_points(distribution: importlib.metadata.Distribution) -> tuple[str, s
 def _content(path: Any, name: str, size: int = -1) -> bytes | None:
     """What a file of an installation begins with; None if there is no such file, or it cannot be read."""
     try:
-        file: Any = open(f"{path}{os.sep}{name}", "rb") if isinstance(path, Path) else path.joinpath(name).open("rb")
-        with file as stream:
+        opened = open if isinstance(path, Path) else type(path).open
+        where = f"{path}{os.sep}{name}" if isinstance(path, Path) else path.joinpath(name)
+        with opened(where, "rb") as stream:
             content: bytes = stream.read(size)
             return content
     except (AttributeError, OSError, KeyError):
