@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from anyloom.errors import FeatureSpaceError, MediaError
-from anyloom_metrics.functional.checks import require_features
+from anyloom_metrics.functional.checks import require_features, require_number
 
 __all__ = ["KernelDistance", "kernel_distance", "squared_mmd"]
 
@@ -68,7 +68,11 @@ def kernel_distance(
 
     Raises:
         anyloom.errors.MediaError: A set is smaller than a subset.
+        anyloom.errors.ConfigError: There are no subsets, or subsets of one.
     """
+    require_number(subsets, name="subsets", least=1, whole=True)
+    require_number(subset_size, name="subset_size", least=2, whole=True)
+    x, y = (require_features(f, name=n, at_least=2) for f, n in ((x, "x"), (y, "y")))
     if (smallest := min(len(x), len(y))) < subset_size:
         raise MediaError(
             f"{smallest} samples are fewer than a subset of {subset_size}", fix="give a smaller subset_size"
