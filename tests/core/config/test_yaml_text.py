@@ -111,3 +111,15 @@ def test_a_large_file_is_not_read(tmp_path: Path) -> None:
         read_yaml(path)
     with pytest.raises(ConfigError, match="no such file"):
         read_yaml(Path("/dev/zero"))
+
+
+def test_what_is_read_twice_is_nobody_elses_and_keeps_the_limits_of_the_moment(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A text is parsed once; who changes what came of it changes it for nobody."""
+    text = "{model: {names: [a, b]}}"
+    parse_yaml(text, where="a")["model"]["names"].append("c")
+    assert parse_yaml(text, where="b") == {"model": {"names": ["a", "b"]}}
+    monkeypatch.setenv("ANYLOOM_LIMITS", "config-depth=2")
+    with pytest.raises(ConfigError, match="nested deeper than 2"):
+        parse_yaml(text, where="c")
