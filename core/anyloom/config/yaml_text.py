@@ -7,6 +7,8 @@ values.
 
 from __future__ import annotations
 
+import copy
+import functools
 import re
 from collections.abc import Hashable
 from pathlib import Path
@@ -21,6 +23,7 @@ from anyloom.limits import limit
 __all__ = ["FromEnvironment", "parse_yaml", "read_yaml", "write_yaml"]
 
 _COST: Final = 10
+_KEPT: Final = 16
 _INT: Final = re.compile(r"[-+]?(?:[0-9][0-9_]*|0x[0-9a-fA-F_]+|0o[0-7_]+|0b[01_]+)")
 _FLOAT: Final = re.compile(
     r"[-+]?(?:\.[0-9][0-9_]*|[0-9][0-9_]*(?:\.[0-9_]*)?)(?:[eE][-+]?[0-9]+)?|[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)"
@@ -65,10 +68,23 @@ def read_yaml(path: Path) -> dict[str, Any]:
     ...     read_yaml(Path(folder) / "a.yaml")
     {'model': {'lr': 0.0001}}
     """
-    value = parse_yaml(read_limited(path), where=str(path))
+    value = copy.deepcopy(_parsed_once(read_limited(path), str(path), limit("config-depth"), limit("config-size")))
     if not isinstance(value, dict):
         raise ConfigError("a config file holds sections such as 'model:' and 'data:'", where=str(path))
     return value
+
+
+@functools.lru_cache(maxsize=_KEPT)
+def _parsed_once(text: str, where: str, depth: int, size: int) -> Any:
+    """What a file says. A config with eight stages is composed nine times of the same texts.
+
+    Args:
+        text: All of it: a file that has changed is another one.
+        where: Its path.
+        depth: The limits that it was read under.
+        size: See ``depth``.
+    """
+    return parse_yaml(text, where=where)
 
 
 def parse_yaml(text: str, *, where: str) -> Any:

@@ -111,3 +111,26 @@ def test_a_large_file_is_not_read(tmp_path: Path) -> None:
         read_yaml(path)
     with pytest.raises(ConfigError, match="no such file"):
         read_yaml(Path("/dev/zero"))
+
+
+def test_a_file_is_parsed_once_for_all_stages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a caller does to the values, and what is written into the file, shows where it should and nowhere else."""
+    from anyloom.config import yaml_text
+
+    parsed: list[str] = []
+    of_module = yaml_text.parse_yaml
+    monkeypatch.setattr(
+        yaml_text, "parse_yaml", lambda text, where: parsed.append(text) or of_module(text, where=where)
+    )
+    path = tmp_path / "a.yaml"
+    path.write_text("data: {sizes: [1, 2]}")
+    first = read_yaml(path)
+    first["data"]["sizes"].append(3)
+    assert read_yaml(path) == {"data": {"sizes": [1, 2]}}
+    assert len(parsed) == 1
+    path.write_text("data: {sizes: [4]}")  # in the same second, of another content
+    assert read_yaml(path) == {"data": {"sizes": [4]}}
+    path.write_text("data: {sizes: [1, 2]}")
+    monkeypatch.setenv("ANYLOOM_LIMITS", "config-depth=2")
+    with pytest.raises(ConfigError, match="nested deeper than 2 levels"):
+        read_yaml(path)
