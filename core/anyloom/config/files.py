@@ -34,8 +34,7 @@ def used_files(sections: Mapping[str, Any]) -> dict[str, FileSource]:
             f"expected files by name, got {declared!r}", where="files", fix="write files: {name: {path: ...}}"
         )
     entries = {key: validate(FileSource, value, where=f"files.{key}") for key, value in declared.items()}
-    named = [Path(text) for section in _SECTIONS for text in _texts(sections.get(section))]
-    return {key: entry for key, entry in entries.items() if any(p.is_relative_to(entry.path) for p in named)}
+    return {key: entry for key, entry in entries.items() if _naming(sections, entry.path)}
 
 
 def require_files(sections: Mapping[str, Any]) -> None:
@@ -49,11 +48,24 @@ def require_files(sections: Mapping[str, Any]) -> None:
     ...     require_files(sections)
     ... except CheckpointError as error:
     ...     print(error)
-    /none/w: this is not there. To fix: make w
+    /none/w: this is not there; model.weights reads it. To fix: make w
     """
     missing = [entry for entry in used_files(sections).values() if not os.path.exists(entry.path)]
     if missing:
-        raise combine([CheckpointError("this is not there", where=str(e.path), fix=e.get) for e in missing])
+        raise combine([_missing(entry, _naming(sections, entry.path)) for entry in missing])
+
+
+def _missing(entry: FileSource, key: str) -> CheckpointError:
+    return CheckpointError(f"this is not there; {key} reads it", where=str(entry.path), fix=entry.get)
+
+
+def _naming(sections: Mapping[str, Any], path: Path) -> str:
+    """The first option that names a path, something below it or a part of it (``path#part``); empty if none does."""
+    for section in _SECTIONS:
+        for key, text in _options(sections.get(section), section):
+            if Path(text.partition("#")[0]).is_relative_to(path):
+                return key
+    return ""
 
 
 def require_stages(
@@ -88,8 +100,16 @@ def require_stages(
 
 def _texts(value: Any) -> Iterator[str]:
     """All strings among nested options."""
+    return (text for _, text in _options(value, ""))
+
+
+def _options(value: Any, key: str) -> Iterator[tuple[str, str]]:
+    """All strings among nested options, each with its dotted key; those of a list have the key of the list."""
     if isinstance(value, str):
-        yield value
-    elif isinstance(value, Mapping | list | tuple):
-        for inner in value.values() if isinstance(value, Mapping) else value:
-            yield from _texts(inner)
+        yield key, value
+    elif isinstance(value, Mapping):
+        for name, inner in value.items():
+            yield from _options(inner, f"{key}.{name}")
+    elif isinstance(value, list | tuple):
+        for inner in value:
+            yield from _options(inner, key)

@@ -8,9 +8,9 @@ values.
 from __future__ import annotations
 
 import copy
+import functools
 import re
 from collections.abc import Hashable
-from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -23,8 +23,7 @@ from anyloom.limits import limit
 __all__ = ["FromEnvironment", "parse_yaml", "read_yaml", "write_yaml"]
 
 _COST: Final = 10
-_KEPT: Final = 20_000
-"""Characters of the largest text whose values are kept: no recipe that ships is larger, and 64 of them are few MB."""
+_KEPT: Final = 16
 _INT: Final = re.compile(r"[-+]?(?:[0-9][0-9_]*|0x[0-9a-fA-F_]+|0o[0-7_]+|0b[01_]+)")
 _FLOAT: Final = re.compile(
     r"[-+]?(?:\.[0-9][0-9_]*|[0-9][0-9_]*(?:\.[0-9_]*)?)(?:[eE][-+]?[0-9]+)?|[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)"
@@ -69,10 +68,23 @@ def read_yaml(path: Path) -> dict[str, Any]:
     ...     read_yaml(Path(folder) / "a.yaml")
     {'model': {'lr': 0.0001}}
     """
-    value = parse_yaml(read_limited(path), where=str(path))
+    value = copy.deepcopy(_parsed_once(read_limited(path), str(path), limit("config-depth"), limit("config-size")))
     if not isinstance(value, dict):
         raise ConfigError("a config file holds sections such as 'model:' and 'data:'", where=str(path))
     return value
+
+
+@functools.lru_cache(maxsize=_KEPT)
+def _parsed_once(text: str, where: str, depth: int, size: int) -> Any:
+    """What a file says. A config with eight stages is composed nine times of the same texts.
+
+    Args:
+        text: All of it: a file that has changed is another one.
+        where: Its path.
+        depth: The limits that it was read under.
+        size: See ``depth``.
+    """
+    return parse_yaml(text, where=where)
 
 
 def parse_yaml(text: str, *, where: str) -> Any:
@@ -90,26 +102,13 @@ def parse_yaml(text: str, *, where: str) -> Any:
     {'lr': 0.0001, 'time': '1:30', 'seed': 10}
     """
     try:
-        parsed = _parsed if len(text) <= _KEPT else _parsed.__wrapped__
-        return copy.deepcopy(parsed(text, limit("config-depth"), limit("config-size")))
+        return yaml.load(text, _Loader)  # a SafeLoader: plain values only
     except (yaml.YAMLError, ValueError, OverflowError) as error:  # ValueError: a number of thousands of digits
         raise ConfigError(f"not valid YAML: {' '.join(str(error).split())}", where=where) from error
     except RecursionError as error:
         raise ConfigError(
             "nested too deeply", where=where, fix=f"use at most {limit('config-depth')} levels"
         ) from error
-
-
-@lru_cache(maxsize=64)
-def _parsed(text: str, depth: int, size: int) -> Any:
-    """What stands in a text, read once: a command composes the same recipes for each stage that it looks at.
-
-    Args:
-        text: The YAML.
-        depth: The limit of depth that it was read under, which :class:`_Loader` looks up.
-        size: The limit of size.
-    """
-    return yaml.load(text, _Loader)  # a SafeLoader: plain values only
 
 
 def write_yaml(value: Any) -> str:

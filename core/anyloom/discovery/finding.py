@@ -8,9 +8,11 @@ and passes over one that another of the same name hides. Here the first lines ar
 from __future__ import annotations
 
 import importlib.metadata
+import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final
 
 from anyloom.discovery.hooks import GROUP
@@ -90,18 +92,31 @@ def find_plugins() -> list[Found]:
 
 def _entry_points(distribution: importlib.metadata.Distribution) -> tuple[str, str]:
     """The text of ``entry_points.txt``, and what is wrong with the file."""
+    path: Any = getattr(distribution, "_path", None)
+    if type(distribution).read_text is importlib.metadata.PathDistribution.read_text:  # slow, and for UTF-8 only
+        content = _content(path, "entry_points.txt") or b""
+        if GROUP.encode() not in content:
+            return "", ""
+        try:
+            return content.decode(), ""
+        except UnicodeDecodeError:
+            return content.decode(errors="backslashreplace"), "its entry_points.txt is not UTF-8"
     try:
         return distribution.read_text("entry_points.txt") or "", ""
-    except UnicodeDecodeError:
-        pass
     except Exception as error:  # of a finder that is not the standard one
         return "", f"{type(error).__name__}: {error}"
-    path: Any = getattr(distribution, "_path", None)  # importlib.metadata reads it as UTF-8 only
+
+
+def _content(path: Any, name: str, size: int = -1) -> bytes | None:
+    """What a file of an installation begins with; None if there is no such file, or it cannot be read."""
     try:
-        content: bytes = path.joinpath("entry_points.txt").read_bytes()
-    except (AttributeError, OSError):
-        return "", ""
-    return content.decode("utf-8", errors="backslashreplace"), "its entry_points.txt is not UTF-8"
+        opened = open if isinstance(path, Path) else type(path).open
+        where = f"{path}{os.sep}{name}" if isinstance(path, Path) else path.joinpath(name)
+        with opened(where, "rb") as stream:
+            content: bytes = stream.read(size)
+            return content
+    except (AttributeError, OSError, KeyError):
+        return None
 
 
 def _points(text: str) -> Iterator[tuple[str, str]]:
@@ -120,13 +135,10 @@ def _identity(distribution: importlib.metadata.Distribution) -> tuple[str, str]:
     path: Any = getattr(distribution, "_path", None)
     fields: dict[str, str] = {}
     for file in ("METADATA", "PKG-INFO"):
-        try:
-            with path.joinpath(file).open("rb") as stream:
-                head = stream.read(_HEAD).decode("utf-8", errors="replace")
-        except (AttributeError, OSError, KeyError):  # no such file, or a finder that is not the standard one
-            continue
-        fields = {found["key"]: found["value"] for found in _FIELD.finditer(head.partition("\n\n")[0])}
-        break
+        if (content := _content(path, file, _HEAD)) is not None:
+            head = content.decode(errors="replace").replace("\r\n", "\n")
+            fields = {found["key"]: found["value"] for found in _FIELD.finditer(head.partition("\n\n")[0])}
+            break
     folder = _FOLDER.fullmatch(getattr(path, "name", ""))
     named = (folder["name"].replace("_", "-"), folder["version"]) if folder else ("", "")
     return fields.get("Name") or named[0] or _UNKNOWN, fields.get("Version") or named[1] or _UNKNOWN

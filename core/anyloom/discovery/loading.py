@@ -6,6 +6,7 @@ All plugins are imported and registered first, and asked then, through pluggy's 
 
 from __future__ import annotations
 
+import copy
 import importlib
 import time
 import traceback
@@ -92,6 +93,7 @@ class Loader:
         self.records: dict[str, Records] = {}
         self._modules: dict[str, Any] = {}
         self._keys: dict[int, str] = {}
+        self._wrapped: set[str] = set()
         self._guard = Guard(limit)
 
     def load(self, points: Iterable[tuple[Found, bool]]) -> None:
@@ -103,6 +105,7 @@ class Loader:
         with self._guard:
             for number, (found, allowed) in enumerate(points):
                 self._import(f"{found.name}@{found.package}#{number}", found, allowed)
+            self._wrapped = {h for h in _HOOKS if any(map(_wraps, getattr(self.manager.hook, h).get_hookimpls()))}
             for key in list(self._modules):
                 self._ask(key)
         self._claim_names()
@@ -147,7 +150,7 @@ class Loader:
         with self._watched(key):
             answers = {hook: self._answers(key, hook, record) for hook, record in _HOOKS.items()}
             owner = {"package": plugin.package, "version": plugin.version, "plugin": plugin.name}
-            owned = tuple(replace(spec, **owner) for spec in answers["anyloom_components"])
+            owned = tuple(_owned(spec, owner) for spec in answers["anyloom_components"])
             self.records[key] = Records(owned, answers["anyloom_recipes"], answers["anyloom_commands"])
 
     def _watched(self, key: str) -> _Watched:
@@ -170,6 +173,11 @@ class Loader:
         module = self._modules[key]
         if not hasattr(module, hook):
             return ()
+        if hook not in self._wrapped:  # then pluggy would look at all plugins to call the one function of this one
+            if self.manager.parse_hookimpl_opts(module, hook) is None:
+                return ()
+            answer = getattr(module, hook)()
+            return _checked([] if answer is None else [answer], hook, record, self.plugins[key])
         implementations: list[Any] = getattr(self.manager.hook, hook).get_hookimpls()
         if not any(i.plugin is module and not _wraps(i) for i in implementations):
             return ()
@@ -237,6 +245,13 @@ def in_order(implementations: Iterable[Any]) -> list[Any]:
     """
     plain = [i for i in implementations if not _wraps(i)]
     return sorted(plain, key=lambda i: (not i.plugin_name.startswith(f"{GROUP}@"), i.trylast, not i.tryfirst))
+
+
+def _owned(spec: ComponentSpec, owner: dict[str, str]) -> ComponentSpec:
+    """A copy that says whose it is. What was checked when the record was made is not checked again."""
+    made = copy.copy(spec)
+    vars(made).update(owner)
+    return made
 
 
 def _require_hooks(manager: pluggy.PluginManager, module: Any) -> None:

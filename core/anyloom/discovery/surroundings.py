@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _signal  # type: ignore[import-not-found]
 import contextlib
 import json  # noqa: F401 - to be there before a plugin can replace a function of it
 import os
@@ -22,6 +23,7 @@ _MODULES: Final = (
 
 _CLASSES: Final = (("json", "JSONEncoder"), ("json", "JSONDecoder"), ("pathlib", "Path"), ("threading", "Thread"))
 _SIGNALS: Final = ("SIGINT", "SIGTERM", "SIGALRM")
+_NUMBERS: Final = {name: int(getattr(signal, name)) for name in _SIGNALS if hasattr(signal, name)}
 
 
 class Surroundings:
@@ -122,4 +124,4 @@ def _folder() -> str | None:
 
 
 def _handlers() -> dict[str, Any]:
-    return {name: signal.getsignal(getattr(signal, name)) for name in _SIGNALS if hasattr(signal, name)}
+    return {name: _signal.getsignal(number) for name, number in _NUMBERS.items()}  # signal's looks each up in an enum

@@ -11,7 +11,7 @@ from anyloom.data.sources import JsonFile, JsonLines, Lines, ParquetRows
 from anyloom.errors import BadRecord, ConfigError
 from anyloom_corpora.reader import Rows
 
-__all__ = ["CsvRows", "cell", "parquet_columns", "parquet_texts", "table"]
+__all__ = ["CsvRows", "cell", "file_names", "parquet_columns", "parquet_texts", "table"]
 
 
 class CsvRows:
@@ -168,3 +168,23 @@ def cell(row: Mapping[str, Any], column: str, where: str) -> str:
         known = "" if column in row else f"; columns: {', '.join(map(str, row))}"
         raise BadRecord("bad row", where, f"no {column}{known}")
     return text
+
+
+def file_names(row: Mapping[str, Any], patterns: Sequence[str], where: str) -> list[str]:
+    """Return the names that a row's file may have: patterns whose columns the table lacks are left out.
+
+    Raises:
+        anyloom.errors.BadRecord: No pattern fits the table's columns.
+
+    >>> file_names({"id": "7"}, ("{id}.jpg", "{folder}/{id}.jpg"), "a.csv:2")
+    ['7.jpg']
+    """
+    found: list[str] = []
+    for pattern in patterns:
+        try:
+            found.append(pattern.format_map(row))
+        except (KeyError, ValueError, AttributeError, IndexError):
+            continue
+    if not found:
+        raise BadRecord("bad row", where, f"no column for {' or '.join(patterns)}; columns: {', '.join(map(str, row))}")
+    return found

@@ -7,7 +7,7 @@ from anyloom.discovery import ComponentSpec, hookimpl
 
 @hookimpl
 def anyloom_components() -> list[ComponentSpec]:
-    """The starter data set, clips of its pictures, and two sets of questions about its media."""
+    """The starter data set, clips of its pictures, and three sets of questions about its media."""
     return [
         ComponentSpec(
             kind="dataset",
@@ -48,5 +48,15 @@ def anyloom_components() -> list[ComponentSpec]:
             requires=("PIL", "soundfile", "soxr"),
             licence="Apache-2.0 AND CC-BY-4.0 AND MIT AND CC0-1.0",
             summary="Edits of pictures, sounds and clips shown by 0 to 8 examples, of seen and unseen subjects",
+        ),
+        ComponentSpec(
+            kind="dataset",
+            name="starter-story",
+            target="anyloom_starter.story:StoryBuilder",
+            tiny="anyloom_starter.tiny:story",
+            modalities=("image", "audio"),
+            requires=("PIL", "soundfile", "soxr"),
+            licence="Apache-2.0 AND CC-BY-4.0 AND MIT AND CC0-1.0",
+            summary="Stories of three rounds: an edit shown, the answer edited again, a sound; each beside its control",
         ),
     ]

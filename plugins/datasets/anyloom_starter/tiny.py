@@ -6,7 +6,7 @@ from pathlib import Path
 
 from anyloom.testing import DatasetCase
 
-__all__ = ["clips", "dataset", "inference", "sweep"]
+__all__ = ["clips", "dataset", "inference", "story", "sweep"]
 
 
 def dataset(folder: Path) -> DatasetCase:
@@ -33,3 +33,9 @@ def sweep(folder: Path) -> DatasetCase:
     """A few edits of every modality."""
     del folder
     return DatasetCase("starter-sweep", options={"num_queries": 2, "examples": [0, 2]}, splits=("val", "test"))
+
+
+def story(folder: Path) -> DatasetCase:
+    """A few stories of both splits."""
+    del folder
+    return DatasetCase("starter-story", options={"num_stories": 2}, splits=("val", "test"))

@@ -9,6 +9,7 @@ import importlib
 import json
 import shutil
 import unicodedata
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -25,6 +26,7 @@ __all__ = ["START", "STOP", "TextTokenizer", "clean", "copy_vocabulary"]
 START: Final = "<|startoftext|>"
 STOP: Final = "<|endoftext|>"
 _PIECES: Final = r"(?i)'s|'t|'re|'ve|'m|'ll|'d|\p{L}+|\p{N}|[^\s\p{L}\p{N}]+"
+_FIX: Final = "give CLIP's bpe_simple_vocab_16e6.txt.gz or its folder"
 _MERGES: Final = 49152 - 256 - 2
 _FOLDER_FILES: Final = ("vocab.json", "merges.txt", "tokenizer.json")
 
@@ -113,20 +115,29 @@ def copy_vocabulary(path: Path, folder: Path) -> str:
 
 
 def _read(path: Path) -> Vocabulary:
-    if path.is_dir() and (path / "vocab.json").is_file() and (path / "merges.txt").is_file():
-        lines = (path / "merges.txt").read_text(encoding="utf-8").splitlines()
-        ids: dict[str, int] = json.loads((path / "vocab.json").read_text(encoding="utf-8"))
-        return ids, [_pair(line) for line in lines if line and not line.startswith("#version")]
-    if path.is_dir() and (path / "tokenizer.json").is_file():
-        model = json.loads((path / "tokenizer.json").read_text(encoding="utf-8"))["model"]
-        return model["vocab"], [_pair(m) if isinstance(m, str) else (m[0], m[1]) for m in model["merges"]]
-    if not path.is_file():
-        what = "no vocab.json with merges.txt, and no tokenizer.json" if path.is_dir() else "there is no such file"
-        raise CheckpointError(what, where=str(path), fix="give CLIP's bpe_simple_vocab_16e6.txt.gz or its folder")
     try:
-        raw = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
-    except (OSError, EOFError) as error:
-        raise CheckpointError(f"the vocabulary cannot be read ({error})", where=str(path)) from error
+        return _read_folder(path) if path.is_dir() else _read_list(path)
+    except (OSError, EOFError, zlib.error, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
+        what = f"the vocabulary cannot be read ({type(error).__name__}: {error})"
+        raise CheckpointError(what, where=str(path), fix=_FIX) from error
+
+
+def _read_folder(folder: Path) -> Vocabulary:
+    if (folder / "vocab.json").is_file() and (folder / "merges.txt").is_file():
+        lines = (folder / "merges.txt").read_text(encoding="utf-8").splitlines()
+        ids: dict[str, int] = dict(json.loads((folder / "vocab.json").read_text(encoding="utf-8")).items())
+        return ids, [_pair(line) for line in lines if line and not line.startswith("#version")]
+    if not (folder / "tokenizer.json").is_file():
+        raise CheckpointError("no vocab.json with merges.txt, and no tokenizer.json", where=str(folder), fix=_FIX)
+    model = json.loads((folder / "tokenizer.json").read_text(encoding="utf-8"))["model"]
+    ids = dict(model["vocab"].items())
+    return ids, [_pair(m) if isinstance(m, str) else (m[0], m[1]) for m in model["merges"]]
+
+
+def _read_list(path: Path) -> Vocabulary:
+    if not path.is_file():
+        raise CheckpointError("there is no such file", where=str(path), fix=_FIX)
+    raw = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
     merges = [_pair(line) for line in raw.decode("utf-8").split("\n")[1 : 1 + _MERGES] if line]
     return _numbered(merges), merges
 

@@ -20,6 +20,7 @@ from anyloom.interfaces import Evaluated, Metric, Sample, ValueInfo
 from anyloom.network.config import ModelConfig
 from anyloom.options import validate
 from anyloom_codi2.plans import Plan
+from anyloom_codi2.story import Story, tell
 
 __all__ = ["Evaluation", "evaluate"]
 
@@ -38,6 +39,7 @@ class Evaluation:
         shown: Answered samples, decoded.
         lesson: Answered samples of the lesson, by the name of the model that answered.
         parameters: Parameters of the model, by part.
+        story: The story, if the recipe has one.
     """
 
     trained: dict[str, float] = field(default_factory=dict)
@@ -47,6 +49,7 @@ class Evaluation:
     shown: list[Evaluated] = field(default_factory=list)
     lesson: dict[str, list[Evaluated]] = field(default_factory=dict)
     parameters: dict[str, int] = field(default_factory=dict)
+    story: Story | None = None
 
 
 @dataclass(frozen=True)
@@ -86,6 +89,8 @@ def evaluate(plan: Plan, seed: int, advance: Advance) -> Evaluation:
         chosen = pick(of_task, settings.shown, seed + 1, examples=settings.shown_examples)
         for model, name in ((before, columns[1]), (trained, columns[0])):
             found.lesson[name] = _answered(plan, model, chosen, seed, advance)
+    if settings.story is not None:
+        found.story = tell(settings.story, settings.split, seed, advance)
     return found
 
 

@@ -13,6 +13,7 @@ from anyloom_codi2.measures import headlines_of, measures_of
 from anyloom_codi2.plans import Plan
 from anyloom_codi2.run_state import RunState
 from anyloom_codi2.stages import metric_files
+from anyloom_codi2.story import headlines_of_story, measure_of_story, samples_of_story
 
 __all__ = ["cut_by_time", "make_report"]
 
@@ -25,14 +26,25 @@ _WARNING: Final = (
 def make_report(plan: Plan, state: RunState, evaluation: Evaluation, seed: int) -> Report:
     """Put the report together."""
     settings = plan.settings
+    story = evaluation.story
     return Report(
         title=settings.title,
         summary=settings.summary,
         warning=_WARNING if plan.quick else cut_by_time(plan, state),
-        headlines=headlines_of(evaluation, settings.headlines),
-        measures=measures_of(evaluation, settings.tables, list(settings.tasks)),
+        headlines=[
+            *headlines_of(evaluation, settings.headlines),
+            *(headlines_of_story(story) if story else []),
+        ],
+        measures=[
+            *(measure_of_story(story) if story else []),
+            *measures_of(evaluation, settings.tables, list(settings.tasks)),
+        ],
         measures_note=settings.columns_note,
-        samples=[*_lesson(plan, evaluation), *sample_groups(evaluation.shown, settings.tasks)],
+        samples=[
+            *(samples_of_story(story) if story else []),
+            *_lesson(plan, evaluation),
+            *sample_groups(evaluation.shown, settings.tasks),
+        ],
         curves=_curves(plan),
         stages=_stages(plan, state),
         environment=_environment(evaluation, seed),

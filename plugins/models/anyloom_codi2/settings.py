@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from pydantic import Field, NonNegativeFloat, PositiveInt
@@ -9,7 +10,7 @@ from pydantic import Field, NonNegativeFloat, PositiveInt
 from anyloom.evaluation.suite import HeadlineSettings
 from anyloom.options import Section
 
-__all__ = ["DemoSettings", "LessonSettings"]
+__all__ = ["DemoSettings", "LessonSettings", "StorySettings"]
 
 _COLUMNS_NOTE = (
     "Trained: the model of this run. Untrained: the same model, encoders and decoders included, before its language "
@@ -37,6 +38,26 @@ class LessonSettings(Section):
     task: str
 
 
+class StorySettings(Section):
+    """Rounds of one conversation, each measured beside the same question without what came before it.
+
+    Args:
+        title: Heading of the samples; names the model.
+        explanation: What is asked and how it was chosen, in plain words.
+        model: Folder of the saved model that answers.
+        data: Data section of the stories: tasks in pairs, ``NAME`` and the control ``NAME-alone``.
+        metrics: Metric components by a key of the recipe's choice.
+        rounds: Values ``<metric>/<task>/<value>`` and what a right answer is there, in the order of the rounds.
+    """
+
+    title: str
+    explanation: str = ""
+    model: Path
+    data: dict[str, Any]
+    metrics: dict[str, dict[str, Any]]
+    rounds: dict[str, str]
+
+
 class DemoSettings(Section):
     """How the demo presents a recipe.
 
@@ -53,6 +74,7 @@ class DemoSettings(Section):
         columns_note: A paragraph that explains the columns.
         metrics: Metric components by a key of the recipe's choice.
         lesson: Something new that is taught, if the run begins with a trained model.
+        story: Rounds of one conversation, told by a model that ships, if there are any.
         data: Data section of the evaluation; the last stage's where it is empty.
         split: Split whose subjects were in no training data.
         measured: Samples to measure per task and number of examples, at most.
@@ -74,6 +96,7 @@ class DemoSettings(Section):
     columns_note: str = _COLUMNS_NOTE
     metrics: dict[str, dict[str, Any]] = Field(default_factory=dict)
     lesson: LessonSettings | None = None
+    story: StorySettings | None = None
     data: dict[str, Any] = Field(default_factory=dict)
     split: str = "test"
     measured: PositiveInt = 60

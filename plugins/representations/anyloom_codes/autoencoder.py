@@ -116,12 +116,17 @@ def require_sizes(sizes: VQSizes, weights: str) -> None:
     """Refuse weights of other sizes before they are read.
 
     Raises:
-        anyloom.errors.CheckpointError: The folder was written with other sizes.
+        anyloom.errors.CheckpointError: The folder was written with other sizes, or does not say with which.
     """
     file = Path(weights) / "config.json"
     if not file.is_file():
         return
-    there = json.loads(file.read_text(encoding="utf-8"))
+    try:
+        there = json.loads(file.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise CheckpointError(f"the file is no JSON ({error})", where=str(file), fix="write it again") from error
+    if not isinstance(there, dict):
+        raise CheckpointError("the file holds no sizes", where=str(file), fix="write it again")
     here = sizes.model_dump(mode="json")
     wrong = [f"{k} is {there[k]!r} there, {here[k]!r} here" for k in here if k in there and there[k] != here[k]]
     if wrong:

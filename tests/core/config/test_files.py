@@ -36,6 +36,8 @@ def test_only_files_that_options_name_are_used(config: dict[str, Any]) -> None:
     assert list(used_files(config)) == ["brush"]
     config["model"]["decoders"]["brush"]["weights"] = None
     assert used_files(config) == {}
+    config["module"] = {"start_from": f"{config['files']['brush']['path']}#decoders.brush"}
+    assert list(used_files(config)) == ["brush"], "one part of a saved model"
 
 
 def test_files_that_are_there_are_no_problem(config: dict[str, Any]) -> None:
@@ -65,11 +67,14 @@ def test_training_says_how_to_get_what_is_missing(
     assert main([command, write_config(tmp_path, config)]) == 2
     (line,) = capsys.readouterr().err.splitlines()
     brush = config["files"]["brush"]["path"]
-    assert line == f"error: {brush}: this is not there. To fix: fetch brush --to {brush}"
+    reads = "model.decoders.brush.weights reads it"
+    assert line == f"error: {brush}: this is not there; {reads}. To fix: fetch brush --to {brush}"
 
 
 def test_a_model_says_how_to_get_what_is_missing(config: dict[str, Any]) -> None:
-    with pytest.raises(CheckpointError, match=r"this is not there. To fix: fetch brush"):
+    with pytest.raises(
+        CheckpointError, match=r"this is not there; model.decoders.brush.weights reads it. To fix: fetch brush"
+    ):
         AnyToAnyModel.from_config(config)
 
 

@@ -113,13 +113,24 @@ def test_a_large_file_is_not_read(tmp_path: Path) -> None:
         read_yaml(Path("/dev/zero"))
 
 
-def test_what_is_read_twice_is_nobody_elses_and_keeps_the_limits_of_the_moment(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """A text is parsed once; who changes what came of it changes it for nobody."""
-    text = "{model: {names: [a, b]}}"
-    parse_yaml(text, where="a")["model"]["names"].append("c")
-    assert parse_yaml(text, where="b") == {"model": {"names": ["a", "b"]}}
+def test_a_file_is_parsed_once_for_all_stages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a caller does to the values, and what is written into the file, shows where it should and nowhere else."""
+    from anyloom.config import yaml_text
+
+    parsed: list[str] = []
+    of_module = yaml_text.parse_yaml
+    monkeypatch.setattr(
+        yaml_text, "parse_yaml", lambda text, where: parsed.append(text) or of_module(text, where=where)
+    )
+    path = tmp_path / "a.yaml"
+    path.write_text("data: {sizes: [1, 2]}")
+    first = read_yaml(path)
+    first["data"]["sizes"].append(3)
+    assert read_yaml(path) == {"data": {"sizes": [1, 2]}}
+    assert len(parsed) == 1
+    path.write_text("data: {sizes: [4]}")  # in the same second, of another content
+    assert read_yaml(path) == {"data": {"sizes": [4]}}
+    path.write_text("data: {sizes: [1, 2]}")
     monkeypatch.setenv("ANYLOOM_LIMITS", "config-depth=2")
-    with pytest.raises(ConfigError, match="nested deeper than 2"):
-        parse_yaml(text, where="c")
+    with pytest.raises(ConfigError, match="nested deeper than 2 levels"):
+        read_yaml(path)

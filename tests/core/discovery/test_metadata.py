@@ -108,3 +108,23 @@ def test_a_name_of_two_plugins_stands_under_the_table(site: Path, install: Insta
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True, timeout=99)
     text = " ".join(done.stdout.split())
     assert "duplicate: encoder 'same' of anyloom_a (anyloom-a 1.0) and anyloom_b (anyloom-b 2.0)" in text
+
+
+def test_many_plugins_cost_two_small_files_and_two_modules_each(site: Path, install: Install, ask: Ask) -> None:
+    """And no look at all other plugins for each: what a start costs grows with their number, not with its square."""
+    for n in range(30):
+        install(f"anyloom_odd{n}", component(f"odd{n}"))
+    opened, looked = ask(f"""
+import sys
+from anyloom.discovery import loading
+opened, looked = [], []
+sys.addaudithook(lambda event, given: opened.append(str(given[0])) if event == "open" else None)
+wraps = loading._wraps
+loading._wraps = lambda implementation: looked.append(1) or wraps(implementation)
+get_registry()
+print(json.dumps([[name for name in opened if name.startswith({str(site)!r})], len(looked)]))
+""")
+    info = [name for name in opened if name.endswith(("METADATA", "entry_points.txt"))]
+    assert len(info) == len(set(info)) == 2 * 30
+    assert sum(name.endswith((".py", ".pyc")) for name in opened) <= 4 * 30  # a source, and what it is compiled to
+    assert looked < 30 * 30 / 2

@@ -97,3 +97,23 @@ def test_a_broken_vocabulary_gives_one_clear_error(kind: str, tmp_path: Path) ->
     with pytest.raises(CheckpointError) as caught:
         TextTokenizer(path)
     assert str(path) in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("tokenizer.json", b"[]"),
+        ("tokenizer.json", b'{"model": {"vocab": [1], "merges": []}}'),
+        ("tokenizer.json", b'{"model": {"vocab": {}, "merges": [3]}}'),
+        ("tokenizer.json", b"\xff\xfe"),
+        ("tokenizer.json", b"<html>"),
+        ("list.txt", b"\xe9 a\nb c"),
+        ("list.gz", b"no gzip"),
+        ("cut.gz", gzip.compress(b"a b\n" * 99)[:-9]),
+        ("bent.gz", b"\x1f\x8b\x08" + bytes(7) + b"\xff" * 40),
+    ],
+)
+def test_a_broken_vocabulary_is_one_clear_error(tmp_path: Path, name: str, content: bytes) -> None:
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(CheckpointError, match="the vocabulary"):
+        TextTokenizer(tmp_path if name == "tokenizer.json" else tmp_path / name)

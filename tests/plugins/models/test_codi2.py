@@ -221,7 +221,8 @@ def change(path: Path, *, without: str = "", extra: Sequence[str] = ()) -> None:
 @pytest.mark.parametrize(
     ("damage", "says"),
     [
-        (lambda c: shutil.rmtree(c / "zeroscope_v2_576w"), "zeroscope_v2_576w: this is not there. To fix: hf download"),
+        (lambda c: shutil.rmtree(c / "zeroscope_v2_576w"), "zeroscope_v2_576w: this is not there; model.decoders."),
+        (lambda c: shutil.rmtree(c / "zeroscope_v2_576w"), "reads it. To fix: hf download"),
         (lambda c: truncate(c / "llama-2-7b-chat/model.safetensors"), "llama-2-7b-chat: a file is truncated"),
         (lambda c: truncate(c / "imagebind_huge.safetensors"), "imagebind_huge.safetensors: the file is truncated"),
         (lambda c: truncate(c / "audioldm2" / UNET), "audioldm2/unet: cannot read"),

@@ -111,3 +111,16 @@ def test_its_stages_train_and_fit_together(tmp_path: Path, model: AnyToAnyModel)
     assert all(
         n.startswith("decoders.film.") for n in own if n.startswith("decoders.") and not torch.equal(own[n], begun_[n])
     )
+
+
+@pytest.mark.parametrize("stage", ["film", "model"])
+def test_a_stage_without_its_beginning_says_what_makes_it(
+    stage: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = tmp_path / "run"
+    if stage == "model":
+        (run / "film").mkdir(parents=True)
+    assert main(["fit", "mini-clips", "--stage", stage, f"variables.run={run}"]) == 2
+    said = capsys.readouterr().err
+    assert f"{run / 'begin'}: this is not there; module.start_from" in said
+    assert f"To fix: python scripts/begin_mini_clips.py {run}" in said

@@ -11,8 +11,9 @@ from diffusers import VQModel
 
 from anyloom import AnyToAnyModel, Conversation, Message
 from anyloom.conversation import Media
+from anyloom.errors import CheckpointError
 from anyloom.interfaces import Sample
-from anyloom_codes.autoencoder import VQSizes, build_vq, codes_of, pictures_of
+from anyloom_codes.autoencoder import VQSizes, build_vq, codes_of, pictures_of, require_sizes
 from anyloom_codes.tiny import SIZES
 from parts import model_options, picture
 
@@ -114,3 +115,10 @@ def test_codes_are_drawn_by_the_answers_seed(tokenizer_folder: Path) -> None:
 
     assert torch.equal(made(1), made(1))
     assert not torch.equal(made(1), made(2))
+
+
+@pytest.mark.parametrize("text", ["<html>", "[3]", "[" * 100_000])
+def test_a_broken_record_of_sizes_is_one_clear_error(tmp_path, text):
+    (tmp_path / "config.json").write_text(text, encoding="utf-8")
+    with pytest.raises(CheckpointError, match=r"config\.json: the file"):
+        require_sizes(VQSizes(**SIZES), str(tmp_path))

@@ -12,7 +12,7 @@ from anyloom.errors import BadRecord, ConfigError
 from anyloom.options import WrongOptionsError
 from anyloom_corpora.media import MediaFolder, blob_media, soundtrack
 from anyloom_corpora.reader import SPLITS, Reader, RecordSource, Rows, require_split
-from anyloom_corpora.tables import cell, table
+from anyloom_corpora.tables import cell, file_names, table
 
 __all__ = ["AudioCaps", "Captioned", "CaptionedSource", "WebVid"]
 
@@ -63,7 +63,7 @@ class CaptionedSource(RecordSource):
             if held is not None:
                 record[modality] = blob_media(held, modality, where, max_bytes=self.folder.max_bytes)
                 continue
-            names = self.names(row, patterns, where)
+            names = file_names(row, patterns, where)
             record[modality] = self.folder.media(names, modality, where)
             if self.sound and modality == "video":
                 record["audio"] = soundtrack(record["video"], where)
@@ -82,22 +82,6 @@ class CaptionedSource(RecordSource):
                 return found
             raise BadRecord("no target", where, f"no {self.caption}")
         return cell(row, self.caption, where)
-
-    def names(self, row: Mapping[str, Any], patterns: Patterns, where: str) -> list[str]:
-        """Return the names that a row's file may have: patterns whose columns the table lacks are left out.
-
-        Raises:
-            anyloom.errors.BadRecord: No pattern fits the table's columns.
-        """
-        found: list[str] = []
-        for pattern in patterns:
-            try:
-                found.append(pattern.format_map(row))
-            except (KeyError, ValueError, AttributeError, IndexError):
-                continue
-        if not found:
-            raise BadRecord("bad row", where, f"no column for {' or '.join(patterns)}; columns: {', '.join(row)}")
-        return found
 
 
 def _media_cell(row: Mapping[str, Any], patterns: Patterns) -> Blob | None:

@@ -217,7 +217,11 @@ def _parsed(path: Path) -> tuple[dict[str, str], dict[Literal["object", "live"],
     classes: dict[str, str] = {}
     prompts: dict[Literal["object", "live"], list[str]] = {"object": [], "live": []}
     kind: Literal["object", "live"] = "object"
-    for line in path.read_text(encoding="utf-8").splitlines():
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"not UTF-8 ({error})", where=str(path), fix="fetch it again") from error
+    for line in lines:
         text = line.strip()
         if text.lower().startswith("live subject"):
             kind = "live"

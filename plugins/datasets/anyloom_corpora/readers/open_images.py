@@ -24,7 +24,7 @@ from anyloom.interfaces import Record
 from anyloom_corpora.media import MediaFolder
 from anyloom_corpora.reader import Reader, require_split
 from anyloom_corpora.readers.captioned import Patterns
-from anyloom_corpora.tables import CsvRows, cell
+from anyloom_corpora.tables import CsvRows, cell, file_names
 from anyloom_corpora.tasks.derived import derived_image
 
 __all__ = ["Box", "OpenImages", "OpenImagesSource", "relation"]
@@ -94,7 +94,7 @@ class OpenImagesSource:
         numbers = self._index["rows"][begin:end].tolist()
         where = self.rows.where(numbers[0])
         rows = [self.rows[n] for n in numbers]
-        picture = self.folder.media([p.format_map(rows[0]) for p in self.image], "image", where)
+        picture = self.folder.media(file_names(rows[0], self.image, where), "image", where)
         found = sorted(((_box(row, where), row) for row in rows), key=lambda pair: -pair[0].area)[: self.parts]
         parts = [(self._label(row, where), self._object(row, picture, where)) for _, row in found]
         boxes = [box for box, _ in found]
@@ -112,7 +112,7 @@ class OpenImagesSource:
         return self.names[code].lower()
 
     def _object(self, row: Mapping[str, str], picture: Media, where: str) -> Media:
-        mask = self.folder.media([p.format_map(row) for p in self.mask], "image", where)
+        mask = self.folder.media(file_names(row, self.mask, where), "image", where)
         return derived_image("cut-out", _cut_out, picture, mask)
 
 

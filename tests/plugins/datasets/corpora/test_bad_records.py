@@ -13,7 +13,7 @@ import pytest
 import soundfile
 
 from anyloom.building import build
-from anyloom.errors import BadRecord
+from anyloom.errors import BadRecord, ConfigError
 from anyloom_corpora.fixtures.layouts import write_layout
 from anyloom_corpora.fixtures.media import base64_text, picture, picture_bytes, sound
 
@@ -256,6 +256,25 @@ def test_open_images(tmp_path):
     assert len(records) == 5
     assert [reason(records, n) for n in (0, 1, 2, 4)] == ["bad row", "bad row", "missing", "bad row"]
     records[3]
+
+
+def test_a_list_of_masks_without_its_header_says_which_columns_it_has(tmp_path):
+    root = write_layout("open-images", tmp_path)
+    path = root / "train-annotations-object-segmentation.csv"
+    path.write_text(path.read_text().split("\n", 1)[1], encoding="utf-8")
+    records = build("dataset", "open-images", {"root": str(root)}).source("train")
+    assert len(records) > 0
+    for n in range(len(records)):
+        with pytest.raises(BadRecord, match=r"ImageID.*columns: .*m(0bt9lr|01mzpv)"):
+            records[n]
+
+
+def test_dream_bench_s_prompts_in_another_encoding(tmp_path):
+    root = write_layout("dream-bench", tmp_path)
+    path = root / "dataset/prompts_and_classes.txt"
+    path.write_bytes(path.read_text(encoding="utf-8").encode("utf-16"))
+    with pytest.raises(ConfigError, match=r"prompts_and_classes\.txt: not UTF-8"):
+        build("dataset", "dream-bench", {"root": str(root)}).source("train")
 
 
 def test_audioset(tmp_path):
