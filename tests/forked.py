@@ -60,13 +60,19 @@ class Interpreter:
 
 
 @lru_cache
-def interpreter(rank: int) -> Interpreter:
+def interpreter(rank: int, group: int = 0) -> Interpreter:
     """The one that a rank's processes are forked from, which lives until the tests of this process end."""
     return Interpreter()
 
 
-def anyloom(*words: str, folder: Path, processes: int = 1) -> tuple[list[int], str]:
+def anyloom(*words: str, folder: Path, processes: int = 1, group: int = 0) -> tuple[list[int], str]:
     """Run a command on some processes, as a cluster starts them.
+
+    Args:
+        words: After ``anyloom``.
+        folder: Where it runs.
+        processes: How many.
+        group: Processes of another group come from other interpreters, with other seeds of Python's hashes.
 
     Returns:
         The exit status of each, and what they printed, errors too.
@@ -81,8 +87,8 @@ def anyloom(*words: str, folder: Path, processes: int = 1) -> tuple[list[int], s
     with tempfile.TemporaryDirectory() as kept:
         files = [Path(kept) / str(rank) for rank in range(processes)]
         for rank, environment in enumerate(ranks):
-            interpreter(rank).start(list(words), folder, files[rank], **environment)
-        statuses = [interpreter(rank).status() for rank in range(processes)]
+            interpreter(rank, group).start(list(words), folder, files[rank], **environment)
+        statuses = [interpreter(rank, group).status() for rank in range(processes)]
         return statuses, "".join(file.read_text() for file in files)
 
 

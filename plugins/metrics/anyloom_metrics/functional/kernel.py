@@ -69,6 +69,11 @@ def kernel_distance(
     Raises:
         anyloom.errors.MediaError: A set is smaller than a subset.
         anyloom.errors.ConfigError: There are no subsets, or subsets of one.
+
+    >>> x = torch.randn(20, 4, generator=torch.Generator().manual_seed(0))
+    >>> near, far = (kernel_distance(x, x + shift, subsets=5, subset_size=10) for shift in (0.1, 2.0))
+    >>> near.mean < far.mean
+    True
     """
     require_number(subsets, name="subsets", least=1, whole=True)
     require_number(subset_size, name="subset_size", least=2, whole=True)
