@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import types
 import typing
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from anyloom.errors import AnyloomError, ConfigError, combine, nearest
 
@@ -19,7 +20,7 @@ _LONGEST_NAME = 255  # bytes, in the file systems there are
 
 
 class Section(BaseModel):
-    """Base of what a config holds: frozen; an unknown key, a NaN or an infinity is an error.
+    """Base of what a config holds: frozen; an unknown key, a NaN, an infinity or a yes for a number is an error.
 
     >>> class Sizes(Section):
     ...     layers: int = 2
@@ -31,6 +32,17 @@ class Section(BaseModel):
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, protected_namespaces=())
+
+    @model_validator(mode="before")
+    @classmethod
+    def _count_no_answers(cls, given: Any) -> Any:
+        """True is 1 to pydantic, so that ``batch_size=yes`` would be a batch of one."""
+        if isinstance(given, Mapping):
+            answers = {n: v for n, v in given.items() if isinstance(v, bool) and n in cls.model_fields}
+            wrong = {n: v for n, v in answers.items() if _is_number(cls.model_fields[n].annotation)}
+            if wrong:
+                raise WrongOptionsError({n: f"expected a number, got {v}" for n, v in wrong.items()})
+        return given
 
 
 class WrongOptionsError(ValueError):
@@ -46,6 +58,27 @@ class WrongOptionsError(ValueError):
     def __init__(self, problems: Mapping[str, str]) -> None:
         self.problems = dict(problems)
         super().__init__("; ".join(f"{key}: {what}" for key, what in problems.items()))
+
+
+def _is_number(annotation: Any) -> bool:
+    """Whether a field holds numbers, or nothing, and neither yes nor no.
+
+    >>> [_is_number(kind) for kind in (int, float | None, typing.Annotated[int, "steps"], bool, int | bool, Any)]
+    [True, True, True, False, False, False]
+    """
+    kinds = set(_kinds(annotation))
+    return bool(kinds & {int, float}) and kinds <= {int, float, str, type(None)}
+
+
+def _kinds(annotation: Any) -> Iterator[Any]:
+    origin = typing.get_origin(annotation)
+    if origin in (typing.Union, types.UnionType):
+        for kind in typing.get_args(annotation):
+            yield from _kinds(kind)
+    elif origin is typing.Annotated:
+        yield from _kinds(typing.get_args(annotation)[0])
+    else:
+        yield annotation
 
 
 def validate(config: type[ConfigT], options: Mapping[str, Any], *, where: str) -> ConfigT:

@@ -4,6 +4,7 @@ import copy
 import pickle
 from typing import Any
 
+import numpy as np
 import pytest
 from pydantic import BaseModel, ConfigDict, model_validator
 
@@ -12,7 +13,7 @@ from anyloom.config.schema import OptimizerConfig, ProjectConfig
 from anyloom.errors import AnyloomError, ConfigError, MediaError, UnknownNameError, combine
 from anyloom.generation.options import GenerationOptions
 from anyloom.network.config import ModelConfig
-from anyloom.options import WrongOptionsError, split_name, validate
+from anyloom.options import Section, WrongOptionsError, split_name, validate
 
 
 class Inner(BaseModel):
@@ -158,3 +159,25 @@ def test_no_option_is_infinite(value: float) -> None:
     ):
         with pytest.raises(ConfigError, match=f"{key}: .*(finite|greater)"):
             validate(config, section, where="")
+
+
+@pytest.mark.parametrize("answer", [True, False])
+def test_yes_and_no_are_no_numbers(answer: bool) -> None:
+    class Options(Section):
+        batches: int = 1
+        share: float | None = None
+        name: str | int = ""
+        exact: bool | int = True
+
+    for number in ("batches", "share", "name"):
+        with pytest.raises(ConfigError, match=f"data.{number}: expected a number, got {answer}"):
+            validate(Options, {number: answer}, where="data")
+    assert validate(Options, {"exact": answer}, where="data").exact is answer
+
+
+@pytest.mark.parametrize("seed", [-1, 2**32])
+def test_a_seed_that_numpy_refuses_is_refused_by_its_key(seed: int) -> None:
+    with pytest.raises(ValueError, match="Seed must be between 0 and 2"):
+        np.random.RandomState(seed)
+    with pytest.raises(ConfigError, match="seed_everything: "):
+        validate(ProjectConfig, {"seed_everything": seed}, where="")

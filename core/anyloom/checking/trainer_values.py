@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any, Final
 
 from lightning.pytorch.accelerators import AcceleratorRegistry
@@ -28,9 +29,12 @@ _LEAST: Final = {
     "limit_test_batches": 0,
     "limit_predict_batches": 0,
     "overfit_batches": 0,
+    "fast_dev_run": 0,
 }
 """Smallest value of each number. ``accumulate_grad_batches: 0`` makes lightning wait for ever."""
 
+_DURATION: Final = re.compile(r"\s*\d+:\d\d:\d\d:\d\d\s*")
+_PROFILERS: Final = ("simple", "advanced", "pytorch", "xla")
 _SHARES: Final = ("limit_train_batches", "limit_val_batches", "limit_test_batches", "limit_predict_batches")
 
 
@@ -51,6 +55,10 @@ def value_problems(key: str, value: Any) -> list[ConfigError]:
         return _unknown(value, ["auto", "gpu", *AcceleratorRegistry.available_accelerators()], where)
     if key == "strategy" and isinstance(value, str):
         return _unknown(value, ["auto", "fsdp2", *StrategyRegistry.available_strategies()], where)
+    if key == "profiler" and isinstance(value, str):
+        return _unknown(value, list(_PROFILERS), where)
+    if key == "max_time" and isinstance(value, str) and not _DURATION.fullmatch(value):
+        return [ConfigError(f"{value!r} is no duration", where=where, fix="write DD:HH:MM:SS, such as 00:12:00:00")]
     if key == "devices" and not _are_devices(value):
         what = f"{value!r} names no devices"
         return [ConfigError(what, where=where, fix="give a number of 1 or more, -1 for all, or a list such as [0, 1]")]

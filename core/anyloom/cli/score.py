@@ -26,6 +26,7 @@ _TOLD: Final = (
     "questions without an output",
     "questions with fewer outputs",
     "outputs of no question",
+    "outputs called like several questions",
     "outputs beyond those asked for",
     "unreadable",
     "ignored files",

@@ -246,7 +246,7 @@ class ProjectConfig(Section):
             with a ``dirpath`` and ``save_last`` was among the callbacks.
         result: Folder where the trained part or model is written when fitting ends. ``validate``, ``test`` and
             ``predict`` read it, unless ``ckpt_path`` says otherwise or it is not there yet.
-        seed_everything: Seed of all random number generators.
+        seed_everything: Seed of all random number generators, below 2^32.
         stages: Further configs by name, run one after another by ``anyloom fit --stage all``; each overrides the
             sections above.
         files: What the sections above read and the config does not ship, by a key of the user's choice. Named when it
@@ -265,7 +265,7 @@ class ProjectConfig(Section):
     trainer: dict[str, Any] = Field(default_factory=dict)
     ckpt_path: str | None = None
     result: str | None = None
-    seed_everything: int = 0
+    seed_everything: int = Field(0, ge=0, lt=2**32)
     stages: dict[str, dict[str, Any]] = Field(default_factory=dict)
     files: dict[str, FileSource] = Field(default_factory=dict)
     suite: dict[str, Any] | None = None

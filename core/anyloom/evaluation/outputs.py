@@ -14,6 +14,7 @@ Paths in a list start from the list's folder and stay in it.
 
 from __future__ import annotations
 
+import codecs
 import csv
 import io
 import json
@@ -133,9 +134,9 @@ def _take(outputs: Outputs, where: str, read: Callable[[], Output | None]) -> No
 def _read_folder(folder: Path, outputs: Outputs) -> None:
     files = [p for p in sorted(folder.rglob("*")) if p.is_file() and not p.name.startswith(".")]
     names = {path: _shown(path.relative_to(folder).with_suffix("").as_posix()) for path in files}
-    media = {names[path] for path in files if path.suffix not in (".txt", ".json") and _is_medium(path)}
+    media = {names[path] for path in files if path.suffix.lower() not in (".txt", ".json") and _is_medium(path)}
     for path in files:
-        beside = path.suffix == ".json" and names[path] in media  # what a program says of a medium
+        beside = path.suffix.lower() == ".json" and names[path] in media  # what a program says of a medium
         if not beside:
             _take(outputs, _shown(str(path)), partial(_of_file, names[path], path, folder))
 
@@ -143,9 +144,10 @@ def _read_folder(folder: Path, outputs: Outputs) -> None:
 def _of_file(name: str, path: Path, folder: Path) -> Output | None:
     if not path.resolve().is_relative_to(folder.resolve()):
         raise ConfigError("a link that leads out of the folder", where=str(path))
-    if path.suffix == ".txt":
+    suffix = path.suffix.lower()
+    if suffix == ".txt":
         return _said(name, path, _text_of(path).strip())
-    if path.suffix == ".json":
+    if suffix == ".json":
         value = _parsed(_text_of(path))
         said = value.get("description") if isinstance(value, Mapping) else None
         return _said(name, path, said) if isinstance(said, str) else None
@@ -163,7 +165,19 @@ def _said(name: str, path: Path, text: str) -> Output:
 def _text_of(path: Path) -> str:
     if path.stat().st_size > _LARGEST_TEXT:
         raise ConfigError(f"a text of more than {_LARGEST_TEXT >> 20} MiB", where=str(path))
-    return path.read_text(encoding="utf-8", errors="replace")
+    return _decoded(path)
+
+
+def _decoded(path: Path) -> str:
+    """The text without a byte order mark, as Excel and Windows write one.
+
+    Raises:
+        anyloom.errors.ConfigError: It is not UTF-8: what its characters mean would be a guess.
+    """
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"not UTF-8 ({error.reason})", where=str(path), fix="save it as UTF-8") from error
 
 
 def _shown(text: str) -> str:
@@ -179,44 +193,49 @@ def _is_medium(path: Path) -> bool:
     return True
 
 
-def _records(path: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
+def _records(path: Path) -> Iterator[tuple[str, Any]]:
     if path.stat().st_size > _LARGEST:
         raise ConfigError("a list of answers of more than 1 GiB", where=str(path), fix="cut it into several")
-    text = path.read_text(encoding="utf-8", errors="replace")
-    if path.suffix == ".jsonl":
-        values = [(n, _parsed(line)) for n, line in enumerate(text.split("\n"), 1) if line.strip()]
-    elif path.suffix == ".json":
-        whole = _parsed(text)
+    suffix = path.suffix.lower()
+    values: list[tuple[int, Any]]
+    if suffix == ".jsonl":
+        lines = path.read_bytes().removeprefix(codecs.BOM_UTF8).split(b"\n")
+        values = [(n, _parsed(line)) for n, line in enumerate(lines, 1) if line.strip()]
+    elif suffix == ".json":
+        whole = _parsed(_decoded(path))
         values = list(enumerate(whole if isinstance(whole, list) else [None], 1))
-    elif path.suffix in (".csv", ".tsv"):
-        values = list(enumerate(_rows(path, text), 2))
+    elif suffix in (".csv", ".tsv"):
+        values = list(enumerate(_rows(path, _decoded(path)), 2))
     else:
         raise ConfigError("this is no list of answers", where=str(path), fix="give a folder, .jsonl, .json or .csv")
     for number, value in values:
-        yield f"{path}:{number}", value if isinstance(value, Mapping) else {}
+        yield f"{path}:{number}", value
 
 
 def _rows(path: Path, text: str) -> list[dict[str, Any]]:
     try:
-        return list(csv.DictReader(io.StringIO(text), delimiter="\t" if path.suffix == ".tsv" else ","))
+        return list(csv.DictReader(io.StringIO(text), delimiter="\t" if path.suffix.lower() == ".tsv" else ","))
     except csv.Error as error:
         raise ConfigError(f"this is no table ({error})", where=str(path), fix="give csv in UTF-8") from error
 
 
 def _parsed(text: str | bytes) -> Any:
     try:
-        return json.loads(text)
+        return json.loads(text if isinstance(text, str) else text.decode("utf-8"))
     except (ValueError, RecursionError):
         return None
 
 
-def _of_record(record: Mapping[str, Any], root: Path, where: str) -> Output:
+def _of_record(record: Any, root: Path, where: str) -> Output:
+    if not isinstance(record, Mapping):
+        raise ConfigError("this is no object of JSON in UTF-8", where=where)
     name = next((_shown(str(record[key])) for key in _NAMES if record.get(key) not in (None, "")), None)
     if name is None or len(name) > _LONGEST_NAME:
         raise ConfigError(
             f"a record needs one of {', '.join(_NAMES)}, of {_LONGEST_NAME} characters at most", where=where
         )
-    given: Any = next((record[key] for key in _ANSWERS if record.get(key) not in (None, "")), None)
+    answers = [record[key] for key in _ANSWERS if record.get(key) is not None]
+    given: Any = next((answer for answer in answers if answer != ""), "" if answers else None)  # to say nothing is one
     parts = _parts_of_columns(record) if not isinstance(given, list) else []
     if isinstance(given, list) and given and isinstance(given[0], Mapping) and "role" in given[0]:
         said = [message for message in given if isinstance(message, Mapping) and message.get("role") == "assistant"]

@@ -23,6 +23,7 @@ class Pairing:
         answers: Outputs of each question that has any, in the order of their numbers.
         missing: Questions without an output.
         unknown: Names of outputs that belong to no question.
+        ambiguous: Names of outputs that are called as several questions are known.
 
     >>> Pairing(missing=["0002"]).answers
     {}
@@ -31,6 +32,7 @@ class Pairing:
     answers: dict[str, list[Output]] = field(default_factory=dict)
     missing: list[str] = field(default_factory=list)
     unknown: list[str] = field(default_factory=list)
+    ambiguous: list[str] = field(default_factory=list)
 
 
 def pair(questions: Mapping[str, Sequence[str]], outputs: Iterable[Output], pattern: str | None = None) -> Pairing:
@@ -53,14 +55,15 @@ def pair(questions: Mapping[str, Sequence[str]], outputs: Iterable[Output], patt
     >>> list(found.answers), found.missing, found.unknown
     (['0001'], ['0002'], ['0003'])
     """
-    known = {other: name for name, others in questions.items() for other in (name, *others)}
+    known, shared = _known(questions)
     shape = None if pattern is None else _compiled(pattern)
     found: dict[str, list[tuple[int | None, Output]]] = {}
     pairing = Pairing()
     for output in outputs:
         place = _place(output.name, known) if shape is None else _by_pattern(output.name, known, shape)
         if place is None:
-            pairing.unknown.append(output.name)
+            common = _place(output.name, shared) if shape is None else _by_pattern(output.name, shared, shape)
+            (pairing.unknown if common is None else pairing.ambiguous).append(output.name)
         else:
             found.setdefault(place[0], []).append((place[1], output))
     for name in questions:
@@ -69,6 +72,17 @@ def pair(questions: Mapping[str, Sequence[str]], outputs: Iterable[Output], patt
         else:
             pairing.missing.append(name)
     return pairing
+
+
+def _known(questions: Mapping[str, Sequence[str]]) -> tuple[dict[str, str], dict[str, str]]:
+    """Names -> the question that alone is known by it; names that several are known by, and that are nobody's own."""
+    owners: dict[str, list[str]] = {}
+    for name, others in questions.items():
+        for other in set(others):
+            owners.setdefault(other, []).append(name)
+    known = {other: names[0] for other, names in owners.items() if len(names) == 1}
+    shared = {other: other for other, names in owners.items() if len(names) > 1 and other not in questions}
+    return known | {name: name for name in questions}, shared
 
 
 def _place(name: str, known: Mapping[str, str]) -> tuple[str, int | None] | None:

@@ -114,7 +114,7 @@ def _answered(sample: Sample, pairing: Pairing, name: str, times: int) -> list[E
 
 
 def _none_pairs(pairing: Pairing, names: Sequence[str]) -> str:
-    some = ", ".join(pairing.unknown[:3])
+    some = ", ".join([*pairing.unknown, *pairing.ambiguous][:3])
     return f"no output is called like a question: there is {some}; questions are called {', '.join(names[:3])}"
 
 
@@ -126,6 +126,7 @@ def _pairing_facts(pairing: Pairing, unreadable: dict[str, str], ignored: Sequen
         "questions without an output": pairing.missing,
         "questions with fewer outputs": short,
         "outputs of no question": pairing.unknown,
+        "outputs called like several questions": pairing.ambiguous,
         "outputs beyond those asked for": surplus,
         "unreadable": unreadable,
         "ignored files": list(ignored),

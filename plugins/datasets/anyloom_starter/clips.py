@@ -26,7 +26,12 @@ _FRAMES: Final = 8
 
 
 def coming_in(pixels: Tensor) -> Tensor:
-    """Frames ``(8, 3, H, W)`` of a picture ``(3, H, W)`` that moves in from the left, over its own corner's colour."""
+    """Frames ``(8, 3, H, W)`` of a picture ``(3, H, W)`` that moves in from the left, over its own corner's colour.
+
+    >>> shown = coming_in(torch.arange(8).expand(3, 1, 8))
+    >>> shown[1, 0, 0].tolist()  # its right quarter is seen
+    [6, 7, 0, 0, 0, 0, 0, 0]
+    """
     width = pixels.shape[-1]
     ground = pixels[:, :1, :1].expand_as(pixels)
     frames = []

@@ -68,7 +68,11 @@ def motion_phrasings(motion: str) -> tuple[str, ...]:
 
 
 def motion_caption(motion: str) -> str:
-    """Return what a caption says of a motion, such as ``moving up``."""
+    """Return what a caption says of a motion, such as ``moving up``.
+
+    >>> motion_caption("move-up")
+    'moving up'
+    """
     return _WORDS[motion][1]
 
 
@@ -79,6 +83,10 @@ def frames(pixels: Tensor, motion: str, part: str) -> Tensor:
         pixels: The picture on a white ground.
         motion: One of :data:`MOTIONS`.
         part: One of :data:`PARTS`.
+
+    >>> shown = frames(torch.zeros(3, 64, 64, dtype=torch.uint8), "fade-out", "whole")
+    >>> tuple(shown.shape), bool((shown[1:] >= shown[:-1]).all())  # it gets lighter, towards the white ground
+    ((8, 3, 64, 64), True)
     """
     shares = [moment / (MOMENTS - 1) for moment in PARTS[part]]
     family, _, direction = motion.partition("-")
@@ -93,13 +101,23 @@ def frames(pixels: Tensor, motion: str, part: str) -> Tensor:
 
 
 def flash(pixels: Tensor, moment: int) -> Tensor:
-    """Return frames (8, 3, 64, 64) of a picture in the dark that is lit in one frame, 0 to 7."""
+    """Return frames (8, 3, 64, 64) of a picture in the dark that is lit in one frame, 0 to 7.
+
+    >>> shown = flash(torch.full((3, 64, 64), 200, dtype=torch.uint8), moment=2)
+    >>> [index for index, frame in enumerate(shown) if int(frame.max()) == 200]
+    [2]
+    """
     dark = (pixels.float() * DIM).round().to(torch.uint8)
     return torch.stack([pixels if index == moment else dark for index in range(FRAMES)])
 
 
 def click(moment: int) -> Tensor:
-    """Return 2.56 seconds of silence, float32 (1, T), with one short noise when frame ``moment`` begins."""
+    """Return 2.56 seconds of silence, float32 (1, T), with one short noise when frame ``moment`` begins.
+
+    >>> wave = click(4)
+    >>> int(wave[0].nonzero()[0]) / wave.shape[1]  # frame 4 of 8 begins in the middle
+    0.5
+    """
     generator = torch.Generator().manual_seed(0)
     noise = torch.rand(CLICK_SAMPLES, generator=generator) * 1.6 - 0.8
     burst = noise * torch.exp(-torch.arange(CLICK_SAMPLES) / (CLICK_SAMPLES / 4))

@@ -33,5 +33,9 @@ def packed_positions(position_ids: Tensor, segments: Tensor, limit: int | None) 
 
 
 def readable(segments: Tensor) -> Tensor:
-    """Mask ``(B, P + S)`` for rows of one sample each: 1 where something is."""
+    """Mask ``(B, P + S)`` for rows of one sample each: 1 where something is.
+
+    >>> readable(torch.tensor([[0, 1, 1], [1, 1, 0]])).tolist()
+    [[0, 1, 1], [1, 1, 0]]
+    """
     return (segments > 0).long()

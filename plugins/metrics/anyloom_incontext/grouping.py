@@ -30,7 +30,11 @@ def pack_names(names: Sequence[str]) -> Tensor:
 
 
 def unpack_names(row: Tensor) -> list[str]:
-    """The group names in one row of bytes ``(W,)``."""
+    r"""The group names in one row of bytes ``(W,)``.
+
+    >>> unpack_names(torch.tensor([*b"edit\nedit/tone\0\0"], dtype=torch.uint8))
+    ['edit', 'edit/tone']
+    """
     return bytes(row.tolist()).rstrip(b"\0").decode().split("\n")
 
 

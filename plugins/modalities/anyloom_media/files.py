@@ -87,7 +87,12 @@ def require_suffix(path: Path, suffixes: tuple[str, ...], modality: str) -> str:
 
 
 def unreadable(path: Path, modality: str, cause: object) -> MediaError:
-    """Return the error for a file whose content is truncated, damaged or of another kind than its name says."""
+    """Return the error for a file whose content is truncated, damaged or of another kind than its name says.
+
+    >>> error = unreadable(Path("a.png"), "image", "unexpected end of file")
+    >>> error.reason
+    'truncated'
+    """
     reason = " ".join(str(cause).replace(str(path), path.name).split()) or type(cause).__name__
     return MediaError(
         f"not a readable {modality} file: {reason[:_SHOWN]}",

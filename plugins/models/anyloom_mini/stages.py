@@ -69,7 +69,13 @@ class MiniDecoderStage(DenoiserStage):
 
 
 def order_channels_last(module: nn.Module) -> None:
-    """Order the weights of two-dimensional convolutions by place, then channel; no number changes."""
+    """Order the weights of two-dimensional convolutions by place, then channel; no number changes.
+
+    >>> layer = nn.Conv2d(4, 8, 3)
+    >>> order_channels_last(layer)
+    >>> layer.weight.is_contiguous(memory_format=torch.channels_last)
+    True
+    """
     for parameter in module.parameters():
         if parameter.ndim == 4:  # convolutions over time too have five, and no such order
             parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)

@@ -26,6 +26,10 @@ _QUIET = {"logger": False, "enable_progress_bar": False, "enable_model_summary":
         ("limit_train_batches", 2.5),
         ("limit_val_batches", -1),
         ("overfit_batches", 1.5),
+        ("max_time", "abc"),
+        ("max_time", "1:00:00"),
+        ("profiler", "fast"),
+        ("fast_dev_run", -1),
     ],
 )
 def test_what_lightning_refuses_is_named_before(key: str, value: Any) -> None:
@@ -53,6 +57,11 @@ def test_what_lightning_refuses_is_named_before(key: str, value: Any) -> None:
         ("val_check_interval", 1.0),
         ("val_check_interval", 10),
         ("accumulate_grad_batches", 4),
+        ("max_time", "00:12:00:00"),
+        ("max_time", {"minutes": 5}),
+        ("profiler", "simple"),
+        ("fast_dev_run", 2),
+        ("fast_dev_run", False),
     ],
 )
 def test_what_lightning_takes_is_taken(key: str, value: Any) -> None:

@@ -50,6 +50,18 @@ def test_what_does_not_pair_is_listed() -> None:
     assert (list(pairing.answers), pairing.missing, pairing.unknown) == (["a"], ["b"], ["ab", "c_0", "c/0"])
 
 
+def test_a_name_that_several_questions_are_known_by_is_nobody_s() -> None:
+    questions = {"add/a": ["a"], "drop/a": ["a"], "add/b": ["b"], "c": ["add/b", "a"]}
+    pairing = pair(questions, outputs("a_0", "b", "c", "add/a"))
+    assert {name: [o.name for o in found] for name, found in pairing.answers.items()} == {
+        "add/a": ["add/a"],
+        "add/b": ["b"],
+        "c": ["c"],
+    }
+    assert (pairing.missing, pairing.ambiguous, pairing.unknown) == (["drop/a"], ["a_0"], [])
+    assert pair(questions, outputs("x/a", "x/b"), "x/{key}").ambiguous == ["x/a"]
+
+
 def test_a_pattern_says_how_outputs_are_called() -> None:
     made = outputs("task_a/7-out", "task_b/3-out", "a", "task_a/x")
     pairing = pair({"a": [], "b": []}, made, "task_{key}/{n}-*")
@@ -264,6 +276,32 @@ def test_a_strangers_folder_reads_nothing_outside_and_nothing_huge(tmp_path: Pat
     assert sorted(o.answer.text for o in found.found) == ["a name in no encoding", "odd digits"]
     assert sorted(Path(where).name for where in found.unreadable) == ["huge.json", "huge.txt", "link.json", "link.txt"]
     assert "secret" not in str(found.unreadable.values())
+
+
+def test_a_byte_order_mark_is_no_character_of_an_answer(tmp_path: Path) -> None:
+    lists = {"a.CSV": "id,text\n1,äh\n2,\n", "a.jsonl": '{"id": 1, "text": "äh"}\n{"id": 2, "text": ""}\n'}
+    for name, text in lists.items():
+        (tmp_path / name).write_text(text, encoding="utf-8-sig")
+        found = read_outputs(tmp_path / name)
+        assert {o.name: o.answer.text for o in found.found} == {"1": "äh", "2": ""}
+    (tmp_path / "texts").mkdir()
+    (tmp_path / "texts/1.TXT").write_text("äh", encoding="utf-8-sig")
+    (only,) = read_outputs(tmp_path / "texts").found
+    assert (only.name, only.answer.text, only.answer.media) == ("1", "äh", [])
+
+
+def test_texts_in_another_encoding_are_told_and_not_guessed(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_bytes("a dog".encode("utf-16"))
+    (tmp_path / "b.txt").write_bytes("Äpfel".encode("latin-1"))
+    (tmp_path / "c.txt").write_text("Äpfel", encoding="utf-8")
+    found = read_outputs(tmp_path)
+    assert [o.name for o in found.found] == ["c"]
+    assert all("not UTF-8" in what for what in found.unreadable.values())
+    assert sorted(Path(where).name for where in found.unreadable) == ["a.txt", "b.txt"]
+    (tmp_path / "l.jsonl").write_bytes(b'{"id": 1, "text": "x"}\n{"id": 2, "text": "\xe9"}\n{"id"\n')
+    found = read_outputs(tmp_path / "l.jsonl")
+    assert [o.name for o in found.found] == ["1"]
+    assert set(found.unreadable.values()) == {"this is no object of JSON in UTF-8"}
 
 
 @pytest.mark.parametrize("content", [b'id,text\n"', b"id,text\n1,a,b,c\n", b"\xff\xfe\x00", b"id\n" + b"x" * 200_000])

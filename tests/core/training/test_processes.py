@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import random
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -20,6 +19,7 @@ import torch
 from anyloom.storage.tensors import read_tensors
 from anyloom.training.outside_errors import translated
 from core.training.test_exact_resume import values
+from forked import anyloom
 from projects import sections, write_config, write_conversations
 
 TESTS = Path(__file__).parents[2]
@@ -86,26 +86,9 @@ def test_a_validation_split_smaller_than_the_processes_is_validated(tmp_path: Pa
     few = str(write_conversations(tmp_path / "data", "one.jsonl", count))
     config["data"]["datasets"]["small"] |= {"val": few, "test": few}
     path = write_config(tmp_path, config)
-    lines = ["import sys", "from anyloom.cli.main import main"]
-    lines += [f"if main([{c!r}, {path!r}]) != 0: sys.exit({c!r})" for c in ("fit", "predict", "validate", "test")]
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = str(free.getsockname()[1])
-    shared = {**os.environ, "PYTHONPATH": str(TESTS), "OMP_NUM_THREADS": "1", "MASTER_PORT": port}
-    shared |= {"MASTER_ADDR": "127.0.0.1", "WORLD_SIZE": "2"}
-    # started by hand, as a cluster starts them: each imports torch once for the four commands
-    processes = []
-    try:
-        for rank in ("0", "1"):
-            with (tmp_path / f"shown-{rank}").open("wb") as shown:
-                command = [sys.executable, "-c", "\n".join(lines)]
-                env = {**shared, "LOCAL_RANK": rank, "RANK": rank}
-                processes.append(subprocess.Popen(command, env=env, cwd=tmp_path, stdout=shown, stderr=shown))
-        for rank, process in enumerate(processes):
-            assert process.wait(240) == 0, (tmp_path / f"shown-{rank}").read_text()
-    finally:
-        for process in processes:
-            process.kill()
+    for command in ("fit", "predict", "validate", "test"):
+        statuses, text = anyloom(command, path, folder=tmp_path, processes=2)
+        assert statuses == [0, 0], text
     assert len((tmp_path / "predictions" / "answers.jsonl").read_text().splitlines()) == count
 
 
@@ -134,7 +117,8 @@ def test_a_signal_to_one_process_saves_and_ends_both(tmp_path: Path) -> None:
 def test_processes_that_are_killed_at_random_points_end_bit_equal(tmp_path: Path, strategy: str, times: int) -> None:
     """Kills of either process, drawn by a seed; what two unbroken processes learn comes of it, bit for bit."""
     draw, results = random.Random(16), {}
-    for name, kills in (("whole", []), ("cut", [(draw.randrange(2), draw.randrange(3)) for _ in range(times)])):
+    cuts = [(draw.randrange(2), draw.randrange(3)) for _ in range(times)]
+    for group, (name, kills) in enumerate((("whole", []), ("cut", cuts))):
         (tmp_path / name).mkdir()
         config = two(tmp_path / name, strategy=strategy, max_steps=8)
         config["data"]["batch_size"] = 1
@@ -142,11 +126,14 @@ def test_processes_that_are_killed_at_random_points_end_bit_equal(tmp_path: Path
         for rank, batch in kills:
             stop = {"class_path": "projects.KilledRank", "init_args": {"batch": batch, "rank": rank}}
             trainer = {**config["trainer"], "callbacks": [stop, *config["trainer"]["callbacks"]]}
-            status, text = ran(tmp_path / name, "fit", {**config, "trainer": trainer})
-            assert status != 0, text
+            path = write_config(tmp_path / name, {**config, "trainer": trainer})
+            statuses, text = anyloom("fit", path, folder=tmp_path / name, processes=2, group=group)
+            assert statuses[rank] == -signal.SIGKILL, text
+            assert statuses[1 - rank] > 0, text
             config["ckpt_path"] = "last"
-        status, text = ran(tmp_path / name, "fit", config)
-        assert status == 0, text
+        path = write_config(tmp_path / name, config)
+        statuses, text = anyloom("fit", path, folder=tmp_path / name, processes=2, group=group)
+        assert statuses == [0, 0], text
         results[name] = read_tensors(tmp_path / name / "result")
     assert all(torch.equal(tensor, results["cut"][key]) for key, tensor in results["whole"].items())
     losses = [values(tmp_path / name, "train/loss") for name in ("whole", "cut")]

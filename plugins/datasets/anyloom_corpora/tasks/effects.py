@@ -71,6 +71,9 @@ def tempo(wave: Wave, *, speed: float) -> Wave:
 
     By overlapping frames of 64 ms (WSOLA, Verhelst and Roelands 1993): each is taken up to 16 ms beside its place,
     where it goes on best from the frame before.
+
+    >>> len(tempo(np.zeros(RATE, dtype=np.float32), speed=2.0)) / RATE
+    0.5
     """
     length = round(len(wave) / speed)
     # half a frame of silence before and enough behind, so that every output sample lies under two frames
@@ -89,14 +92,24 @@ def tempo(wave: Wave, *, speed: float) -> Wave:
 
 
 def pitch(wave: Wave, *, factor: float) -> Wave:
-    """Return the wave with every frequency times ``factor``; its length stays."""
+    """Return the wave with every frequency times ``factor``; its length stays.
+
+    >>> tone = np.sin(2 * np.pi * 440 * np.arange(RATE) / RATE).astype(np.float32)
+    >>> int(np.abs(np.fft.rfft(pitch(tone, factor=1.5))).argmax())  # in Hz, of one second
+    660
+    """
     longer = tempo(wave, speed=1 / factor)
     result = soxr.resample(longer, factor * RATE, RATE).astype(np.float32)
     return _within(np.pad(result, (0, max(0, len(wave) - len(result))))[: len(wave)])
 
 
 def band_limited(wave: Wave) -> Wave:
-    """Return what is left of the wave at 8 kHz and 16 bits: the input of AUDIT's super-resolution."""
+    """Return what is left of the wave at 8 kHz and 16 bits: the input of AUDIT's super-resolution.
+
+    >>> tone = np.sin(2 * np.pi * 6000 * np.arange(RATE) / RATE).astype(np.float32)
+    >>> bool(np.abs(band_limited(tone)[1000:-1000]).max() < 0.01)  # 6 kHz is above half of 8 kHz
+    True
+    """
     low = soxr.resample(wave, RATE, LOW_RATE)
     coarse = (low.clip(-1, 1) * 32767).astype(np.int16).astype(np.float32) / 32768
     result = soxr.resample(coarse, LOW_RATE, RATE).astype(np.float32)
@@ -104,7 +117,11 @@ def band_limited(wave: Wave) -> Wave:
 
 
 def silenced(wave: Wave, start: int, end: int) -> Wave:
-    """Return the wave with silence in ``start:end``: the input of AUDIT's inpainting."""
+    """Return the wave with silence in ``start:end``: the input of AUDIT's inpainting.
+
+    >>> silenced(np.ones(4, dtype=np.float32), 1, 3).tolist()
+    [1.0, 0.0, 0.0, 1.0]
+    """
     result = wave.copy()
     result[start:end] = 0
     return result

@@ -61,7 +61,11 @@ def block_loudness(wave: Wave) -> float:
 
 
 def place(wave: Wave, start: int, length: int) -> Wave:
-    """Return silence of a length with a wave in it from ``start`` on, cut where the silence ends."""
+    """Return silence of a length with a wave in it from ``start`` on, cut where the silence ends.
+
+    >>> place(np.ones(3, dtype=np.float32), 2, 4).tolist()
+    [0.0, 0.0, 1.0, 1.0]
+    """
     placed = np.zeros(length, dtype=np.float32)
     part = wave[: max(0, length - start)]
     placed[start : start + len(part)] = part

@@ -40,6 +40,12 @@ def edit_similarities(image0: Tensor, image1: Tensor, text0: Tensor, text1: Tens
         image1: Of the edited pictures.
         text0: Of the input captions.
         text1: Of the edited captions (whole captions, not the instruction).
+
+    >>> import torch
+    >>> before, after = torch.tensor([[1.0, 0.0]]), torch.tensor([[0.0, 1.0]])
+    >>> found = edit_similarities(before, after, before, after)  # the picture changed as its caption did
+    >>> round(float(found.directional), 4), round(float(found.image), 4)
+    (1.0, 0.0)
     """
     i0, i1, t0, t1 = (
         F.normalize(require_features(f, name="embeddings"), dim=1) for f in (image0, image1, text0, text1)

@@ -68,6 +68,11 @@ def kernel_distance(
 
     Raises:
         anyloom.errors.MediaError: A set is smaller than a subset.
+
+    >>> x = torch.randn(20, 4, generator=torch.Generator().manual_seed(0))
+    >>> near, far = (kernel_distance(x, x + shift, subsets=5, subset_size=10) for shift in (0.1, 2.0))
+    >>> near.mean < far.mean
+    True
     """
     if (smallest := min(len(x), len(y))) < subset_size:
         raise MediaError(

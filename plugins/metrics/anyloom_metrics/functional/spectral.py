@@ -36,6 +36,10 @@ def log_spectral_distance(generated: Tensor, reference: Tensor, *, sample_rate: 
 
     Raises:
         anyloom.errors.MediaError: A sound is silent, holds NaN, or nothing is left of it after the offset.
+
+    >>> wave = torch.sin(torch.arange(16000) * 0.1)
+    >>> round(float(log_spectral_distance(wave, wave, sample_rate=16000)), 4)
+    0.0
     """
     made, real = aligned_waves(generated, reference, offset=offset)
     return raw_log_spectral_distance(made, real, sample_rate=sample_rate)

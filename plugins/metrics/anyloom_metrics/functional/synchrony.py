@@ -67,6 +67,11 @@ def video_onsets(frames: Tensor, *, fps: float, rate: float, steps: int) -> Tens
 
     Raises:
         anyloom.errors.MediaError: Fewer than two frames, or nothing moves.
+
+    >>> frames = torch.zeros(4, 3, 2, 2)
+    >>> frames[2:] = 1  # white from the third frame on, half a second after the first
+    >>> video_onsets(frames, fps=4, rate=8, steps=8).nonzero().flatten().tolist()  # in eighths of a second
+    [4]
     """
     if frames.ndim != 4 or len(frames) < 2:
         raise MediaError(f"expected at least two frames (T, C, H, W), got {tuple(frames.shape)}", where="clip")

@@ -142,7 +142,11 @@ def identity_of(sample: Sample) -> int:
 
 
 def number_of(name: str) -> int:
-    """A number of 63 bits that stands for a name in a tensor."""
+    """A number of 63 bits that stands for a name in a tensor.
+
+    >>> number_of("a") == number_of("a"), number_of("a") == number_of("b"), number_of("a") < 2**63
+    (True, False, True)
+    """
     return int.from_bytes(hashlib.blake2b(name.encode(), digest_size=8).digest(), "big") >> 1
 
 

@@ -84,6 +84,14 @@ def read_statistics(path: Path) -> Statistics:
 
     Raises:
         anyloom.errors.CheckpointError: The file is missing, broken or holds something else.
+
+    >>> import tempfile
+    >>> import torch
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     write_statistics(torch.tensor([[0.0], [2.0]]), Path(folder, "known.safetensors"))
+    ...     found = read_statistics(Path(folder, "known.safetensors"))
+    >>> found.mean.tolist(), found.covariance.tolist()
+    ([1.0], [[2.0]])
     """
     tensors = read_tensors(path)
     mean, covariance = tensors.get("mean"), tensors.get("covariance")

@@ -27,6 +27,9 @@ def unit_picture(picture: Tensor, where: str = "") -> Tensor:
 
     Raises:
         anyloom.errors.MediaError: It is no picture, holds NaN, or floats lie outside 0..1: their range is unknown then.
+
+    >>> float(unit_picture(torch.full((3, 1, 1), 51, dtype=torch.uint8)).max())
+    0.20000000298023224
     """
     if picture.ndim != 3 or picture.shape[0] != 3 or 0 in picture.shape:
         raise MediaError(f"expected a picture (3, H, W), got {tuple(picture.shape)}", where=where)
@@ -45,7 +48,11 @@ def unit_picture(picture: Tensor, where: str = "") -> Tensor:
 
 
 def picture_bytes(picture: Tensor, where: str = "") -> Tensor:
-    """Return a picture ``(3, H, W)`` as bytes; see :func:`unit_picture` for what is refused."""
+    """Return a picture ``(3, H, W)`` as bytes; see :func:`unit_picture` for what is refused.
+
+    >>> picture_bytes(torch.full((3, 1, 1), 0.2)).flatten().tolist()
+    [51, 51, 51]
+    """
     unit = unit_picture(picture, where)
     return picture if picture.dtype == torch.uint8 else (unit * 255).round().to(torch.uint8)
 
@@ -63,6 +70,9 @@ def square(picture: Tensor, *, short_side: int, size: int) -> Tensor:
 
     Returns:
         Bytes ``(3, size, size)``.
+
+    >>> tuple(square(torch.zeros(3, 40, 60, dtype=torch.uint8), short_side=32, size=28).shape)
+    (3, 28, 28)
     """
     height, width = picture.shape[1:]
     short = min(height, width)
@@ -75,7 +85,11 @@ def square(picture: Tensor, *, short_side: int, size: int) -> Tensor:
 
 
 def normalised(picture: Tensor, mean: Sequence[float], std: Sequence[float]) -> Tensor:
-    """Bytes ``(3, H, W)`` as float32, channel by channel without mean and divided by deviation."""
+    """Bytes ``(3, H, W)`` as float32, channel by channel without mean and divided by deviation.
+
+    >>> normalised(torch.full((3, 1, 1), 255, dtype=torch.uint8), (0.5, 0.0, 1.0), (0.5, 1.0, 1.0)).flatten().tolist()
+    [1.0, 1.0, 0.0]
+    """
     columns = [torch.tensor(x, dtype=torch.float32)[:, None, None] for x in (mean, std)]
     return (picture.float() / 255 - columns[0]) / columns[1]
 
@@ -84,6 +98,9 @@ def clean_299(picture: Tensor) -> Tensor:
     """Resize bytes ``(3, H, W)`` to float32 ``(3, 299, 299)`` in 0..255, as clean-fid does (arXiv 2104.11222).
 
     Each channel is resized as float by Pillow's bicubic filter, without rounding in between; values can leave 0..255.
+
+    >>> tuple(clean_299(torch.zeros(3, 32, 48, dtype=torch.uint8)).shape)
+    (3, 299, 299)
     """
     channels = [Image.fromarray(c.numpy().astype(np.float32)) for c in picture]
     resized = [np.array(c.resize((299, 299), Image.Resampling.BICUBIC), dtype=np.float32) for c in channels]
@@ -95,6 +112,9 @@ def tensorflow_299(picture: Tensor) -> Tensor:
 
     The filter of the original Inception network inside FID (torch-fidelity, torchmetrics): corners are not centres of
     pixels, and nothing is smoothed where the picture shrinks.
+
+    >>> float(tensorflow_299(torch.full((3, 10, 20), 7.0)).mean())
+    7.0
     """
     return _interpolated(_interpolated(picture.float(), dim=1), dim=2)
 
@@ -116,6 +136,9 @@ def directional_square(pictures: Tensor, *, size: int = 224) -> Tensor:
 
     Torch's bicubic filter without smoothing, proportions not kept, nothing clamped. It differs from CLIP's own
     preparation by several steps of 255; it is there for numbers that are compared with that code's.
+
+    >>> tuple(directional_square(torch.zeros(2, 3, 32, 48)).shape)
+    (2, 3, 224, 224)
     """
     resized = F.interpolate(pictures.float(), size=(size, size), mode="bicubic", align_corners=False)
     mean, std = (torch.tensor(x, device=pictures.device)[:, None, None] for x in (CLIP_MEAN, CLIP_STD))
