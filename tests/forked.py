@@ -14,6 +14,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -46,10 +47,14 @@ class Interpreter:
             if stream is not None:
                 stream.close()
 
-    def start(self, words: list[str], folder: Path, said: Path, **environment: str) -> None:
-        """Fork a process that runs a command in a folder and writes what it prints, errors too, to a file."""
+    def start(self, words: list[str], folder: Path, said: Path, prepare: str = "", **environment: str) -> None:
+        """Fork a process that runs a command in a folder and writes what it prints, errors too, to a file.
+
+        ``prepare`` is code that it runs before.
+        """
         assert self._process.stdin is not None
-        order = {"words": words, "folder": str(folder), "said": str(said), "environment": environment}
+        order: dict[str, Any] = {"words": words, "folder": str(folder), "said": str(said)}
+        order |= {"prepare": prepare, "environment": environment}
         self._process.stdin.write(json.dumps(order) + "\n")
         self._process.stdin.flush()
 
@@ -66,17 +71,24 @@ def interpreter(rank: int, group: int = 0) -> Interpreter:
 
 
 def anyloom(*words: str, folder: Path, processes: int = 1, group: int = 0) -> tuple[list[int], str]:
+    """Run a command on some processes, as a cluster starts them; :func:`each_of` with one text for all."""
+    statuses, texts = each_of([""] * processes, *words, folder=folder, group=group)
+    return statuses, "".join(texts)
+
+
+def each_of(prepare: Sequence[str], *words: str, folder: Path, group: int = 0) -> tuple[list[int], list[str]]:
     """Run a command on some processes, as a cluster starts them.
 
     Args:
+        prepare: For each process the code that it runs before the command.
         words: After ``anyloom``.
         folder: Where it runs.
-        processes: How many.
         group: Processes of another group come from other interpreters, with other seeds of Python's hashes.
 
     Returns:
-        The exit status of each, and what they printed, errors too.
+        The exit status of each, and what each printed, errors too.
     """
+    processes = len(prepare)
     ranks: list[dict[str, str]] = [{}]
     if processes > 1:
         with socket.socket() as free:
@@ -87,9 +99,9 @@ def anyloom(*words: str, folder: Path, processes: int = 1, group: int = 0) -> tu
     with tempfile.TemporaryDirectory() as kept:
         files = [Path(kept) / str(rank) for rank in range(processes)]
         for rank, environment in enumerate(ranks):
-            interpreter(rank, group).start(list(words), folder, files[rank], **environment)
+            interpreter(rank, group).start(list(words), folder, files[rank], prepare[rank], **environment)
         statuses = [interpreter(rank, group).status() for rank in range(processes)]
-        return statuses, "".join(file.read_text() for file in files)
+        return statuses, [file.read_text() for file in files]
 
 
 def _next() -> list[str]:
@@ -104,6 +116,7 @@ def _next() -> list[str]:
             nothing = os.open(os.devnull, os.O_RDONLY)
             for new, old in ((nothing, 0), (said, 1), (said, 2)):
                 os.dup2(new, old)
+            exec(order["prepare"], {"__name__": "prepared"})
             words: list[str] = order["words"]
             return words
         print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)

@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
-import socket
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -16,29 +12,26 @@ import pytest
 from anyloom.conversation import Media
 from anyloom.errors import ConfigError
 from anyloom.evaluation.ranks import Ranks
+from forked import each_of
 from parts import picture
 from projects import save_brush_model, write_suite
 
-EVALUATE = """
-import os, signal, sys
-import torch
+COUNTED = """
+import os, signal
 from anyloom import AnyToAnyModel
-from anyloom.cli.main import main
 
-stop, answer, asked = int(sys.argv[1]), AnyToAnyModel.answer, []
+answer, asked = AnyToAnyModel.answer, []
 
 
 def counted(self, *words):
-    if len(asked) == stop:
+    if len(asked) == {stop}:
         os.kill(os.getpid(), signal.SIGKILL)
     asked.append(0)
     print("answered", len(words[0]), flush=True)
     return answer(self, *words)
 
 
-torch.set_num_threads(1)
 AnyToAnyModel.answer = counted
-sys.exit(main(sys.argv[2:]))
 """
 BATCHES = 5
 
@@ -58,26 +51,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory, tokenizer_folder: Path) -> 
     return made
 
 
-def evaluate(folder: Path, out: Path, processes: int, stops: tuple[int, ...] = (-1, -1)) -> list[Any]:
-    """Start the processes as torchrun would; return them and what they said."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+def evaluate(folder: Path, out: Path, *stops: int) -> tuple[list[int], list[str]]:
+    """Evaluate on a process for each stop, the answer before which it is killed; statuses, and what they said."""
     words = ["evaluate", str(folder / "model"), "--trust", "--suite", str(folder / "suite.yaml"), "--output", str(out)]
-    common = {
-        **os.environ,
-        "PYTHONPATH": os.pathsep.join(sys.path),
-        "OMP_NUM_THREADS": "1",
-        "MASTER_ADDR": "127.0.0.1",
-        "MASTER_PORT": str(port),
-    }
-    started = []
-    for rank in range(processes):
-        own = {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(processes)} if processes > 1 else {}
-        command = [sys.executable, "-W", "ignore", "-c", EVALUATE, str(stops[rank]), *words]
-        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-        started.append(subprocess.Popen(command, env={**common, **own}, **pipes))
-    return [(process, *process.communicate(timeout=300)) for process in started]
+    return each_of([COUNTED.replace("{stop}", str(stop)) for stop in stops], *words, folder=folder)
 
 
 def written(out: Path) -> tuple[Any, dict[str, float]]:
@@ -105,27 +82,26 @@ def require_equal(out: Path, other: Path) -> None:
 @pytest.mark.ddp
 @pytest.mark.slow
 def test_two_processes_give_what_one_gives_also_after_a_kill(folder: Path, tmp_path: Path) -> None:
-    ((alone, said, errors),) = evaluate(folder, tmp_path / "one", 1)
-    assert alone.returncode == 0, errors
+    statuses, (said,) = evaluate(folder, tmp_path / "one", -1)
+    assert statuses == [0], said
     assert said.count("answered") == BATCHES + 1, "the batches and one to show"
 
-    both = evaluate(folder, tmp_path / "two", 2)
-    assert [p.returncode for p, _, _ in both] == [0, 0], both
-    assert [said.count("answered") for _, said, _ in both] == [3 + 1, 2]
-    assert "results:" in both[0][1]
-    assert "results:" not in both[1][1]
+    statuses, both = evaluate(folder, tmp_path / "two", -1, -1)
+    assert statuses == [0, 0], both
+    assert [said.count("answered") for said in both] == [3 + 1, 2]
+    assert "results:" in both[0]
+    assert "results:" not in both[1]
     require_equal(tmp_path / "two", tmp_path / "one")
     assert {v["count"] for v in written(tmp_path / "two")[0][0]["values"].values()} == {2 * BATCHES}
 
-    cut = evaluate(folder, tmp_path / "cut", 2, (-1, 1))
-    assert cut[1][0].returncode == -signal.SIGKILL
-    assert cut[0][0].returncode == 2
-    assert "the same command goes on where they stopped" in cut[0][2]
+    statuses, cut = evaluate(folder, tmp_path / "cut", -1, 1)
+    assert statuses == [2, -signal.SIGKILL]
+    assert "the same command goes on where they stopped" in cut[0]
     assert not (tmp_path / "cut" / "results.json").exists()
-    again = evaluate(folder, tmp_path / "cut", 2)
-    assert [p.returncode for p, _, _ in again] == [0, 0], again
-    assert [said.count("answered") for _, said, _ in again] == [1, 1], "one to show; the batch that was cut off"
-    assert "4 batches of answers are those of the run that was cut off" in again[0][2]
+    statuses, again = evaluate(folder, tmp_path / "cut", -1, -1)
+    assert statuses == [0, 0], again
+    assert [said.count("answered") for said in again] == [1, 1], "one to show; the batch that was cut off"
+    assert "4 batches of answers are those of the run that was cut off" in again[0]
     require_equal(tmp_path / "cut", tmp_path / "one")
     assert sorted(p.name for p in (tmp_path / "cut").iterdir()) == [
         "report.html", "results.json", "results.md", "scores.jsonl",
