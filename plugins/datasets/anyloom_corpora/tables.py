@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from anyloom.data.sources import JsonFile, JsonLines, Lines, ParquetRows
 from anyloom.errors import BadRecord, ConfigError
 from anyloom_corpora.reader import Rows
 
-__all__ = ["CsvRows", "cell", "file_names", "parquet_columns", "parquet_texts", "table"]
+__all__ = ["CsvRows", "captions", "cell", "file_names", "parquet_columns", "parquet_texts", "table"]
 
 
 class CsvRows:
@@ -152,7 +153,7 @@ def cell(row: Mapping[str, Any], column: str, where: str) -> str:
     """Return a field of a row as text.
 
     Raises:
-        anyloom.errors.BadRecord: There is no such column, or the field is empty.
+        anyloom.errors.BadRecord: There is no such column, or the field is empty or no text.
 
     >>> cell({"caption": " a red hat "}, "caption", "a.csv:2")
     'a red hat'
@@ -163,11 +164,37 @@ def cell(row: Mapping[str, Any], column: str, where: str) -> str:
     bad row a.csv:3
     """
     value = row.get(column)
-    text = "" if value is None else str(value).strip()
+    if isinstance(value, bytes):  # a column of another type than it should have
+        try:
+            value = value.decode()
+        except UnicodeDecodeError as error:
+            raise BadRecord("wrong format", where, f"{column} is not UTF-8 ({error.reason})") from error
+    if isinstance(value, (list, tuple, Mapping)):
+        raise BadRecord("bad row", where, f"{column} is a {type(value).__name__}, a text is expected")
+    empty = value is None or (isinstance(value, float) and math.isnan(value))  # pandas writes NaN for nothing
+    text = "" if empty else str(value).strip()
     if not text:
         known = "" if column in row else f"; columns: {', '.join(map(str, row))}"
         raise BadRecord("bad row", where, f"no {column}{known}")
     return text
+
+
+def captions(row: Mapping[str, Any], column: str, where: str) -> str | list[str]:
+    """Return the caption of a row, or its captions.
+
+    Raises:
+        anyloom.errors.BadRecord: There is none.
+
+    >>> captions({"caption": [" a red hat ", ""]}, "caption", "a.parquet:2")
+    ['a red hat']
+    """
+    value = row.get(column)
+    if not isinstance(value, (list, tuple)):
+        return cell(row, column, where)
+    found = [text.strip() for text in value if isinstance(text, str) and text.strip()]
+    if found:
+        return found
+    raise BadRecord("no target", where, f"no {column}")
 
 
 def file_names(row: Mapping[str, Any], patterns: Sequence[str], where: str) -> list[str]:

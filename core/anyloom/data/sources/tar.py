@@ -54,7 +54,9 @@ class TarGroups:
         for archive in self.archives:
             if not archive.is_file():
                 raise ConfigError("there is no such archive", where=str(archive), fix="check the path")
-        self._index = open_index(self.archives, "tar", lambda: GroupTable.build(self._members()), folder=index)
+        self._index = open_index(
+            self.archives, "tar without hidden files", lambda: GroupTable.build(self._members()), folder=index
+        )
         self._table: GroupTable | None = None
 
     def __getstate__(self) -> dict[str, Any]:
@@ -107,7 +109,8 @@ class TarGroups:
                 headers, whole = [], False
             for member in headers:
                 plain = member.isreg() and not member.issparse() and _inside(member.name)
-                if not member.isdir():
+                hidden = posixpath.basename(member.name).startswith(".")  # "._0001.jpg" is what macOS adds to archives
+                if not member.isdir() and not (plain and hidden):
                     yield number, member.name, member.offset_data if plain else _UNUSABLE, member.size
             if not whole:
                 yield number, "(damaged)", _UNUSABLE, 0

@@ -8,11 +8,11 @@ from typing import Any, ClassVar
 from pydantic import model_validator
 
 from anyloom.data.sources import Blob
-from anyloom.errors import BadRecord, ConfigError
+from anyloom.errors import ConfigError
 from anyloom.options import WrongOptionsError
 from anyloom_corpora.media import MediaFolder, blob_media, soundtrack
 from anyloom_corpora.reader import SPLITS, Reader, RecordSource, Rows, require_split
-from anyloom_corpora.tables import cell, file_names, table
+from anyloom_corpora.tables import captions, cell, file_names, table
 
 __all__ = ["AudioCaps", "Captioned", "CaptionedSource", "WebVid"]
 
@@ -75,13 +75,7 @@ class CaptionedSource(RecordSource):
         Raises:
             anyloom.errors.BadRecord: There is none.
         """
-        value = row.get(self.caption)
-        if isinstance(value, (list, tuple)):
-            found = [text.strip() for text in value if isinstance(text, str) and text.strip()]
-            if found:
-                return found
-            raise BadRecord("no target", where, f"no {self.caption}")
-        return cell(row, self.caption, where)
+        return captions(row, self.caption, where)
 
 
 def _media_cell(row: Mapping[str, Any], patterns: Patterns) -> Blob | None:

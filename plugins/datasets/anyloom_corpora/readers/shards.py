@@ -11,6 +11,7 @@ from anyloom.data.sources.jsonl import parse_json
 from anyloom.errors import BadRecord, ConfigError
 from anyloom_corpora.media import MediaFolder, blob_media
 from anyloom_corpora.reader import Part, Reader, RecordSource, Rows, Share, require_split, split_by_order
+from anyloom_corpora.tables import captions
 
 __all__ = ["GroupedFiles", "Laion", "Shards", "TableCells"]
 
@@ -86,13 +87,15 @@ class TableCells(RecordSource):
         """
         if str(row.get("status", "")) not in _DONE:
             raise _failed(row, where, "its download failed")
-        text = str(row.get("txt") or row.get(self.caption) or "")
-        if not text.strip():
+        column = next((name for name in ("txt", self.caption) if row.get(name)), None)
+        if column is None:
             raise BadRecord("no target", where, "there is no caption")
-        record: dict[str, Any] = {"key": str(row.get("key") or where), "caption": text.strip()}
+        record: dict[str, Any] = {"key": str(row.get("key") or where), "caption": captions(row, column, where)}
         for modality in self.modalities:
             found = next(((e, row[e]) for e in _EXTENSIONS[modality] if row.get(e)), None)
             extension, content = found or ("", None)
+            if isinstance(content, Mapping):  # image and audio columns of the hub
+                content = content.get("bytes")
             if not isinstance(content, bytes):
                 raise _failed(row, where, f"there is no {modality}")
             blob = Blob(where, name=f"cell.{extension}", data=content)

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import base64
+import io
 import json
+import math
 import struct
+import tarfile
 import zlib
 from pathlib import Path
 
 import numpy as np
+import pyarrow
+import pyarrow.parquet
 import pytest
 import soundfile
 
@@ -16,6 +21,7 @@ from anyloom.building import build
 from anyloom.errors import BadRecord, ConfigError
 from anyloom_corpora.fixtures.layouts import write_layout
 from anyloom_corpora.fixtures.media import base64_text, picture, picture_bytes, sound
+from anyloom_corpora.tables import cell
 
 
 def reason(records, index=0):
@@ -117,6 +123,46 @@ def test_groups_of_an_archive(tmp_path):
     assert reason(tar_of(tmp_path, a_jpg=b"GIF89", a_txt=b"words")) in ("truncated", "wrong format")
     assert reason(tar_of(tmp_path, a_jpg=picture_bytes(1), a_txt=b"\xff\xfe")) == "wrong format"
     assert reason(tar_of(tmp_path, a_jpg=picture_bytes(1), a_json=b"{")) == "bad row"
+
+
+def test_hidden_files_of_an_archive_are_no_records(tmp_path):
+    """As webdataset has it: macOS puts a ._ file beside every file of a tar."""
+    with tarfile.open(tmp_path / "00000.tar", "w") as archive:
+        for name, content in (("._0.jpg", b"x"), (".DS_Store", b"x"), ("0.jpg", picture_bytes(1)), ("0.txt", b"words")):
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            archive.addfile(member, io.BytesIO(content))
+    records = build("dataset", "shards", {"root": str(tmp_path)}).source("train")
+    assert [record["caption"] for record in (records[n] for n in range(len(records)))] == ["words"]
+
+
+def test_columns_of_another_type(tmp_path):
+    structs = [{"bytes": picture_bytes(n), "path": f"{n}.jpg"} for n in range(4)]
+    lists = {"jpg": structs, "txt": [["a dog", " "], ["a cat"], [], None]}
+    pyarrow.parquet.write_table(pyarrow.table(lists), tmp_path / "0.parquet")
+    records = build("dataset", "shards", {"root": str(tmp_path), "layout": "parquet"}).source("train")
+    assert [records[n]["caption"] for n in range(2)] == [["a dog"], ["a cat"]]
+    assert [reason(records, n) for n in (2, 3)] == ["no target", "no target"]
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        (b" a dog", "a dog"),
+        (7, "7"),
+        (b"\xff", "wrong format"),
+        (["a"], "bad row"),
+        ({}, "bad row"),
+        (math.nan, "bad row"),
+    ],
+)
+def test_cells_hold_text(value, expected):
+    if expected in ("wrong format", "bad row"):
+        with pytest.raises(BadRecord) as failure:
+            cell({"caption": value}, "caption", "row 1")
+        assert failure.value.reason == expected
+    else:
+        assert cell({"caption": value}, "caption", "row 1") == expected
 
 
 def test_an_archive_that_was_cut(tmp_path):
