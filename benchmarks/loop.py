@@ -60,7 +60,7 @@ def rows(quick: bool) -> Rows:
         statistics.median(found),
         1.06,
         "lower",
-        note="loader, NaN guard, ledger, log, progress; the same batches in both",
+        note="loader, NaN guard, meters, ledger, log, progress; the same batches in both",
         versions=versions("lightning"),
     )
 

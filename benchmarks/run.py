@@ -20,7 +20,7 @@ from pathlib import Path
 os.environ["OMP_NUM_THREADS"] = "1"
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 sys.path.insert(0, str(Path(__file__).resolve().parent))
-MODULES = ("start", "tokens", "loop", "generation", "serving", "caching", "data_path", "saving")
+MODULES = ("start", "tokens", "loop", "generation", "serving", "decoding", "caching", "data_path", "saving")
 
 
 def main() -> int:

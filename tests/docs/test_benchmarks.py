@@ -25,7 +25,7 @@ def test_every_benchmark_runs_and_says_whether_its_goal_is_met(tmp_path: Path) -
     # but for starting up, which tests of the command line measure in their own way
     only = [
         w
-        for name in ("tokens", "loop", "generation", "serving", "caching", "data_path", "saving")
+        for name in ("tokens", "loop", "generation", "serving", "decoding", "caching", "data_path", "saving")
         for w in ("--only", name)
     ]
     command = [sys.executable, str(ROOT / "benchmarks" / "run.py"), "--quick", *only]

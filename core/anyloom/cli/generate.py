@@ -17,7 +17,7 @@ from anyloom.cli.arguments import (
 )
 from anyloom.cli.asking import InOrder, chat_value, choices_of, conversation_of, media_rules, seed_number
 from anyloom.cli.console import note
-from anyloom.cli.model_argument import HELP, UNTRAINED_HELP, load_named_model, placed
+from anyloom.cli.model_argument import HELP, UNTRAINED_HELP, load_named_model, nothing_collected, placed
 from anyloom.cli.outputs import free_file, ready_folder
 from anyloom.errors import ConversationError
 from anyloom.storage.atomic import write_text
@@ -31,7 +31,8 @@ __all__ = ["main"]
 def main(arguments: Sequence[str]) -> int:
     """Run ``anyloom generate`` with the words after it."""
     options = _parser().parse_intermixed_args(list(arguments))
-    from anyloom.media.isolated import Isolation, reading_apart
+    with nothing_collected():
+        from anyloom.media.isolated import Isolation, reading_apart
 
     with reading_apart(Isolation() if options.isolate else None):
         return _answered(options)

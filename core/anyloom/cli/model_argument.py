@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import gc
 import os
 from collections.abc import Iterator
@@ -22,7 +23,10 @@ if TYPE_CHECKING:
 
     from anyloom.model.model import AnyToAnyModel
 
-__all__ = ["HELP", "UNTRAINED_HELP", "NamedModel", "device_named", "load_named_model", "placed", "shipped_weights"]
+__all__ = [
+    "HELP", "UNTRAINED_HELP", "NamedModel", "device_named", "load_named_model", "nothing_collected", "placed",
+    "shipped_weights",
+]  # fmt: skip
 
 HELP: Final = (
     "folder of a saved model, OWNER/NAME of one on the hub, or a config file or recipe; "
@@ -61,12 +65,14 @@ def load_named_model(sources: Sources, *, untrained: bool = False, decoders_late
         anyloom.errors.ConfigError: Nothing is named and nothing ships; or the config is wrong.
         anyloom.errors.CheckpointError: A folder holds no model, or a config has not been trained.
     """
-    with _nothing_collected():
-        return _loaded(sources, untrained, decoders_later)
+    with nothing_collected():
+        found = _loaded(sources, untrained, decoders_later)
+    _never_again()
+    return found
 
 
 @contextmanager
-def _nothing_collected() -> Iterator[None]:
+def nothing_collected() -> Iterator[None]:
     """Modules and weights come to stay: to look for garbage among them meanwhile takes an eighth of a start."""
     collects = gc.isenabled()
     gc.disable()
@@ -75,6 +81,15 @@ def _nothing_collected() -> Iterator[None]:
     finally:
         if collects:
             gc.enable()
+
+
+@functools.cache
+def _never_again() -> None:
+    """Nor is garbage looked for in them later, which would take a fifth of a short command when it ends.
+
+    Once in a process: a program that calls commands itself gets all later models collected as ever.
+    """
+    gc.freeze()
 
 
 def _loaded(sources: Sources, untrained: bool, later: bool) -> NamedModel:

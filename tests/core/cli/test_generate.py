@@ -169,3 +169,17 @@ def test_without_a_model_the_one_that_ships_answers(
     assert "what is said goes after --text" in capsys.readouterr().err
     assert main(["generate", "owner/name", "--text", "hello"]) == 2
     assert "let it be fetched from the hub with --download" in capsys.readouterr().err
+
+
+def test_what_was_loaded_is_no_garbage_and_later_models_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Once in a process: a program that loads many models in turn must get their memory back."""
+    import gc
+
+    from anyloom.cli.arguments import Sources
+
+    frozen: list[bool] = []
+    monkeypatch.setattr(model_argument.gc, "freeze", lambda: frozen.append(gc.isenabled()))
+    model_argument._never_again.cache_clear()
+    for _ in range(2):
+        model_argument.load_named_model(Sources(["mini"], []))
+    assert frozen == [True]

@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from anyloom.errors import FeatureSpaceError
-from anyloom_metrics.functional.checks import require_features
+from anyloom_metrics.functional.checks import require_features, require_tensor
 
 __all__ = ["paired_kl_divergence"]
 
@@ -36,7 +36,8 @@ def paired_kl_divergence(
     >>> paired_kl_divergence(torch.zeros(2, 3), torch.zeros(2, 3)).abs().max() < 1e-5
     tensor(True)
     """
-    if generated.shape != reference.shape:
+    shapes = [require_tensor(f, name=n).shape for f, n in ((generated, "generated"), (reference, "reference"))]
+    if shapes[0] != shapes[1]:
         raise FeatureSpaceError(f"logits {tuple(generated.shape)} do not pair with {tuple(reference.shape)}")
     made, real = require_features(generated, name="generated"), require_features(reference, name="reference")
     if form == "softmax":

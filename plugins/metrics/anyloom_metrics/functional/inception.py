@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from anyloom.errors import MediaError
-from anyloom_metrics.functional.checks import require_features
+from anyloom_metrics.functional.checks import require_features, require_number
 
 __all__ = ["InceptionScore", "inception_score"]
 
@@ -34,11 +34,13 @@ def inception_score(logits: Tensor, *, splits: int = 10, seed: int | None = 2020
 
     Raises:
         anyloom.errors.MediaError: Fewer samples than splits.
+        anyloom.errors.ConfigError: There are no splits.
 
     >>> certain = 50.0 * torch.eye(4)
     >>> round(inception_score(certain, splits=1).mean, 3)
     4.0
     """
+    require_number(splits, name="splits", least=1, whole=True)
     rows = require_features(logits, name="logits")
     if len(rows) < splits:
         raise MediaError(f"{len(rows)} samples are too few for {splits} splits", where="logits", fix="use fewer splits")

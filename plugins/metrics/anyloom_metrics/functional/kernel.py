@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from anyloom.errors import FeatureSpaceError, MediaError
-from anyloom_metrics.functional.checks import require_features
+from anyloom_metrics.functional.checks import require_features, require_number
 
 __all__ = ["KernelDistance", "kernel_distance", "squared_mmd"]
 
@@ -68,12 +68,16 @@ def kernel_distance(
 
     Raises:
         anyloom.errors.MediaError: A set is smaller than a subset.
+        anyloom.errors.ConfigError: There are no subsets, or subsets of one.
 
     >>> x = torch.randn(20, 4, generator=torch.Generator().manual_seed(0))
     >>> near, far = (kernel_distance(x, x + shift, subsets=5, subset_size=10) for shift in (0.1, 2.0))
     >>> near.mean < far.mean
     True
     """
+    require_number(subsets, name="subsets", least=1, whole=True)
+    require_number(subset_size, name="subset_size", least=2, whole=True)
+    x, y = (require_features(f, name=n, at_least=2) for f, n in ((x, "x"), (y, "y")))
     if (smallest := min(len(x), len(y))) < subset_size:
         raise MediaError(
             f"{smallest} samples are fewer than a subset of {subset_size}", fix="give a smaller subset_size"

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from anyloom.errors import FeatureSpaceError, MediaError
+from anyloom_metrics.functional.checks import require_number, require_tensor
 
 __all__ = ["Ranks", "hit_rate_at", "ranks_of", "recall_at"]
 
@@ -50,6 +51,7 @@ def recall_at(similarity: Tensor, positives: Tensor, k: int) -> Tensor:
     ([1.0, 0.0], [0.5, 0.5])
     """
     _check(similarity, positives)
+    require_number(k, name="k", least=1, whole=True)
     return (_chance(similarity, k) * positives).sum(1) / positives.sum(1)
 
 
@@ -63,6 +65,7 @@ def hit_rate_at(similarity: Tensor, positives: Tensor, k: int) -> Tensor:
     tensor([1., 0.], dtype=torch.float64)
     """
     _check(similarity, positives)
+    require_number(k, name="k", least=1, whole=True)
     best = torch.where(positives, similarity, -torch.inf).argmax(1)
     return _chance(similarity, k)[torch.arange(len(best)), best]
 
@@ -96,6 +99,9 @@ def _chance(similarity: Tensor, k: int) -> Tensor:
 
 
 def _check(similarity: Tensor, positives: Tensor) -> None:
+    if require_tensor(similarity, name="similarity").dtype == torch.bool:
+        raise MediaError("expected similarities, got yes and no", where="similarity", fix="give .float()")
+    require_tensor(positives, name="positives")
     if similarity.ndim != 2 or similarity.shape != positives.shape or positives.dtype != torch.bool:
         raise FeatureSpaceError(
             f"similarity {tuple(similarity.shape)} does not go with {positives.dtype} positives "

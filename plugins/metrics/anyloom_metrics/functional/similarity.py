@@ -6,7 +6,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from anyloom.errors import FeatureSpaceError
-from anyloom_metrics.functional.checks import require_features
+from anyloom_metrics.functional.checks import require_features, require_tensor
 
 __all__ = ["paired_cosine"]
 
@@ -29,6 +29,6 @@ def paired_cosine(x: Tensor, y: Tensor) -> Tensor:
     >>> paired_cosine(torch.tensor([[3.0, 0.0], [1.0, 0.0]]), torch.tensor([[1.0, 0.0], [0.0, 0.0]])).tolist()
     [1.0, 0.0]
     """
-    if x.shape != y.shape:
+    if require_tensor(x, name="x").shape != require_tensor(y, name="y").shape:
         raise FeatureSpaceError(f"rows {tuple(x.shape)} do not pair with {tuple(y.shape)}")
     return F.cosine_similarity(require_features(x, name="x"), require_features(y, name="y"), dim=1)

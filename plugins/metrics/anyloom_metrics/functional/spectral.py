@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from anyloom.errors import MediaError
-from anyloom_metrics.functional.checks import require_sounding, require_wave
+from anyloom_metrics.functional.checks import require_number, require_sounding, require_wave
 from anyloom_metrics.functional.ssim import ssim_map
 
 __all__ = [
@@ -61,8 +61,7 @@ def aligned_waves(generated: Tensor, reference: Tensor, *, offset: int = 0) -> t
     >>> made, real
     (tensor([-1.,  1.]), tensor([-1.,  1.]))
     """
-    for wave, name in ((generated, "generated"), (reference, "reference")):
-        require_wave(wave, name=name)
+    generated, reference = require_wave(generated, name="generated"), require_wave(reference, name="reference")
     if len(generated) <= offset:
         raise MediaError(f"{len(generated)} samples are not more than the offset {offset}", where="generated")
     made, real = (
@@ -155,13 +154,11 @@ def scale_invariant_spectral_ratio(
 
 def _powers(generated: Tensor, reference: Tensor, sample_rate: int) -> tuple[Tensor, Tensor]:
     """Power ``(F, frames)`` of both waves, which must be of one length."""
+    require_number(sample_rate, name="sample_rate", least=100)  # a hop is 10 ms
+    generated, reference = require_wave(generated, name="generated"), require_wave(reference, name="reference")
     if len(generated) != len(reference):
         raise MediaError(f"{len(generated)} and {len(reference)} samples do not pair", fix="cut both to one length")
-    made, real = (
-        _power(require_wave(wave, name=name), sample_rate)
-        for wave, name in ((generated, "generated"), (reference, "reference"))
-    )
-    return made, real
+    return _power(generated, sample_rate), _power(reference, sample_rate)
 
 
 def _power(wave: Tensor, sample_rate: int) -> Tensor:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from anyloom.errors import MediaError
-from anyloom_metrics.functional.checks import require_sounding
+from anyloom_metrics.functional.checks import require_number, require_sounding, require_tensor
 
 __all__ = ["Synchrony", "audio_onsets", "synchrony", "video_onsets"]
 
@@ -46,6 +46,8 @@ def audio_onsets(wave: Tensor, *, sample_rate: float, rate: float, steps: int) -
     >>> audio_onsets(wave, sample_rate=800, rate=4, steps=8).argmax()
     tensor(4)
     """
+    _require_steps(rate, steps)
+    require_number(sample_rate, name="sample_rate")
     centred = require_sounding(wave, name="sound").double()
     step = (torch.arange(len(centred), device=centred.device) * (rate / sample_rate)).long()
     kept = step < steps
@@ -73,7 +75,9 @@ def video_onsets(frames: Tensor, *, fps: float, rate: float, steps: int) -> Tens
     >>> video_onsets(frames, fps=4, rate=8, steps=8).nonzero().flatten().tolist()  # in eighths of a second
     [4]
     """
-    if frames.ndim != 4 or len(frames) < 2:
+    _require_steps(rate, steps)
+    require_number(fps, name="fps")
+    if require_tensor(frames, name="clip").ndim != 4 or len(frames) < 2:
         raise MediaError(f"expected at least two frames (T, C, H, W), got {tuple(frames.shape)}", where="clip")
     values = frames.double() / (1.0 if frames.is_floating_point() else 255.0)
     if not bool(values.isfinite().all()):
@@ -106,8 +110,12 @@ def synchrony(sound: Tensor, picture: Tensor, *, rate: float, most: float = 1.0)
     >>> synchrony(beep, flash, rate=50.0).offset
     0.2
     """
+    require_number(rate, name="rate")
+    sound, picture = (require_tensor(c, name=n).double() for c, n in ((sound, "sound"), (picture, "picture")))
     if sound.shape != picture.shape or sound.ndim != 1:
         raise MediaError(f"onset curves {tuple(sound.shape)} and {tuple(picture.shape)} do not pair")
+    if not bool(sound.isfinite().all() and picture.isfinite().all()):
+        raise MediaError("an onset curve holds NaN or infinite values")
     norm = float(sound.norm() * picture.norm())
     if not norm > 0:
         raise MediaError("sound or picture has no onset to compare")
@@ -116,6 +124,11 @@ def synchrony(sound: Tensor, picture: Tensor, *, rate: float, most: float = 1.0)
     # of equal correlations the smallest shift counts
     best = max(shifts, key=lambda shift: (found[shift], -abs(shift)))
     return Synchrony(best / rate, found[best], found[0])
+
+
+def _require_steps(rate: float, steps: int) -> None:
+    require_number(rate, name="rate")
+    require_number(steps, name="steps", least=1, whole=True)
 
 
 def _correlation(sound: Tensor, picture: Tensor, shift: int) -> float:
