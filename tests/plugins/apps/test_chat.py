@@ -11,7 +11,6 @@ import re
 import select
 import shutil
 import signal
-import subprocess
 import sys
 import threading
 import time
@@ -24,6 +23,7 @@ import pytest
 from PIL import Image
 
 import anyloom
+import forked
 from anyloom import AnyToAnyModel
 from anyloom.cli.main import main
 from anyloom.cli.model_argument import NamedModel
@@ -63,10 +63,9 @@ def say(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
 
 def replayed(*words: str | Path) -> tuple[int, str]:
     """``anyloom replay`` in a process of its own."""
-    command = [sys.executable, "-m", "anyloom.cli.main", "replay", *map(str, words)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
-    assert "Traceback" not in done.stderr
-    return done.returncode, done.stdout + done.stderr
+    (status,), told = forked.anyloom("replay", *map(str, words), folder=Path.cwd())
+    assert "Traceback" not in told
+    return status, told
 
 
 def files(text: str) -> list[Path]:
