@@ -113,11 +113,14 @@ class Results:
         """Read a file that :meth:`write` wrote.
 
         Raises:
-            anyloom.errors.CheckpointError: It is not such a file.
+            anyloom.errors.CheckpointError: It is not such a file, or is not there.
         """
+        if not path.is_file():
+            fix = "give the folder that 'anyloom evaluate' or 'anyloom score' wrote"
+            raise CheckpointError("there is no such file", where=str(path), fix=fix)
         try:
             content = json.loads(path.read_text(encoding="utf-8"))
-            if content.pop("format") != _FORMAT:
+            if not isinstance(content, dict) or content.pop("format", None) != _FORMAT:
                 raise ValueError("another format")
             values = {n: Value(**v) for n, v in content.pop("values").items()}
             measures = {n: ValueInfo(**i) for n, i in content.pop("measures").items()}

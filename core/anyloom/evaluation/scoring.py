@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -53,7 +53,8 @@ def score(
     samples = named_samples(suite)
     pairing = pair({name: _others(sample) for name, sample in samples.items()}, outputs.found, names)
     if not pairing.answers:
-        raise ConfigError(_none_pairs(pairing, list(samples)), where=str(place), fix="rename them, or give --names")
+        what = _none_pairs(pairing, outputs.unreadable, list(samples))
+        raise ConfigError(what, where=str(place), fix="rename or mend them, or give --names")
     evaluated = [e for name, sample in samples.items() for e in _answered(sample, pairing, name, suite.answers)]
     for metric in metrics.values():
         metric.reset()
@@ -113,8 +114,11 @@ def _answered(sample: Sample, pairing: Pairing, name: str, times: int) -> list[E
     ]
 
 
-def _none_pairs(pairing: Pairing, names: Sequence[str]) -> str:
+def _none_pairs(pairing: Pairing, unreadable: Mapping[str, str], names: Sequence[str]) -> str:
     some = ", ".join([*pairing.unknown, *pairing.ambiguous][:3])
+    if not some:
+        where, what = next(iter(unreadable.items()))
+        return f"none of {len(unreadable)} outputs can be read, such as {where}: {what}"
     return f"no output is called like a question: there is {some}; questions are called {', '.join(names[:3])}"
 
 

@@ -227,6 +227,14 @@ def test_nothing_that_pairs_is_an_error(tmp_path: Path) -> None:
         score(suite, tmp_path / "out")
 
 
+def test_outputs_that_cannot_be_read_are_named_where_nothing_pairs(tmp_path: Path) -> None:
+    suite = suite_of(tmp_path)
+    (tmp_path / "out").mkdir(exist_ok=True)
+    (tmp_path / "out" / "q0.png").write_bytes(b"no picture")
+    with pytest.raises(ConfigError, match=r"none of 1 outputs can be read, such as .*q0\.png: not a readable image"):
+        score(suite, tmp_path / "out")
+
+
 def test_a_suite_trains_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     suite_of(tmp_path)
     assert main(["fit", str(tmp_path / "suite.yaml")]) == 2
@@ -288,6 +296,15 @@ def test_a_byte_order_mark_is_no_character_of_an_answer(tmp_path: Path) -> None:
     (tmp_path / "texts/1.TXT").write_text("äh", encoding="utf-8-sig")
     (only,) = read_outputs(tmp_path / "texts").found
     assert (only.name, only.answer.text, only.answer.media) == ("1", "äh", [])
+
+
+def test_results_that_are_not_there_and_other_json(tmp_path: Path) -> None:
+    with pytest.raises(AnyloomError, match=r"results\.json: there is no such file.*anyloom score"):
+        Results.read(tmp_path / "results.json")
+    for text in ("{}", "[]", "null", '{"format": 0}'):
+        (tmp_path / "results.json").write_text(text, encoding="utf-8")
+        with pytest.raises(AnyloomError, match="another format"):
+            Results.read(tmp_path / "results.json")
 
 
 def test_texts_in_another_encoding_are_told_and_not_guessed(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -74,6 +75,21 @@ def test_sixteen_bit_grey_keeps_its_precision(tmp_path: Path) -> None:
     Image.fromarray(values).save(tmp_path / "a.png")
     expected = torch.from_numpy(values.astype(np.float32) / 65535).expand(3, 1, 4)
     torch.testing.assert_close(IO.read(tmp_path / "a.png").tensor(), expected)
+
+
+@pytest.mark.parametrize("depth", [8, 16])
+def test_the_transparent_grey_of_a_png_is_white(tmp_path: Path, depth: int) -> None:
+    """The chunk tRNS of the PNG specification names one grey; the other one stays."""
+    row = b"".join(value.to_bytes(depth // 8, "big") for value in (100, 0))
+    chunks = [
+        (b"IHDR", (2).to_bytes(4, "big") + (1).to_bytes(4, "big") + bytes([depth, 0, 0, 0, 0])),
+        (b"tRNS", (100).to_bytes(2, "big")),
+        (b"IDAT", zlib.compress(b"\0" + row)),
+        (b"IEND", b""),
+    ]
+    written = (len(c).to_bytes(4, "big") + n + c + zlib.crc32(n + c).to_bytes(4, "big") for n, c in chunks)
+    (tmp_path / "a.png").write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(written))
+    assert IO.read(tmp_path / "a.png").tensor()[:, 0].T.tolist() == [[1, 1, 1], [0, 0, 0]]
 
 
 def test_dark_sixteen_bit_grey_stays_dark(tmp_path: Path) -> None:
