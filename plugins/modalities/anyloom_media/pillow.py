@@ -35,11 +35,11 @@ def from_pillow(picture: Image.Image) -> Tensor:
     if picture.mode == "F":
         return _grey(np.asarray(picture, dtype=np.float32), scale=None)
     if picture.mode.startswith("I"):
-        values = np.asarray(picture).astype(np.float32)
-        small = picture.mode == "I" and float(values.max()) <= _BYTE
-        rgb = _grey(values, scale=_BYTE if small else _DEEPEST)
+        greys = np.asarray(picture).astype(np.float32)
+        small = picture.mode == "I" and float(greys.max()) <= _BYTE
+        rgb = _grey(greys, scale=_BYTE if small else _DEEPEST)
         clear = picture.info.get("transparency")  # one grey of a PNG, which Pillow does not apply at 16 bits
-        return rgb if not isinstance(clear, int) else rgb.masked_fill(torch.from_numpy(values == clear), 1.0)
+        return rgb if not isinstance(clear, int) else rgb.masked_fill(torch.from_numpy(greys == clear), 1.0)
     if picture.has_transparency_data:
         rgba = picture.convert("RGBA")
         white = Image.new("RGBA", rgba.size, "white")
