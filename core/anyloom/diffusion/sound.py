@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import torch
-from pydantic import PositiveFloat, PositiveInt
+from pydantic import PositiveFloat, PositiveInt, model_validator
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -11,7 +11,9 @@ from anyloom.conversation.segments import Media
 from anyloom.conversation.waves import warn_of_rest
 from anyloom.errors import MediaError
 from anyloom.interfaces.component import ComponentConfig
-from anyloom.signal.mel import MelScale, griffin_lim, mel_filters, mel_to_magnitude, spectrogram
+from anyloom.options import WrongOptionsError
+from anyloom.signal.griffin_lim import griffin_lim
+from anyloom.signal.mel import MelScale, mel_filters, mel_to_magnitude, spectrogram
 
 __all__ = ["MelOptions", "filters", "log_mel", "sound_to_log_mel", "to_wave"]
 
@@ -22,7 +24,7 @@ class MelOptions(ComponentConfig):
     Args:
         sample_rate: Samples per second.
         fft_size: Samples per transform and window.
-        hop: Samples between frames.
+        hop: Samples between frames, fewer than ``fft_size``.
         num_mels: Bands.
         low: Lower edge of the bands, in Hz.
         high: Upper edge, in Hz; by default half the sample rate.
@@ -40,6 +42,14 @@ class MelOptions(ComponentConfig):
     mel_scale: MelScale = "slaney"
     frames: PositiveInt = 1000
     floor: PositiveFloat = 1e-5
+
+    @model_validator(mode="after")
+    def _frames_overlap(self) -> MelOptions:
+        if self.hop >= self.fft_size:
+            raise WrongOptionsError(
+                {"hop": f"must be smaller than fft_size ({self.fft_size}), so that neighbouring frames overlap"}
+            )
+        return self
 
 
 def filters(mel: MelOptions) -> Tensor:

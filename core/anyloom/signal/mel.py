@@ -1,4 +1,4 @@
-"""Log-mel spectrograms and the way back to a waveform, in a few lines of torch.
+"""Log-mel spectrograms and the way back to magnitudes, in a few lines of torch.
 
 Mel scales: ``slaney`` is linear below 1 kHz and logarithmic above, with filters of equal area (Slaney's Auditory
 Toolbox; librosa's default; what HiFi-GAN vocoders use). ``htk`` is ``2595 log10(1 + f / 700)`` with filters
@@ -14,7 +14,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-__all__ = ["MelScale", "griffin_lim", "mel_filters", "mel_to_magnitude", "spectrogram"]
+__all__ = ["MelScale", "mel_filters", "mel_to_magnitude", "spectrogram"]
 
 MelScale = Literal["slaney", "htk"]
 _BREAK_HZ, _BREAK_MEL, _STEP = 1000.0, 15.0, math.log(6.4) / 27
@@ -83,11 +83,6 @@ def spectrogram(wave: Tensor, fft_size: int, hop: int) -> Tensor:
     return spectrum
 
 
-def _waveform(spectrum: Tensor, fft_size: int, hop: int, length: int) -> Tensor:
-    window = torch.hann_window(fft_size, device=spectrum.device, dtype=spectrum.real.dtype)
-    return torch.istft(spectrum, fft_size, hop, window=window, center=True, length=length)
-
-
 def mel_to_magnitude(mel: Tensor, filters: Tensor, steps: int = 30) -> Tensor:
     """Non-negative magnitudes ``(F, T)`` whose mel spectrum is close to ``mel`` ``(M, T)``.
 
@@ -105,36 +100,3 @@ def mel_to_magnitude(mel: Tensor, filters: Tensor, steps: int = 30) -> Tensor:
     for _ in range(steps):
         magnitude = magnitude * goal / (filters.T @ (filters @ magnitude)).clamp(min=1e-10)
     return magnitude
-
-
-def griffin_lim(
-    magnitude: Tensor, fft_size: int, hop: int, *, length: int, seed: int = 0, steps: int = 32, momentum: float = 0.99
-) -> Tensor:
-    """Waveform ``(length,)`` whose spectrum has about the magnitudes ``(F, T)``.
-
-    Fast Griffin-Lim (Perraudin, Balazs and Sondergaard, WASPAA 2013), from random phases.
-
-    Args:
-        magnitude: Non-negative; as many frames as :func:`spectrogram` gives for ``length`` samples.
-        fft_size: Samples per transform.
-        hop: Samples between frames.
-        length: Samples to return.
-        seed: Seed of the phases.
-        steps: Iterations.
-        momentum: Acceleration; 0 is plain Griffin-Lim.
-
-    >>> tone = torch.sin(torch.arange(256) * 2 * torch.pi * 8 / 64)
-    >>> magnitude = spectrogram(tone, fft_size=64, hop=16).abs()
-    >>> found = griffin_lim(magnitude, fft_size=64, hop=16, length=256)
-    >>> spectrogram(found, fft_size=64, hop=16).abs().mean(-1).argmax().item()
-    8
-    """
-    phases = torch.rand(magnitude.shape, generator=torch.Generator().manual_seed(seed)).to(magnitude)
-    angles = torch.polar(torch.ones_like(magnitude), 2 * math.pi * phases)
-    before = torch.zeros_like(angles)
-    for _ in range(steps):
-        rebuilt = spectrogram(_waveform(magnitude * angles, fft_size, hop, length), fft_size, hop)
-        angles = rebuilt - momentum / (1 + momentum) * before
-        angles = angles / angles.abs().clamp(min=1e-16)
-        before = rebuilt
-    return _waveform(magnitude * angles, fft_size, hop, length)
