@@ -49,6 +49,12 @@ class MelOptions(ComponentConfig):
             raise WrongOptionsError(
                 {"hop": f"must be smaller than fft_size ({self.fft_size}), so that neighbouring frames overlap"}
             )
+        if self.frames * self.hop <= self.fft_size // 2:
+            raise WrongOptionsError(
+                {
+                    "frames": f"{self.frames} of {self.hop} samples are no longer than half a transform ({self.fft_size // 2})"
+                }
+            )
         return self
 
 

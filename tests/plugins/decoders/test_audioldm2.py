@@ -87,9 +87,12 @@ def test_the_spectrum_of_a_tone_has_the_height_of_the_closed_form() -> None:
     assert float(magnitudes.max()) == pytest.approx(0.3 * 1024 / 4, rel=1e-3)
 
 
-def test_frames_that_do_not_overlap_are_refused() -> None:
+def test_frames_that_do_not_overlap_and_sounds_shorter_than_a_transform_are_refused() -> None:
     with pytest.raises(ValueError, match="hop: must be smaller than fft_size"):
         MelOptions(hop=512, fft_size=512)
+    with pytest.raises(ValueError, match=r"frames: 3 of 160 samples are no longer than half a transform \(512\)"):
+        MelOptions(frames=3)
+    assert torch.isfinite(to_wave(torch.zeros(1, 4, 64), MelOptions(frames=4), seed=0)).all()
 
 
 def test_silence_is_the_floor_of_log_mel() -> None:
