@@ -49,11 +49,10 @@ class MelOptions(ComponentConfig):
             raise WrongOptionsError(
                 {"hop": f"must be smaller than fft_size ({self.fft_size}), so that neighbouring frames overlap"}
             )
-        if self.frames * self.hop <= self.fft_size // 2:
+        half = self.fft_size // 2
+        if self.frames * self.hop <= half:
             raise WrongOptionsError(
-                {
-                    "frames": f"{self.frames} of {self.hop} samples are no longer than half a transform ({self.fft_size // 2})"
-                }
+                {"frames": f"{self.frames} of {self.hop} samples are no longer than half a transform ({half})"}
             )
         return self
 
