@@ -12,17 +12,15 @@ so; of one that has not, whose best estimate is hardly better than ``x_t`` scale
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import torch
 from torch import Tensor
 
+from anyloom.diffusion.denoiser import ConditionedDenoiser
 from anyloom.diffusion.draws import RowDraws
 from anyloom.diffusion.objective import Noised, Prediction
-from anyloom.interfaces.decoder import Condition, Doubt
-
-if TYPE_CHECKING:
-    from anyloom.diffusion.latent_decoder import LatentDiffusionDecoder
+from anyloom.interfaces.decoder import Doubt
 
 __all__ = ["estimate_errors", "latent_doubts"]
 
@@ -35,22 +33,24 @@ _LEARNT: Final = 0.8
 
 
 @torch.no_grad()
-def latent_doubts(decoder: LatentDiffusionDecoder, condition: Condition, targets: Tensor) -> Iterator[Doubt]:
+def latent_doubts(
+    decoder: ConditionedDenoiser, features: Tensor, latents: Tensor, reference: Tensor
+) -> Iterator[Doubt]:
     """What is wrong; nothing, usually.
 
     Args:
         decoder: The decoder.
-        condition: True features of B media.
-        targets: The media, ``(B, ...)`` from :meth:`anyloom.interfaces.Decoder.preprocess`.
+        features: True features ``(B, L, D)`` of B media.
+        latents: Of the media, ``(B, Z, ...)``.
+        reference: Latents of references, in the same form.
     """
-    latents, reference = decoder.both_latents(condition, targets)
     rms = float(latents.float().square().mean().sqrt())
     if not _SMALL < rms < _LARGE:
         what = f"latents have an RMS of {rms:.3g} where the denoiser takes 1"
         fix = "take the VAE's own scaling_factor, once; or fit the latents' statistics again"
         yield Doubt("latent-scale", "autoencoder.scaling_factor", what, fix)
         return
-    errors = estimate_errors(decoder, condition.features, latents, reference)
+    errors = estimate_errors(decoder, features, latents, reference)
     declared, nearest = decoder.config.prediction, min(errors, key=lambda kind: errors[kind])
     if errors[nearest] < _LEARNT and errors[declared] > _CLEARLY * errors[nearest]:
         what = (
@@ -62,7 +62,7 @@ def latent_doubts(decoder: LatentDiffusionDecoder, condition: Condition, targets
 
 @torch.no_grad()
 def estimate_errors(
-    decoder: LatentDiffusionDecoder, features: Tensor, latents: Tensor, reference: Tensor
+    decoder: ConditionedDenoiser, features: Tensor, latents: Tensor, reference: Tensor
 ) -> dict[Prediction, float]:
     """Squared error of the medium as the output gives it, taken for noise, velocity and medium.
 
@@ -70,7 +70,7 @@ def estimate_errors(
         decoder: The decoder.
         features: ``(B, L, D)``.
         latents: Of the media, ``(B, Z, ...)``.
-        reference: Latents of references, from :meth:`LatentDiffusionDecoder.both_latents`.
+        reference: Latents of references, in the same form.
 
     Returns:
         By what the output is taken for; 1 is the error of the best multiple of ``x_t``.

@@ -165,9 +165,11 @@ class LatentDiffusionDecoder(StoredDenoiser):
         has = condition.has_reference.to(latents.device).view(-1, *[1] * (latents.ndim - 1))
         return torch.where(has, latents, torch.zeros_like(latents))
 
+    @torch.no_grad()
     def doubts(self, condition: Condition, targets: Tensor) -> Iterator[Doubt]:
         """Latents of another scale than the denoiser's, and a prediction that is not the declared one."""
-        return latent_doubts(self, condition, targets)
+        latents, reference = self.both_latents(condition, targets)
+        yield from latent_doubts(self, condition.features, latents, reference)
 
     def latent_loss(
         self,
