@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import _signal  # type: ignore[import-not-found]
 import contextlib
 import json  # noqa: F401 - to be there before a plugin can replace a function of it
 import os
@@ -124,4 +123,4 @@ def _folder() -> str | None:
 
 
 def _handlers() -> dict[str, Any]:
-    return {name: _signal.getsignal(number) for name, number in _NUMBERS.items()}  # signal's looks each up in an enum
+    return {name: signal.getsignal(number) for name, number in _NUMBERS.items()}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import gc
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
@@ -30,7 +29,6 @@ def main(arguments: Sequence[str]) -> int:
     options = _parser().parse_intermixed_args(list(arguments))
     sources = split_sources(options)
     named = load_named_model(sources, decoders_later=not options.web)  # the page answers in several threads
-    gc.freeze()  # what is there by now stays
     named = replace(named, model=placed(named.model, options.device, options.dtype, offload=options.offload))
 
     from anyloom.media.isolated import Isolation, reading_apart
