@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import importlib.metadata
 import os
 import re
@@ -88,3 +89,17 @@ def test_licence_text_is_complete() -> None:
 def test_changelog_has_a_section_for_this_version_or_unreleased() -> None:
     text = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
     assert "## [Unreleased]" in text or f"## [{PROJECT['project']['version']}]" in text
+
+
+def test_whoever_catches_wrong_json_catches_json_that_is_too_deep() -> None:
+    """``json.loads`` of ten thousand brackets raises RecursionError, which is no ValueError."""
+    forgetful = []
+    for path in (p for top in ("core", "plugins") for p in (ROOT / top).rglob("*.py")):
+        for block in (n for n in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) if isinstance(n, ast.Try)):
+            reads = any(ast.unparse(n).startswith("json.loads(") for part in block.body for n in ast.walk(part))
+            caught = {
+                word for h in block.handlers for word in re.findall(r"\w+", ast.unparse(h.type) if h.type else "")
+            }
+            if reads and caught & {"ValueError", "JSONDecodeError"} and not caught & {"RecursionError", "Exception"}:
+                forgetful.append(f"{path.relative_to(ROOT)}:{block.lineno}")
+    assert not forgetful

@@ -143,7 +143,7 @@ def _answered(folder: Path, file: Path, how: list[Any]) -> int:
     for count, (line, (_, _, raw)) in enumerate(zip(lines, _lines(file))):
         try:
             same = json.loads(line)["asked"] == _asked(raw, how)
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, RecursionError, KeyError, TypeError):
             same = False
         if not same:
             what = f"line {count + 1} answers another question, or by another model or with other options"

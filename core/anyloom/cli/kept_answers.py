@@ -109,7 +109,7 @@ def _read(file: Path) -> list[Message] | None:
         with safe_open(file, "pt") as opened:
             described = json.loads(opened.metadata()["answers"])
         return [_message(number, value, tensors) for number, value in enumerate(described)]
-    except (AnyloomError, SafetensorError, OSError, ValueError, KeyError, TypeError):
+    except (AnyloomError, SafetensorError, OSError, ValueError, RecursionError, KeyError, TypeError):
         return None
 
 

@@ -62,7 +62,7 @@ def read_saved(folder: str | Path) -> Saved:
         return Saved(tensors, part_options(whole, part))
     try:
         options = json.loads(file.read_text()) if file.exists() else {}
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise CheckpointError(f"the file is no JSON ({error})", where=str(file), fix="write it again") from error
     if not isinstance(options, dict):
         raise CheckpointError("the file holds no options", where=str(file), fix="write it again")

@@ -102,7 +102,7 @@ def read_scores(path: Path) -> dict[str, dict[Question, float]]:
                     own = found.setdefault(f"{record['metric']}/{group}/{value}", {})
                     query = int(record["query"])
                     own[query, sum(known == query for known, _ in own)] = float(number)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, RecursionError, KeyError, TypeError, AttributeError) as error:
         what = f"these are no scores of an evaluation ({error})"
         raise CheckpointError(what, where=str(path), fix="run 'anyloom evaluate' again") from error
     return found

@@ -132,7 +132,7 @@ class Results:
                 )
                 for t in content.pop("tests")
             ]
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        except (OSError, ValueError, RecursionError, KeyError, TypeError, AttributeError) as error:
             raise CheckpointError(
                 f"these are no results of an evaluation ({error})", where=str(path), fix="run 'anyloom evaluate' again"
             ) from error

@@ -72,7 +72,7 @@ def read_entry(path: Path, name: str) -> Tensor:
         return torch.frombuffer(content, dtype=_DTYPES[row["dtype"]], offset=begin).view(row["shape"])
     except BrokenEntryError:
         raise
-    except (ValueError, KeyError, TypeError, RuntimeError) as error:
+    except (ValueError, RecursionError, KeyError, TypeError, RuntimeError) as error:
         raise BrokenEntryError(f"{path}: {error}") from error
 
 

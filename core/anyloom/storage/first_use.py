@@ -99,7 +99,7 @@ def _read(kept: Path) -> dict[str, dict[str, Any]]:
     try:
         table = json.loads(kept.read_text(encoding="utf-8"))
         return {str(name): {k: entry[k] for k in ("place", "sha256", "since")} for name, entry in table.items()}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+    except (OSError, ValueError, RecursionError, KeyError, TypeError, AttributeError):
         return {}
 
 

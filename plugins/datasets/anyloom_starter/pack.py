@@ -199,7 +199,7 @@ def _members() -> dict[str, memoryview]:
     try:
         checksums: dict[str, str] = json.loads((folder / "SHA256SUMS.json").read_text("utf-8"))["files"]
         contents = {name: (folder / name).read_bytes() for name in checksums}
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, RecursionError, KeyError) as error:
         raise MediaError(f"the starter pack is not complete ({error})", where=str(folder), fix=_REMEDY) from error
     for name, content in contents.items():
         if hashlib.sha256(content).hexdigest() != checksums[name]:

@@ -62,7 +62,7 @@ def _read(file: Path) -> dict[str, Any]:
         raise CheckpointError(
             f"there is no {file.name} here", where=str(file.parent), fix="give a folder that transformers saved"
         ) from error
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise CheckpointError(f"cannot be read ({error})", where=str(file), fix="fetch it again") from error
     if not isinstance(value, dict):
         raise CheckpointError("expected a JSON object", where=str(file), fix="fetch it again")

@@ -50,7 +50,7 @@ def main(argv: Sequence[str]) -> int:
     words = parser.parse_args(argv)
     try:
         options = json.loads(words.sizes)
-    except json.JSONDecodeError as error:
+    except (ValueError, RecursionError) as error:
         parser.error(f"--sizes is not JSON: {error}")
     convert(words.source, words.target, validate(ImageBindSizes, options, where="--sizes"))
     sys.stdout.write(f"wrote {words.target}\n")

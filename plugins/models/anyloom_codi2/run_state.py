@@ -76,7 +76,7 @@ class RunState:
             if value["format"] != _FORMAT:
                 raise ValueError(f"format {value['format']!r} is not {_FORMAT}")
             return cls(path, {k: StageRecord(**v) for k, v in value["stages"].items()}, value["report"])
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+        except (ValueError, RecursionError, KeyError, TypeError, AttributeError) as error:
             raise CheckpointError(
                 f"this is not the state of a run ({error})", where=str(path), fix="start anew with --fresh"
             ) from error

@@ -305,6 +305,9 @@ def test_results_that_are_not_there_and_other_json(tmp_path: Path) -> None:
         (tmp_path / "results.json").write_text(text, encoding="utf-8")
         with pytest.raises(AnyloomError, match="another format"):
             Results.read(tmp_path / "results.json")
+    (tmp_path / "results.json").write_text("[" * 100_000, encoding="utf-8")
+    with pytest.raises(AnyloomError, match="these are no results of an evaluation"):
+        Results.read(tmp_path / "results.json")
 
 
 def test_texts_in_another_encoding_are_told_and_not_guessed(tmp_path: Path) -> None:

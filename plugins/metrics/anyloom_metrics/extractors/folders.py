@@ -55,7 +55,7 @@ def read_json(folder: Path, name: str, *, needed: bool) -> dict[str, Any]:
         )
     try:
         value = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise CheckpointError(f"cannot be read ({error})", where=str(file), fix="fetch it again") from error
     if not isinstance(value, dict):
         raise CheckpointError("expected a JSON object", where=str(file), fix="fetch it again")
