@@ -8,12 +8,14 @@ import pytest
 import torch
 
 from anyloom.conversation import Conversation
+from anyloom.errors import ConfigError
 from anyloom.interfaces import Sample
 from anyloom_starter.builder import StarterBuilder
 from anyloom_starter.edits import PIXEL_EDITS, phrasings
 from anyloom_starter.pack import load_pack
-from anyloom_starter.talk import TALK
-from anyloom_starter.wording import FRAMES, NEW_FRAMES, ask, is_held_out, rephrased
+from anyloom_starter.sayings import CHOOSE, TALK, normal, trained_sentences
+from anyloom_starter.talk import PICTURES, SOUNDS
+from anyloom_starter.wording import CHOOSE_FRAMES, FRAMES, NEW_FRAMES, ask, is_held_out, rephrased
 
 
 def samples(split: str = "train", count: int = 400, **options: object) -> list[Sample]:
@@ -24,6 +26,11 @@ def samples(split: str = "train", count: int = 400, **options: object) -> list[S
 
 def words(conversation: Conversation) -> list[str]:
     return ["".join(getattr(s, "text", "") for s in m.segments) for m in conversation.messages if m.role == "user"]
+
+
+def said(sample: Sample) -> list[list[str | None]]:
+    """Texts and keys of media, by message."""
+    return [[getattr(s, "text", None) or s.key for s in m.segments] for m in sample.conversation.messages]
 
 
 def pixels(media: object) -> torch.Tensor:
@@ -83,7 +90,9 @@ def test_rephrased_instructions_are_never_trained() -> None:
     operations = [*PIXEL_EDITS, "tone/none/dark", "style/noto/twemoji", "gender/man/woman"]
     trained = {ask(rng, name) for _ in range(3000) for name in operations}
     new = {rephrased(rng, name) for _ in range(300) for name in operations}
+    choose = {rephrased(rng, name, choose=True) for _ in range(50) for name in operations}
     assert not trained & new
+    assert not choose & (trained | new)
     assert any(text.startswith("Could you please") for text in new)
     assert len(trained) > 2 * sum(len(phrasings(name)) for name in operations)
 
@@ -92,7 +101,7 @@ def test_rephrased_instructions_are_never_trained() -> None:
 def test_every_phrasing_has_a_trained_frame_and_a_new_one(name: str) -> None:
     for phrasing in phrasings(name):
         assert not is_held_out(phrasing, FRAMES[0])
-        assert set(NEW_FRAMES).isdisjoint(FRAMES)
+        assert len({*FRAMES, *NEW_FRAMES, *CHOOSE_FRAMES}) == len(FRAMES) + len(NEW_FRAMES) + len(CHOOSE_FRAMES)
 
 
 def test_varied_wording_reaches_training_only_where_it_is_asked_for() -> None:
@@ -107,12 +116,36 @@ def test_varied_wording_reaches_training_only_where_it_is_asked_for() -> None:
     assert 0.1 < sum(hasattr(f, "text") for f in first) / len(first) < 0.4
 
 
-def test_small_talk_is_answered_in_words_and_its_last_way_is_held_out() -> None:
-    trained = {w for s in samples(tasks={"talk": 1}, count=2000) for w in words(s.conversation)}
-    asked = {w for s in samples("test", tasks={"talk": 1}) for w in words(s.conversation)}
-    assert asked <= {ways[-1] for ways in TALK.values()}
-    assert not trained & asked
+def test_each_split_has_small_talk_of_its_own() -> None:
+    trained = {normal(w) for s in samples(tasks={"talk": 1}, count=4000) for w in words(s.conversation)}
+    choose, test = (
+        {w for s in samples(split, tasks={"talk": 1}, num_queries=90) for w in words(s.conversation)}
+        for split in ("choose", "test")
+    )
+    assert test == {ways[-1] for ways in TALK.values()}
+    assert choose == {said for ways in CHOOSE.values() for said in ways}
+    assert trained.isdisjoint(map(normal, (*choose, *test)))
+    assert len(trained) > 1000
     assert not any(s.conversation.media for s in samples(tasks={"talk": 1}))
+
+
+def test_no_sentence_of_training_contains_a_held_out_one_or_has_two_answers() -> None:
+    held_out = [normal(said) for answer in TALK for said in (TALK[answer][-1], *CHOOSE[answer])]
+    answers: dict[str, str] = {}
+    for answer in TALK:
+        found = [normal(said) for group in trained_sentences(answer) for said in group]
+        assert len(found) >= 30
+        for said in found:
+            assert said not in held_out
+            assert not any(other in said for other in held_out if len(other.split()) > 1)
+            assert answers.setdefault(said, answer) == answer
+
+
+@pytest.mark.parametrize("frames", [PICTURES, SOUNDS])
+def test_no_frame_of_wishes_is_of_two_splits(frames: dict[str, tuple[str, ...]]) -> None:
+    listed = [normal(frame) for split in frames for frame in frames[split]]
+    assert set(frames) == {"train", "choose", "test"}
+    assert len(set(listed)) == len(listed)
 
 
 def test_a_wish_is_answered_by_what_it_names() -> None:
@@ -121,3 +154,47 @@ def test_a_wish_is_answered_by_what_it_names() -> None:
     assert kinds == {"image", "audio"}
     for sample in found:
         assert sample.conversation.messages[-1].media[0].modality == sample.provenance["family"]
+
+
+def test_parts_of_a_chain_are_whole_samples_and_the_last_is_asked_about() -> None:
+    found = samples(tasks={"chained": 1}, count=600)
+    assert {len(s.provenance["parts"]) for s in found} == {2, 3}
+    first = {s.provenance["parts"][0] for s in found}
+    assert {"rounds", "edit", "wish", "sound-add"} <= first
+    for sample in found:
+        messages = sample.conversation.messages
+        assert [m.role for m in messages] == ["user", "assistant"] * (len(messages) // 2)
+        assert sample.provenance["target"] == tuple(m.key for m in messages[-1].media)
+        assert sample.provenance["family"] == sample.provenance["parts"][-1]
+        assert "Which picture" not in messages[-1].text
+
+
+@pytest.mark.parametrize("split", ["choose", "test"])
+def test_chains_of_the_fixed_splits_end_in_the_queries_of_other_tasks(split: str) -> None:
+    tasks = ("chained", "text-to-sound", "sound-to-text", "sound-add", "sound-effect", "picture-to-text")
+    found = samples(split, tasks=dict.fromkeys(tasks, 1), num_queries=8, count=1000)
+    alone = {(s.task, s.provenance["query"]): s for s in found}
+    compared = 0
+    for sample in (s for s in found if s.task == "chained"):
+        same = alone.get((sample.provenance["family"], sample.provenance["query"]))
+        modality = "audio" if "picture" in sample.provenance["family"] else "image"
+        assert {m.modality for m in sample.conversation.messages[0].media} <= {modality}
+        if same:
+            assert said(sample)[-2:] == said(same)
+            assert sample.provenance["candidates"] == same.provenance["candidates"]
+            compared += 1
+    assert compared >= 8 * 2 + 2
+
+
+def test_words_to_choose_by_are_about_training_subjects() -> None:
+    tasks = dict.fromkeys(("wish", "edit-rephrased", "sequence", "rounds"), 1)
+    trained = {p.subject for p in load_pack().pictures if p.split == "train"}
+    trained |= {s.stem for s in load_pack().sounds if s.split == "train"}
+    found = samples("choose", tasks=tasks, num_queries=8)
+    assert {s.task for s in found} == set(tasks)
+    assert all(trained.issuperset(s.provenance["subjects"]) for s in found)
+
+
+def test_rounds_without_an_edit_of_pixels_are_refused() -> None:
+    with pytest.raises(ConfigError, match="chained needs geometry or colour"):
+        StarterBuilder.from_options({"tasks": {"chained": 1}, "families": {"tone": 1}})

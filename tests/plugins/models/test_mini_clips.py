@@ -17,7 +17,7 @@ from anyloom_mini.clip_decoder import MiniClip, spread
 from anyloom_mini.picture_decoder import MiniPicture
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[3] / "scripts"))
-from begin_mini_clips import begun
+from begin_mini_clips import begun, deepened
 from measure_clips import moment_of
 
 from anyloom_starter.media import click_media, flash_media
@@ -83,10 +83,21 @@ def test_it_begins_as_mini_plain(model: AnyToAnyModel) -> None:
     plain = shipped_weights("mini-plain")
     assert plain is not None
     given, own = read_tensors(plain / "model.safetensors"), model.parts.state_dict()
+    moved = {f".model.layers.{old}.": f".model.layers.{new}." for old, new in {2: 3, 3: 4}.items()}
     for name, tensor in given.items():
+        here = next((name.replace(old, new) for old, new in moved.items() if old in name), name)
         if name not in ("llm.new_input_rows", "llm.new_output_rows"):
-            assert torch.equal(own[name], tensor.float()), name
+            assert torch.equal(own[here], tensor.float()), name
     assert len(own["llm.new_input_rows"]) == len(given["llm.new_input_rows"]) + 2  # the tags of clips
+
+
+def test_its_new_layers_begin_as_the_identity() -> None:
+    plain, deep = AnyToAnyModel.from_pretrained(shipped_weights("mini-plain") or ""), deepened(6)
+    assert len(deep.parts.llm.lm.model.layers) == 6
+    ids = torch.arange(40)[None]
+    with torch.no_grad():
+        shallow, own = (m.parts.llm.lm(ids).logits for m in (plain, deep))
+    torch.testing.assert_close(own, shallow)
 
 
 @pytest.mark.parametrize("moment", [0, 3, 7])
