@@ -1,6 +1,6 @@
 """Puts the two results of the recipe mini-clips together: the language model, and the decoder of clips.
 
-    python scripts/finish_mini_clips.py runs/mini-clips        writes runs/mini-clips/model
+python scripts/finish_mini_clips.py runs/mini-clips        writes runs/mini-clips/model
 """
 
 from __future__ import annotations

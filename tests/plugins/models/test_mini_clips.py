@@ -18,13 +18,14 @@ from anyloom.storage.tensors import read_tensors
 from anyloom_mini.clip_decoder import MiniClip, spread
 from anyloom_mini.picture_decoder import MiniPicture
 
-SCRIPTS = Path(__file__).resolve().parents[3] / "scripts"
-sys.path.insert(0, str(SCRIPTS))
+sys.path.insert(0, str(Path(__file__).resolve().parents[3] / "scripts"))
 from begin_mini_clips import begun, deepened
 from measure_clips import moment_of
 
 from anyloom_starter.media import click_media, flash_media
 from anyloom_starter.pack import load_pack
+
+SCRIPT = Path(__file__).resolve().parents[3] / "scripts" / "train_mini_clips_gpu.sh"
 
 
 @pytest.fixture(scope="module")
@@ -115,7 +116,7 @@ def test_the_script_for_a_gpu_trains_both_stages_and_joins_them(tmp_path: Path, 
     small = {"STEPS": "1", "SAMPLES": "40", "BATCH": "8", "WORKERS": "0", "LR": "1e-3", "PYTHON": sys.executable}
     model.save_pretrained(tmp_path / "begin", include_frozen=False)
     done = subprocess.run(
-        [str(SCRIPTS / "train_mini_clips_gpu.sh"), str(tmp_path)],
+        [str(SCRIPT), str(tmp_path)],
         env={**os.environ, **small, "CUDA_VISIBLE_DEVICES": ""},
         cwd=tmp_path,
         capture_output=True,
