@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Trains the recipe mini-clips on one GPU: the decoder of clips and the language model at the same time, which need
-# nothing of each other.
+# nothing of each other, and puts them together in RUN/model.
 #
 #   scripts/train_mini_clips_gpu.sh [RUN]          default runs/mini-clips
 #
@@ -55,3 +55,4 @@ film=$!
 train model language "data.batch_size=$batch" "data.workers=$workers" \
   "model.decoders.film.weights=$run/begin#decoders.film" "module.cache_features=false" ${LR:+"module.optimizer.lr=$LR"}
 wait "$film"
+"$python" "$here/finish_mini_clips.py" "$run"

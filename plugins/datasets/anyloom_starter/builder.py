@@ -23,6 +23,7 @@ from anyloom_starter.media import media_of_key, sound_media
 from anyloom_starter.pack import load_pack
 from anyloom_starter.picture_edits import Form, Wording, edit_sample, example_pairs, exemplar_sample
 from anyloom_starter.pool import Even, Pool, operations, pool_of
+from anyloom_starter.rounds import KINDS as ROUNDS
 from anyloom_starter.rounds import round_sample
 from anyloom_starter.talk import talk_sample, wish_sample
 from anyloom_starter.tasks import TASKS
@@ -253,7 +254,7 @@ class StarterBuilder(DatasetBuilder):
                 found += self._edit_queries(split, pool, family, index)
             if self.config.tasks.get("rounds"):
                 rng, known = self._chance(split, "rounds", index), self._all_operations(pool.split)
-                found += [round_sample(rng, pool, known, kind=kind) for kind in ("edit", "back", "ask")]
+                found += [round_sample(rng, pool, known, kind=kind) for kind in ROUNDS]
             if self.config.tasks.get("chained"):
                 found += [self._chained_query(split, pool, last, index) for last in asked_last(index)]
             if self.config.tasks.get("composition"):

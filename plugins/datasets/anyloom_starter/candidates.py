@@ -42,7 +42,10 @@ def _edited(sample: Sample, pool: Pool) -> Iterator[str]:
 
 
 def _rounds(sample: Sample, pool: Pool) -> Iterator[str]:
-    """Every picture of the conversation, and other edits of the first and of the one before the last answer."""
+    """Every picture of the conversation, and other edits of the first and of what was to be edited; or all sounds."""
+    if sample.provenance["target"][0].startswith("sound/"):
+        yield from _recordings(sample, pool)
+        return
     path = sample.provenance["path"]
     yield from path
     for key in dict.fromkeys((path[0], sample.provenance["source"])):

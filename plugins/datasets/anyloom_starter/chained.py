@@ -42,8 +42,8 @@ def opening(rng: random.Random, make: Make, last: str) -> Sample:
     """Return a part for the beginning: about sounds if a picture is asked for in the end, else about pictures."""
     about_sounds = last in ("edit", "picture-to-text", "text-to-picture")
     wanted = rng.choice(("wish", *_SOUNDS) if about_sounds else ("rounds", *_PICTURES))
-    modality = "audio" if about_sounds else "image"
-    return draw(lambda: make(wanted), lambda part: wanted != "wish" or part.provenance["family"] == modality)
+    others = ("image",) if about_sounds else ("audio", "hear")
+    return draw(lambda: make(wanted), lambda part: part.provenance.get("family") not in others)
 
 
 def ending(make: Make, task: str) -> Sample:

@@ -10,9 +10,10 @@ import torch
 from anyloom.conversation import Conversation
 from anyloom.errors import ConfigError
 from anyloom.interfaces import Sample
-from anyloom_starter.builder import StarterBuilder
+from anyloom_starter.builder import FAMILIES, StarterBuilder
 from anyloom_starter.edits import PIXEL_EDITS, phrasings
 from anyloom_starter.pack import load_pack
+from anyloom_starter.rounds import KINDS
 from anyloom_starter.sayings import CHOOSE, TALK, normal, trained_sentences
 from anyloom_starter.talk import PICTURES, SOUNDS
 from anyloom_starter.wording import CHOOSE_FRAMES, FRAMES, NEW_FRAMES, ask, is_held_out, rephrased
@@ -42,7 +43,12 @@ def test_each_round_is_about_the_answer_before_it() -> None:
         media = [m for m in sample.conversation.messages if m.media]
         keys = tuple(m.media[0].key for m in media)
         path = sample.provenance["path"]
-        if sample.provenance["family"] == "back":
+        if sample.provenance["family"] == "again":
+            assert keys == path
+            continue
+        if sample.provenance["family"] == "hear":
+            assert keys == (*path, *sample.provenance["target"])
+        elif sample.provenance["family"] == "back":
             assert keys[-1] == path[-2] == sample.provenance["target"][0]
             assert keys[:-1] == path
         else:
@@ -75,13 +81,46 @@ def test_a_question_after_an_edit_is_answered_about_the_edited_picture() -> None
         assert answer.endswith(f"{shown.style} style")
 
 
+def test_a_sound_after_edits_is_one_of_what_is_drawn() -> None:
+    of_picture = {(picture.key, f"sound/{sound.key}") for sound, picture in load_pack().links}
+    found = [s for s in samples(tasks={"rounds": 1}) if s.provenance["family"] == "hear"]
+    assert len(found) > 20
+    for sample in found:
+        drawing, *edits = sample.provenance["path"][-1].split("@")
+        assert edits
+        assert (drawing, *sample.provenance["target"]) in of_picture
+
+
+def test_the_same_again_is_the_same_edit_of_another_subject() -> None:
+    found = [s for s in samples(tasks={"rounds": 1}) if s.provenance["family"] == "again"]
+    assert {s.provenance["operation"].split("/")[0] for s in found} == set(FAMILIES)
+    for sample in found:
+        first, second = sample.provenance["subjects"]
+        assert first != second
+        operation = sample.provenance["operation"]
+        if operation in PIXEL_EDITS:
+            for source, target in zip(sample.conversation.media[::2], sample.conversation.media[1::2]):
+                assert torch.equal(PIXEL_EDITS[operation].apply(source.tensor()), target.tensor())
+
+
+def test_rounds_of_the_test_are_those_of_before_there_were_more_kinds() -> None:
+    found = samples("test", tasks={"rounds": 1}, num_queries=1)
+    assert [s.provenance["path"] for s in found[:3]] == [
+        tuple(f"twemoji/1f9d6-200d-2642-fe0f{state}" for state in ("", "-1f3fe", "-1f3fe@grey")),
+        tuple(f"noto/1f1fc-1f1eb{state}" for state in ("", "@turn-left")),
+        tuple(f"noto/1f469-200d-1f9bc-200d-27a1-fe0f-1f3ff{state}" for state in ("", "@turn-left")),
+    ]
+
+
 def test_held_out_rounds_are_about_held_out_subjects_and_hold_their_near_misses() -> None:
     trained = {p.subject for p in load_pack().pictures if p.split == "train"}
     found = samples("test", tasks={"rounds": 1}, families={"colour": 1, "geometry": 1, "tone": 1})
-    assert {s.provenance["family"] for s in found} == {"edit", "back", "ask"}
+    assert {s.provenance["family"] for s in found} == set(KINDS)
     for sample in found:
         assert not trained & set(sample.provenance["subjects"])
-        if sample.provenance["family"] != "ask":
+        if sample.provenance["family"] == "hear":
+            assert len(sample.provenance["candidates"]) == len(load_pack().sounds)
+        elif sample.provenance["family"] != "ask":
             assert {*sample.provenance["path"], *sample.provenance["target"]} <= set(sample.provenance["candidates"])
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -22,6 +24,8 @@ from measure_clips import moment_of
 
 from anyloom_starter.media import click_media, flash_media
 from anyloom_starter.pack import load_pack
+
+SCRIPT = Path(__file__).resolve().parents[3] / "scripts" / "train_mini_clips_gpu.sh"
 
 
 @pytest.fixture(scope="module")
@@ -108,15 +112,20 @@ def test_moments_are_measured_in_pixels_and_samples(moment: int) -> None:
 
 
 @pytest.mark.slow  # two stages of one step each, from the models that ship
-def test_its_stages_train_and_fit_together(tmp_path: Path, model: AnyToAnyModel) -> None:
+def test_the_script_for_a_gpu_trains_both_stages_and_joins_them(tmp_path: Path, model: AnyToAnyModel) -> None:
+    small = {"STEPS": "1", "SAMPLES": "40", "BATCH": "8", "WORKERS": "0", "LR": "1e-3", "PYTHON": sys.executable}
     model.save_pretrained(tmp_path / "begin", include_frozen=False)
-    few = ["data.datasets.clips.num_samples=40", "variables.conversations.num_samples=40", "data.batch_size=4"]
-    few += [f"variables.run={tmp_path}", f"trainer.default_root_dir={tmp_path}"]
-    film = [few[0], *few[2:], "module.statistics=2", "stages.film.trainer.max_steps=1"]
-    assert main(["fit", "mini-clips", "--stage", "film", *film]) == 0
-    assert main(["fit", "mini-clips", "--stage", "model", *few, "stages.model.trainer.max_steps=1"]) == 0
-    trained = AnyToAnyModel.from_pretrained(tmp_path / "language", trust=True)
-    own, begun_ = trained.parts.state_dict(), model.parts.state_dict()
+    done = subprocess.run(
+        [str(SCRIPT), str(tmp_path)],
+        env={**os.environ, **small, "CUDA_VISIBLE_DEVICES": ""},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    own, begun_ = (m.parts.state_dict() for m in (AnyToAnyModel.from_pretrained(tmp_path / "model", trust=True), model))
     moved = {n.split(".")[0] for n in own if not torch.equal(own[n], begun_[n])}
     assert moved == {"llm", "representations", "decoders"}
     assert all(
