@@ -66,6 +66,11 @@ class StarterBuilder(DatasetBuilder):
     ``exemplar``), whose subjects were never seen in training; each exemplar query comes once with each number of
     example pairs in ``test_examples``, the fewer pairs being the first of the more, all from training subjects.
     ``val`` has the form of ``test`` with other queries, about training subjects, to compare with.
+
+    >>> data = StarterBuilder(StarterBuilder.Config(tasks={"picture-to-text": 1}, num_queries=3))
+    >>> samples = data.build("test")
+    >>> len(samples), samples[0].conversation.messages[-1].text
+    (3, 'crescent moon, twemoji style')
     """
 
     class Config(ComponentConfig):
