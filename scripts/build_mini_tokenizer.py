@@ -15,7 +15,7 @@ from transformers import PreTrainedTokenizerFast
 
 import anyloom
 
-FOLDER = Path(__file__).parent.parent / "plugins" / "models" / "anyloom_codi2" / "tokenizer"
+FOLDER = Path(__file__).parent.parent / "plugins" / "models" / "anyloom_mini" / "tokenizer"
 SPECIAL = ["<pad>", "<s>", "</s>", "<|system|>", "<|user|>", "<|assistant|>"]
 TEMPLATE = (
     "{{ bos_token }}{% for message in messages %}<|{{ message['role'] }}|>{{ message['content'] }}"

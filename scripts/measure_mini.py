@@ -1,12 +1,14 @@
 """Measures a small model on held-out subjects: edits, rounds, other words, the right kind of answer, captions.
 
-    python scripts/measure_mini.py MODEL [--draws 5] [--queries 12] [--json FILE]
+    python scripts/measure_mini.py MODEL [--choose] [--draws 5] [--queries 12] [--json FILE]
 
-Each draw is a test split of its own seed. All answers are free-running, and pooled over the draws; beside every share
+Each draw is a test split of its own seed; with --choose one of the split to compare trials by, whose words differ but
+whose subjects are those of training. All answers are free-running, and pooled over the draws; beside every share
 stands its 95 % interval (Wilson) and the number of queries. An edit is right if the target is nearest to the
 predicted feature among all drawings and edits of the subject, the input among them. Rounds are measured twice: after
-the true answers (``shown``), and after the model's own (``own``). What is compared is predicted features; no decoder
-runs.
+the true answers (``shown``), and after the model's own (``own``); sounds after edits and the same edit of another
+picture are rows of their own. ``chained`` asks at the end of a conversation about something else (``after``) and the
+same without it (``alone``). What is compared is predicted features; no decoder runs.
 """
 
 from __future__ import annotations
@@ -36,6 +38,7 @@ KINDS = {
     "edit-rephrased": "picture", "sound-effect": "sound", "wish": None, "talk": "words", "picture-to-text": "words",
     "sound-to-text": "words",
 }  # fmt: skip
+APART = ("again", "hear")  # rounds that do not count for the row of all rounds
 NAMES = {"image": "picture", "audio": "sound", "video": "clip"}
 BATCH = 64
 Marks = dict[str, list[bool]]
@@ -70,12 +73,13 @@ def own_history(model: AnyToAnyModel, samples: Sequence[Sample], seed: int) -> l
     return [replace(s, conversation=Conversation(h)) for s, h in zip(samples, histories)]
 
 
-def right(table: FeatureTable, builder: StarterBuilder, evaluated: Sequence[Evaluated]) -> list[bool]:
+def right(tables: Mapping[str, FeatureTable], builder: StarterBuilder, evaluated: Sequence[Evaluated]) -> list[bool]:
     """Whether each answer is nearer to its target than to any other candidate."""
-    media = [[builder.media(key) for key in e.sample.provenance["candidates"]] for e in evaluated]
-    table.add([m for row in media for m in row])
     marks = []
-    for one, row in zip(evaluated, media):
+    for one in evaluated:
+        row = [builder.media(key) for key in one.sample.provenance["candidates"]]
+        table = tables[row[0].modality]
+        table.add(row)
         made = next((m.features for m in one.answer.media if m.features is not None), None)
         index = one.sample.provenance["candidates"].index(one.sample.provenance["target"][0])
         distances = None if made is None else (table.get(row) - made.float().flatten()).square().sum(1)
@@ -87,13 +91,16 @@ def groups(sample: Sample) -> list[str]:
     """The rows that a sample counts for."""
     task, family = sample.task, sample.provenance.get("family")
     name = f"{task}/k{sample.provenance['k']}" if "k" in sample.provenance else task
+    if task == "rounds" and family in APART:
+        return [f"{name}/{family}"]
     return [name] if family in (None, task) else [name, f"{name}/{family}"]
 
 
-def edits(model: AnyToAnyModel, table: FeatureTable, seed: int, queries: int, marks: Marks) -> None:
+def edits(
+    model: AnyToAnyModel, tables: Mapping[str, FeatureTable], data: StarterBuilder, split: str, marks: Marks
+) -> None:
     """Edits by example and in words, compositions, rounds after true and after own answers, captions."""
-    data = builder(seed, queries, TASKS)
-    samples = [s for s in data.build("test") if isinstance(s, Sample)]
+    seed, samples = data.config.seed, list(data.build(split))
     for batch in batches(samples):
         both = [(batch, "")]
         rounds = [s for s in batch if s.task == "rounds"]
@@ -102,7 +109,7 @@ def edits(model: AnyToAnyModel, table: FeatureTable, seed: int, queries: int, ma
         for chosen, suffix in both:
             evaluated = answer_samples(model, chosen, seed=seed)
             compared = [e for e in evaluated if e.sample.provenance["target"]]
-            for one, mark in zip(compared, right(table, data, compared)):
+            for one, mark in zip(compared, right(tables, data, compared)):
                 for name in groups(one.sample):
                     marks[name + (suffix if one.sample.task == "rounds" else "")].append(mark)
             for one in evaluated:
@@ -111,18 +118,44 @@ def edits(model: AnyToAnyModel, table: FeatureTable, seed: int, queries: int, ma
                     marks[name].append(word in one.answer.text)
 
 
-def kinds(model: AnyToAnyModel, seed: int, queries: int, marks: Marks) -> None:
+def kinds(model: AnyToAnyModel, data: StarterBuilder, split: str, marks: Marks) -> None:
     """Whether words, a picture or a sound comes, where nothing says which is wanted but the conversation."""
-    samples = [s for s in builder(seed, queries, list(KINDS)).build("test") if isinstance(s, Sample)]
-    samples = list({_asked(s): s for s in samples}.values())  # small talk has few sentences
+    samples = list({_asked(s): s for s in data.build(split)}.values())  # small talk has few sentences
     for batch in batches(samples):
-        options = [GenerationOptions(decode=False, max_new_tokens=48)] * len(batch)
-        answers = model.answer([s.conversation.prompt() for s in batch], [seed] * len(batch), options)
-        for sample, answer in zip(batch, answers):
+        for sample, answer in zip(batch, free_answers(model, batch, data.config.seed)):
             wanted = KINDS[sample.task] or NAMES[sample.provenance["family"]]
             mark = kind_of(answer) == wanted
             for name in ("kind", f"kind/{wanted}", f"kind/{sample.task}"):
                 marks[name].append(mark)
+
+
+def free_answers(model: AnyToAnyModel, samples: Sequence[Sample], seed: int) -> list[Message]:
+    """Answers of any kind, as the model likes."""
+    options = [GenerationOptions(decode=False, max_new_tokens=48)] * len(samples)
+    return model.answer([s.conversation.prompt() for s in samples], [seed] * len(samples), options)
+
+
+def chains(
+    model: AnyToAnyModel, tables: Mapping[str, FeatureTable], data: StarterBuilder, split: str, marks: Marks
+) -> None:
+    """Whether the end of a chain gets the right kind of answer, and the right one, after the beginning and alone."""
+    after = list(data.build(split))
+    alone = [replace(s, conversation=Conversation(s.conversation.messages[-2:])) for s in after]
+    for samples, place in ((after, "after"), (alone, "alone")):
+        for batch in batches(samples):
+            for sample, answer in zip(batch, free_answers(model, batch, data.config.seed)):
+                mark = kind_of(answer) == kind_of(sample.conversation.messages[-1])
+                for name in (f"chained/kind/{place}", f"chained/kind/{sample.provenance['family']}/{place}"):
+                    marks[name].append(mark)
+            compared = [e for e in answer_samples(model, batch, seed=data.config.seed) if _near(e)]
+            for one, mark in zip(compared, right(tables, data, compared)):
+                for name in (f"chained/{place}", f"chained/{one.sample.provenance['family']}/{place}"):
+                    marks[name].append(mark)
+
+
+def _near(one: Evaluated) -> bool:
+    """Whether the target is to be told from others."""
+    return len(one.sample.provenance["candidates"]) > 1
 
 
 def _asked(sample: Sample) -> str:
@@ -166,15 +199,19 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("model", type=Path)
+    parser.add_argument("--choose", action="store_true", help="the split to compare trials by, not the reported one")
     parser.add_argument("--draws", type=int, default=5)
     parser.add_argument("--queries", type=int, default=12, help="per task and family, of each draw")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     model = AnyToAnyModel.from_pretrained(options.model, trust=True).eval()
-    table, marks = FeatureTable(model, "image"), defaultdict(list)
+    tables = {modality: FeatureTable(model, modality) for modality in ("image", "audio")}
+    marks: Marks = defaultdict(list)
+    split = "choose" if options.choose else "test"
     for seed in range(options.draws):
-        edits(model, table, seed, options.queries, marks)
-        kinds(model, seed, options.queries, marks)
+        edits(model, tables, builder(seed, options.queries, TASKS), split, marks)
+        kinds(model, builder(seed, options.queries, list(KINDS)), split, marks)
+        chains(model, tables, builder(seed, options.queries, ["chained"]), split, marks)
         print(f"draw {seed + 1} of {options.draws}", flush=True)
     rows = shares(marks)
     show(str(options.model), rows)
@@ -183,7 +220,13 @@ def main() -> None:
         f"\nk = 4 over k = 1, paired: {rising['points']:+.1f} ± {rising['interval']:.1f} points, N = {rising['count']}"
     )
     if options.json:
-        facts = {"model": str(options.model), "draws": options.draws, "queries": options.queries, "rising": rising}
+        facts = {
+            "model": str(options.model),
+            "split": split,
+            "draws": options.draws,
+            "queries": options.queries,
+            "rising": rising,
+        }
         options.json.write_text(json.dumps({**facts, "rows": rows}, indent=1) + "\n")
 
 

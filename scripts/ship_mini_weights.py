@@ -5,7 +5,7 @@
 Then measure what ships (it was rounded) and record it::
 
     anyloom evaluate --suite in-context
-    python scripts/write_mini_page.py evaluation/results.json plugins/models/anyloom_codi2/weights
+    python scripts/write_mini_page.py evaluation/results.json plugins/models/anyloom_mini/weights
     python scripts/record_shipped_slice.py
 """
 
@@ -20,7 +20,7 @@ from anyloom import AnyToAnyModel
 from anyloom.config.saved import read_record
 from anyloom.evaluation.results import Results
 
-FOLDER = Path(__file__).resolve().parents[1] / "plugins" / "models" / "anyloom_codi2" / "weights"
+FOLDER = Path(__file__).resolve().parents[1] / "plugins" / "models" / "anyloom_mini" / "weights"
 HISTORY = Path(__file__).with_name("mini_history.md")
 LARGEST = 60 * 2**20
 NUMBERS = (

@@ -25,7 +25,7 @@ train() {  # stage, steps, time as DD:HH:MM:SS, folder of its result
     echo "$stage: done before"
     return
   fi
-  local keep="{class_path: anyloom_codi2.last_checkpoint.LastCheckpoint, \
+  local keep="{class_path: anyloom_mini.demo.last_checkpoint.LastCheckpoint, \
 init_args: {folder: '$run/checkpoints/$stage', seconds: 30}}"
   "$python" -m anyloom.cli.main fit mini-plain --stage "$stage" \
     "variables.run=$run" \

@@ -7,7 +7,7 @@ import itertools
 import os
 import socket
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -59,65 +59,80 @@ def sample(kinds: tuple[str, ...], seed: int) -> Sample:
     return Sample(Conversation([Message("user", "hello"), Message("assistant", answer)]), "t", key=f"{kinds}{seed}")
 
 
-def alone(network: AnyToAnyModel, one: tuple[str, ...], other: tuple[str, ...]) -> dict[str, torch.Tensor]:
-    """Gradients of one process that has both batches."""
-    network.zero_grad()
-    network(network.collator()([sample(one, 0), sample(other, 1)])).total().backward()
-    return {n: torch.zeros_like(p) if p.grad is None else p.grad.clone() for n, p in trained(network)}
-
-
-def trained(network: torch.nn.Module) -> Iterator[tuple[str, torch.nn.Parameter]]:
-    return ((n, p) for n, p in network.named_parameters() if p.requires_grad)
-
-
 def everything(rank: int, tokenizer: Path, folder: Path, report: Any) -> None:
     """Every eleventh pair in both ways, and the placements of shards: the two processes start once for all of it."""
-    report[rank] = {
-        **{how: worst_of(rank, tokenizer, how, 11) for how in ("ddp", "fsdp2")},
-        "placements": placements(rank, tokenizer, folder),
-    }
+    report[rank] = {**worst_of(rank, tokenizer, 11), "placements": placements(rank, tokenizer, folder)}
 
 
 def every_pair(rank: int, tokenizer: Path, report: Any) -> None:
     """All 256 pairs, in both ways."""
-    report[rank] = {how: worst_of(rank, tokenizer, how, 1) for how in ("ddp", "fsdp2")}
+    report[rank] = worst_of(rank, tokenizer, 1)
 
 
-def worst_of(rank: int, tokenizer: Path, how: str, every: int) -> float:
-    """On each of two processes: gradients of pairs of batches, against one process; the largest difference.
+def worst_of(rank: int, tokenizer: Path, every: int) -> dict[str, float]:
+    """On each of two processes: gradients of pairs of batches, against one process; the largest difference by way.
 
     It is a share of the largest gradient of its pair. In float64 (but for norms and losses, which take their own
     float32): how sums in another order are rounded depends on the machine's kernels.
     """
     torch.set_default_dtype(torch.float64)
     try:
-        return _worst_of(rank, tokenizer, how, every)
+        return _worst_of(rank, tokenizer, every)
     finally:
         torch.set_default_dtype(torch.float32)
 
 
-def _worst_of(rank: int, tokenizer: Path, how: str, every: int) -> float:
-    single = model(tokenizer).double()
-    network = model(tokenizer).double()
-    network.idle = True
-    if how == "ddp":
-        wrapped: Any = torch.nn.parallel.DistributedDataParallel(network)
-    else:
-        shard(network, dist.device_mesh.init_device_mesh("cpu", (2,)))
-        wrapped = network
-    worst = 0.0
-    for pair in pairs(every):
-        expected = alone(single, *pair)
-        largest = max(float(g.abs().max()) for g in expected.values())
-        batch = network.collator()([sample(pair[rank], rank)])
+def _worst_of(rank: int, tokenizer: Path, every: int) -> dict[str, float]:
+    single, replicated, sharded = (model(tokenizer).double() for _ in range(3))
+    replicated.idle = sharded.idle = True
+    shard(sharded, dist.device_mesh.init_device_mesh("cpu", (2,)))
+    ways: dict[str, tuple[Any, dict[str, torch.nn.Parameter]]] = {
+        "ddp": (torch.nn.parallel.DistributedDataParallel(replicated), trained(replicated)),
+        "fsdp2": (sharded, trained(sharded)),
+    }
+    collate, parameters = single.collator(), trained(single)
+    worst = dict.fromkeys(ways, 0.0)
+    for number, pair in enumerate(pairs(every)):
+        expected = {n: torch.zeros_like(p) for n, p in parameters.items()}
+        alone = number % 2  # the process that computes what one process learns from both batches
+        if rank == alone:
+            single(collate([sample(kinds, seed) for seed, kinds in enumerate(pair)])).total().backward()
+            expected |= {n: p.grad for n, p in parameters.items() if p.grad is not None}
+            forget(parameters)
+        together = torch.cat([e.flatten() for e in expected.values()])
+        dist.broadcast(together, alone)
+        pieces = together.split([e.numel() for e in expected.values()])
+        expected = {n: piece.view_as(e) for (n, e), piece in zip(expected.items(), pieces, strict=True)}
+        batch = collate([sample(pair[rank], rank)])
         counts = summed_counts([batch.counts()], TERMS, torch.device("cpu"))
-        network.zero_grad()
-        wrapped(batch).total({n: c / 2 for n, c in counts.items()}).backward()
-        for name, parameter in trained(network):
-            assert parameter.grad is not None, (pair, name)
-            found = parameter.grad.full_tensor() if hasattr(parameter.grad, "full_tensor") else parameter.grad
-            worst = max(worst, float((found - expected[name]).abs().max()) / largest)
+        for way, (wrapped, own) in ways.items():
+            wrapped(batch).total({n: c / 2 for n, c in counts.items()}).backward()
+            apart = max(difference(p, expected[n], rank, (pair, n)) for n, p in own.items())
+            worst[way] = max(worst[way], apart / float(together.abs().max()))
+            forget(own)
     return worst
+
+
+def trained(network: torch.nn.Module) -> dict[str, torch.nn.Parameter]:
+    return {n: p for n, p in network.named_parameters() if p.requires_grad}
+
+
+def forget(parameters: dict[str, torch.nn.Parameter]) -> None:
+    """Let gradients go; ``zero_grad`` would walk through all modules again for every pair."""
+    for parameter in parameters.values():
+        parameter.grad = None
+
+
+def difference(parameter: torch.nn.Parameter, expected: torch.Tensor, rank: int, where: Any) -> float:
+    """The largest between a gradient and the expected one; of a sharded one, between this process's rows of both."""
+    found: Any = parameter.grad
+    assert found is not None, where
+    if hasattr(found, "to_local"):
+        found = found.to_local()
+        rows = expected.chunk(2)  # one row alone is the first process's
+        expected = rows[rank] if rank < len(rows) else expected[:0]
+    assert found.shape == expected.shape, where
+    return float((found - expected).abs().max()) if found.numel() else 0.0
 
 
 def run(function: Callable[..., None], *arguments: Any) -> dict[int, Any]:

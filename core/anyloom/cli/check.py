@@ -256,16 +256,18 @@ def _memory_lines(model: ModelInspection) -> list[str]:
     return [
         f"Memory in use: {_size(memory.weights)}",
         *(f"  {_size(size)} with {how}" for how, size in _choices(model).items()),
-        *(
-            f"  {part.key} takes beside it for one item: "
-            + ", ".join(f"{what} {_size(size)}" for what, size in part.working.items())
-            for part in model.parts
-            if part.working
-        ),
+        *(line for part in model.parts if part.working for line in _working_lines(part)),
         f"Memory in training: {_size(memory.training)} (weights {_size(memory.weights)}, gradients "
         f"{_size(memory.gradients)}, AdamW {_size(memory.optimizer)})",
         f"  {_NOTE}",
         "",
+    ]
+
+
+def _working_lines(part: PartRecord) -> list[str]:
+    return [
+        f"  {part.key} takes beside it for one item:",
+        *(f"    {_size(size)} {what}" for what, size in part.working.items()),
     ]
 
 

@@ -37,6 +37,9 @@ _LOOKED_AT: Final = 16
 _TILE: Final = 256
 """Side of the squares whose memory is told where none are chosen."""
 
+_TOGETHER: Final = 4
+"""How many media are decoded together where the memory of a batch is told."""
+
 
 class LatentDiffusionDecoder(StoredDenoiser):
     """Base of latent diffusion decoders (arXiv 2112.10752)."""
@@ -239,33 +242,65 @@ class LatentDiffusionDecoder(StoredDenoiser):
         Latents are averaged over squares first, until no side is longer than 16: so the autoencoder works on a small
         part of what the whole takes, whichever it is.
         """
-        if latents.ndim != 4 or self.example().shape[1:2] != (3,):
+        if not self._gives_pictures():
             return []
+        return [Media(self.modality, data=picture) for picture in to_picture(self._small_look(latents))]
+
+    def _gives_pictures(self) -> bool:
+        return len(self.latent_shape) == 3 and self.example().shape[1:2] == (3,)
+
+    def _small_look(self, latents: Tensor) -> Tensor:
         factor = -(-max(latents.shape[-2:]) // _LOOKED_AT)
         small = F.avg_pool2d(latents, factor, ceil_mode=True) if factor > 1 else latents
-        return [Media(self.modality, data=picture) for picture in to_picture(self.autoencoder.decode(small))]
+        return self.autoencoder.decode(small)
 
     def working_bytes(self) -> dict[str, int]:
-        """Bytes of one denoising step with its guidance, and of the autoencoder, also in squares where they help."""
+        """Bytes of one denoising step with its guidance, and of the autoencoder, also with options where they help.
+
+        Where one medium is one row to the autoencoder, ``slicing`` helps only several that are made together. What
+        ``compile`` does is not told: how much is held then is the compiler's choice, and not known from shapes.
+        """
         scales = [self.config.guidance, *([self.config.reference_guidance] if self.uses_reference else [])]
         rows = 1 + sum(scale != 1 for scale in scales)
         noisy = torch.empty(rows, *self.latent_shape, device="meta")
         nulls = tuple(null[None].expand(rows, *null.shape) for null in self.null_condition())
         shown = Shown(nulls, self.no_reference(noisy))
-        taken = {"denoising": peak_bytes(self.predict, noisy, noisy[:, 0].flatten(1)[:, 0], shown)}
-        taken["autoencoder"] = self._autoencoder_bytes(self.config.tile)
-        if self.config.tile is None and max(self.latent_shape[-2:]) * self.config.autoencoder.reduction > _TILE:
-            taken[f"autoencoder with tile: {_TILE}"] = self._autoencoder_bytes(_TILE)
+        times = torch.zeros(rows, dtype=torch.long, device="meta")
+        taken = {"denoising": peak_bytes(self.predict, noisy, times, shown)}
+        taken |= self._autoencoder_choices()
+        if self._gives_pictures():
+            taken["preview"] = peak_bytes(self._small_look, noisy[:1])
         return taken
 
-    def _autoencoder_bytes(self, tile: int | None) -> int:
-        """Decoding one medium: whole, or one square and twice the result, of which the squares are put together."""
-        latents = torch.empty(1, *self.latent_shape, device="meta")
-        if tile is None:
-            return peak_bytes(self.autoencoder.decode, latents)
-        side = max(tile // self.config.autoencoder.reduction, 1)
-        whole = self.example()
-        return peak_bytes(self.autoencoder.decode, latents[..., :side, :side]) + 2 * 4 * whole.numel()
+    def _autoencoder_choices(self) -> dict[str, int]:
+        """Bytes of decoding one medium, or a few where slicing helps only these, also with what would take fewer."""
+        c = self.config
+        taken = {"autoencoder": self._autoencoder_bytes(1, c.tile, slicing=c.slicing)}
+        if c.tile is None and max(self.latent_shape[-2:]) * c.autoencoder.reduction > _TILE:
+            taken[f"autoencoder with tile: {_TILE}"] = self._autoencoder_bytes(1, _TILE, slicing=c.slicing)
+        if c.slicing:
+            return taken
+        sliced = self._autoencoder_bytes(1, c.tile, slicing=True)
+        if sliced < taken["autoencoder"]:  # frames of a clip are rows of the autoencoder's batch
+            return taken | {"autoencoder with slicing: true": sliced}
+        together = f"autoencoder, {_TOGETHER} together"
+        taken[together] = self._autoencoder_bytes(_TOGETHER, c.tile, slicing=False)
+        taken[f"{together} with slicing: true"] = self._autoencoder_bytes(_TOGETHER, c.tile, slicing=True)
+        return taken
+
+    def _autoencoder_bytes(self, count: int, tile: int | None, *, slicing: bool) -> int:
+        """Decoding so many media: whole, or one square and twice the result, of which the squares are put together."""
+        latents = torch.empty(count, *self.latent_shape, device="meta")
+        beside = 0
+        if tile is not None:
+            side = max(tile // self.config.autoencoder.reduction, 1)
+            latents = latents[..., :side, :side]
+            beside = 2 * 4 * count * self.example().numel()
+        before, self.autoencoder.slicing = self.autoencoder.slicing, slicing
+        try:
+            return peak_bytes(self.autoencoder.decode, latents) + beside
+        finally:
+            self.autoencoder.slicing = before
 
     def start(self, draws: RowDraws, denoising_steps: int) -> Trajectory:
         """Noise of each row, and the way from there.

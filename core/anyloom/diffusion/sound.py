@@ -13,7 +13,7 @@ from anyloom.errors import MediaError
 from anyloom.interfaces.component import ComponentConfig
 from anyloom.options import WrongOptionsError
 from anyloom.signal.griffin_lim import griffin_lim
-from anyloom.signal.mel import MelScale, mel_filters, mel_to_magnitude, spectrogram
+from anyloom.signal.mel import MelScale, mel_filters, mel_inverse, mel_to_magnitude, spectrogram
 
 __all__ = ["MelOptions", "filters", "log_mel", "sound_to_log_mel", "to_wave"]
 
@@ -59,7 +59,11 @@ class MelOptions(ComponentConfig):
 
 def filters(mel: MelOptions) -> Tensor:
     """The mel filters ``(num_mels, fft_size // 2 + 1)`` of these options."""
-    return mel_filters(mel.num_mels, mel.fft_size, mel.sample_rate, mel.low, mel.high, mel.mel_scale)
+    return mel_filters(*_sizes(mel))
+
+
+def _sizes(mel: MelOptions) -> tuple[int, int, int, float, float | None, MelScale]:
+    return mel.num_mels, mel.fft_size, mel.sample_rate, mel.low, mel.high, mel.mel_scale
 
 
 def log_mel(wave: Tensor, sample_rate: float, mel: MelOptions) -> Tensor:
@@ -100,7 +104,9 @@ def to_wave(values: Tensor, mel: MelOptions, *, seed: int, steps: int = 32) -> T
     bands = values[0].float().clamp(max=10.0).exp().T
     bands = torch.where(bands > mel.floor * 1.01, bands, torch.zeros_like(bands))
     bands = torch.cat([bands, bands[:, -1:]], dim=1)
-    magnitude = mel_to_magnitude(bands, filters(mel).to(bands.device))
+    magnitude = mel_to_magnitude(
+        bands, filters(mel).to(bands.device), inverse=mel_inverse(*_sizes(mel)).to(bands.device)
+    )
     length = mel.frames * mel.hop
     wave = griffin_lim(magnitude, mel.fft_size, mel.hop, length=length, seed=seed, steps=steps)
     return wave.clamp(-1, 1)[None].cpu()

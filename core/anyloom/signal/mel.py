@@ -14,7 +14,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-__all__ = ["MelScale", "mel_filters", "mel_to_magnitude", "spectrogram"]
+__all__ = ["MelScale", "mel_filters", "mel_inverse", "mel_to_magnitude", "spectrogram"]
 
 MelScale = Literal["slaney", "htk"]
 _BREAK_HZ, _BREAK_MEL, _STEP = 1000.0, 15.0, math.log(6.4) / 27
@@ -83,11 +83,36 @@ def spectrogram(wave: Tensor, fft_size: int, hop: int) -> Tensor:
     return spectrum
 
 
-def mel_to_magnitude(mel: Tensor, filters: Tensor, steps: int = 30) -> Tensor:
+@functools.lru_cache(maxsize=8)
+def mel_inverse(
+    num_mels: int,
+    fft_size: int,
+    sample_rate: int,
+    low: float = 0.0,
+    high: float | None = None,
+    scale: MelScale = "slaney",
+) -> Tensor:
+    """Pseudo-inverse ``(fft_size // 2 + 1, num_mels)`` of :func:`mel_filters`, on the CPU; computed once and kept.
+
+    >>> sizes = {"num_mels": 4, "fft_size": 64, "sample_rate": 8000}
+    >>> torch.allclose(mel_filters(**sizes) @ mel_inverse(**sizes), torch.eye(4), atol=1e-5)
+    True
+    """
+    inverse: Tensor = torch.linalg.pinv(mel_filters(num_mels, fft_size, sample_rate, low, high, scale))
+    return inverse
+
+
+def mel_to_magnitude(mel: Tensor, filters: Tensor, steps: int = 30, *, inverse: Tensor | None = None) -> Tensor:
     """Non-negative magnitudes ``(F, T)`` whose mel spectrum is close to ``mel`` ``(M, T)``.
 
     Starts at the pseudo-inverse, negative values cut, and improves it by multiplicative updates, which keep
     values non-negative (Lee and Seung, 2001).
+
+    Args:
+        mel: Not negative.
+        filters: Of :func:`mel_filters`, ``(M, F)``.
+        steps: Updates.
+        inverse: Of :func:`mel_inverse`, ``(F, M)``; computed where it is not given, which takes a fifth as long again.
 
     >>> filters = mel_filters(num_mels=8, fft_size=64, sample_rate=8000)
     >>> mel = filters @ torch.ones(33, 5)
@@ -95,7 +120,7 @@ def mel_to_magnitude(mel: Tensor, filters: Tensor, steps: int = 30) -> Tensor:
     >>> torch.allclose(close, mel, rtol=0.01)
     True
     """
-    magnitude: Tensor = (torch.linalg.pinv(filters) @ mel).clamp(min=1e-8)
+    magnitude: Tensor = ((torch.linalg.pinv(filters) if inverse is None else inverse) @ mel).clamp(min=1e-8)
     goal = filters.T @ mel
     for _ in range(steps):
         magnitude = magnitude * goal / (filters.T @ (filters @ magnitude)).clamp(min=1e-10)

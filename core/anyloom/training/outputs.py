@@ -83,8 +83,8 @@ def _distinct(folders: Iterable[Path]) -> list[Path]:
 class ResultWriter(Callback):
     """Writes what was trained into a folder when fitting has ended, and says where it is.
 
-    A run that was interrupted writes nothing. Nor does a trial (``fast_dev_run``), nor one over a part of the data
-    or of no step where a result is already.
+    A run that was interrupted writes nothing. Nor does a trial (``fast_dev_run``), nor one of no step, whose weights
+    nobody trained, nor one over a part of the data where a result is already.
 
     Args:
         folder: Where the module's ``save_result`` writes.
@@ -100,10 +100,12 @@ class ResultWriter(Callback):
         pl_module.gather_result()
         if not trainer.is_global_zero:
             return
-        option = limited(trainer)
-        if option and (option == "fast_dev_run" or self.folder.exists()):
+        option, untrained = limited(trainer), trainer.global_step == 0
+        if untrained or (option and (option == "fast_dev_run" or self.folder.exists())):
+            why = [f"trainer.{option} is set"] if option else []
+            why += ["no step was trained"] if untrained and option != "fast_dev_run" else []
             what = "the result there is kept" if self.folder.exists() else "nothing is written"
-            tell(f"note: trainer.{option} is set, so {what}: {self.folder}")
+            tell(f"note: {' and '.join(why)}, so {what}: {self.folder}")
             return
         pl_module.save_result(self.folder)
         print(f"result: {self.folder}", flush=True)  # noqa: T201 - what the command made

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Final, TypeVar
 
@@ -18,12 +19,14 @@ from anyloom.interfaces.component import ComponentConfig
 from anyloom.options import WrongOptionsError
 from anyloom.storage.content import piece_digest
 from anyloom_starter.candidates import candidates
+from anyloom_starter.chained import asked_last, chained, chained_sample, ending, opening
 from anyloom_starter.compositions import composed_pair, composed_pairs, composition_sample, compositions, held_out
 from anyloom_starter.edits import PIXEL_EDITS
 from anyloom_starter.media import media_of_key, sound_media
 from anyloom_starter.pack import load_pack
 from anyloom_starter.picture_edits import Form, Wording, edit_sample, example_pairs, exemplar_sample
 from anyloom_starter.pool import Even, Pool, operations, pool_of
+from anyloom_starter.rounds import KINDS as ROUNDS
 from anyloom_starter.rounds import round_sample
 from anyloom_starter.talk import talk_sample, wish_sample
 from anyloom_starter.tasks import TASKS
@@ -31,7 +34,7 @@ from anyloom_starter.tasks import TASKS
 __all__ = ["StarterBuilder"]
 
 FAMILIES: Final = ("style", "tone", "gender", "geometry", "colour")
-SPLITS: Final = ("train", "val", "test")
+SPLITS: Final = ("train", "val", "choose", "test")
 PROMPT_SHARE: Final = 1 / 3
 
 _MIXTURE: Final = {
@@ -49,11 +52,18 @@ _MIXTURE: Final = {
     "picture-with-sound": 2.0,
     "composition": 0.0,
     "rounds": 0.0,
+    "chained": 0.0,
     "talk": 0.0,
     "wish": 0.0,
     "edit-rephrased": 0.0,
 }
-_BY_FAMILY: Final = ("edit", "edit-rephrased", "exemplar", "rounds")  # a query of each family has the same number
+_BY_FAMILY: Final = (
+    "edit",
+    "edit-rephrased",
+    "exemplar",
+    "rounds",
+    "chained",
+)  # a query of each family has the same number
 _TASKS: Final = {**TASKS, "talk": talk_sample, "wish": wish_sample}
 
 Weight = Annotated[float, Field(ge=0)]
@@ -68,7 +78,15 @@ class StarterBuilder(DatasetBuilder):
     ``test`` is the same in every epoch: ``num_queries`` queries of each task (and of each family for ``edit`` and
     ``exemplar``), whose subjects were never seen in training; each exemplar query comes once with each number of
     example pairs in ``test_examples``, the fewer pairs being the first of the more, all from training subjects.
-    ``val`` has the form of ``test`` with other queries, about training subjects, to compare with.
+    ``val`` has the form of ``test`` with other queries, about training subjects, to compare with. So has ``choose``, to
+    compare trials by: its subjects are those of training too, since ``test`` asks about all others, but the words of
+    ``talk``, ``wish`` and ``edit-rephrased`` are neither trained nor those of ``test``.
+    A query of ``chained`` ends in the query of the same number of another task, to compare the two one by one.
+
+    >>> data = StarterBuilder(StarterBuilder.Config(tasks={"picture-to-text": 1}, num_queries=3))
+    >>> samples = data.build("test")
+    >>> len(samples), samples[0].conversation.messages[-1].text
+    (3, 'crescent moon, twemoji style')
     """
 
     class Config(ComponentConfig):
@@ -131,6 +149,13 @@ class StarterBuilder(DatasetBuilder):
             return self
 
         @model_validator(mode="after")
+        def _rounds_change_pixels(self) -> StarterBuilder.Config:
+            for task in ("rounds", "chained"):
+                if self.tasks.get(task) and not (self.families.get("geometry") or self.families.get("colour")):
+                    raise WrongOptionsError({"families": f"{task} needs geometry or colour; add one or drop the task"})
+            return self
+
+        @model_validator(mode="after")
         def _compositions_exist(self) -> StarterBuilder.Config:
             kinds = {held_out(names) for names in compositions(self.pixel_edits)}
             if self.tasks.get("composition") and len(kinds) < 2:
@@ -148,7 +173,8 @@ class StarterBuilder(DatasetBuilder):
         """Return the samples of a split.
 
         Args:
-            split: ``train``, ``val`` (queries about training subjects) or ``test`` (about held-out ones).
+            split: ``train``, ``val`` (queries about training subjects), ``choose`` (the same with words that are not
+                trained) or ``test`` (about held-out subjects).
             epoch: Which epoch of ``train``; the others do not change.
 
         Raises:
@@ -189,16 +215,21 @@ class StarterBuilder(DatasetBuilder):
     def training_sample(self, epoch: int, index: int) -> Sample:
         """Return sample ``index`` of epoch ``epoch``."""
         rng = random.Random(f"starter/{self.config.seed}/{epoch}/{index}")
-        pool, task = pool_of("train", self.config.even), _weighted(rng, self.config.tasks)
+        return self._drawn(rng, pool_of("train", self.config.even), _weighted(rng, self.config.tasks))
+
+    def _drawn(self, rng: random.Random, pool: Pool, task: str) -> Sample:
+        """Draw a sample of a task as training does."""
         if task in _TASKS:
             return _TASKS[task](rng, pool)
         if task == "rounds":
-            return round_sample(rng, pool, self._all_operations("train"))
+            return round_sample(rng, pool, self._all_operations(pool.split))
+        if task == "chained":
+            return chained_sample(rng, partial(self._drawn, rng, pool))
         form, count = self._form(rng), _weighted(rng, self.config.examples)
         if task == "composition":
             return self._composition(rng, pool, pool, [count], form)[0]
         family = _weighted(rng, self.config.families)
-        operation = rng.choice(self._operations(family, "train"))
+        operation = rng.choice(self._operations(family, pool.split))
         state = self._state(rng, family) if rng.random() < self.config.augmentation else None
         query = pool.pair(rng, operation, state)
         if task.startswith("edit"):
@@ -227,7 +258,7 @@ class StarterBuilder(DatasetBuilder):
 
     def _queries(self, split: str) -> list[Sample]:
         """Return the fixed samples, one query of every kind before the second of any."""
-        pool = pool_of("train" if split == "val" else "test")
+        pool = pool_of("train" if split == "val" else split)
         plain = [task for task, weight in self.config.tasks.items() if weight and task in _TASKS]
         families = [family for family, weight in self.config.families.items() if weight]
         samples: list[Sample] = []
@@ -237,12 +268,20 @@ class StarterBuilder(DatasetBuilder):
                 found += self._edit_queries(split, pool, family, index)
             if self.config.tasks.get("rounds"):
                 rng, known = self._chance(split, "rounds", index), self._all_operations(pool.split)
-                found += [round_sample(rng, pool, known, kind=kind) for kind in ("edit", "back", "ask")]
+                found += [round_sample(rng, pool, known, kind=kind) for kind in ROUNDS]
+            if self.config.tasks.get("chained"):
+                found += [self._chained_query(split, pool, last, index) for last in asked_last(index)]
             if self.config.tasks.get("composition"):
                 rng, counts = self._chance(split, "composition", index), self.config.test_examples
                 found += self._composition(rng, pool, pool_of("train"), counts, self._form())
             samples += [_annotated(sample, pool, split=split, query=index) for sample in found]
         return samples
+
+    def _chained_query(self, split: str, pool: Pool, last: str, index: int) -> Sample:
+        """Return one query of ``chained``, whose end is query ``index`` of the task ``last``."""
+        rng, end = self._chance(split, "chained", last, index), self._chance(split, last, index)
+        first = opening(rng, partial(self._drawn, rng, pool), last)
+        return chained([first, ending(partial(self._drawn, end, pool), last)])
 
     def _edit_queries(self, split: str, pool: Pool, family: str, index: int) -> list[Sample]:
         """Return one query as text-instructed edit and as exemplar with each number of examples."""
@@ -254,7 +293,8 @@ class StarterBuilder(DatasetBuilder):
         pairs = example_pairs(rng, pool_of("train"), operation, max(self.config.test_examples), avoid=query.subject)
         samples = [edit_sample(rng, query)] if self.config.tasks.get("edit") else []
         if self.config.tasks.get("edit-rephrased"):
-            samples.append(edit_sample(self._chance(split, family, index, "rephrased"), query, "rephrased"))
+            rng, choose = self._chance(split, family, index, "rephrased"), split == "choose"
+            samples.append(edit_sample(rng, query, "choose" if choose else "rephrased"))
         if self.config.tasks.get("exemplar"):
             samples += [exemplar_sample(query, pairs[:k], self._form()) for k in self.config.test_examples]
         return samples

@@ -23,10 +23,11 @@ __all__ = ["candidates"]
 
 def candidates(sample: Sample, pool: Pool) -> tuple[str, ...]:
     """Return the keys to choose the sample's target among; empty for text and for answers of two modalities."""
-    if sample.task not in _NEAR or not sample.provenance["target"]:
+    task = sample.provenance["family"] if sample.task == "chained" else sample.task
+    if task not in _NEAR or not sample.provenance["target"]:
         return ()
     given = [sample.provenance[name] for name in ("source",) if name in sample.provenance]
-    return tuple(dict.fromkeys([*given, *sample.provenance["target"], *_NEAR[sample.task](sample, pool)]))
+    return tuple(dict.fromkeys([*given, *sample.provenance["target"], *_NEAR[task](sample, pool)]))
 
 
 def _edited(sample: Sample, pool: Pool) -> Iterator[str]:
@@ -41,7 +42,10 @@ def _edited(sample: Sample, pool: Pool) -> Iterator[str]:
 
 
 def _rounds(sample: Sample, pool: Pool) -> Iterator[str]:
-    """Every picture of the conversation, and other edits of the first and of the one before the last answer."""
+    """Every picture of the conversation, and other edits of the first and of what was to be edited; or all sounds."""
+    if sample.provenance["target"][0].startswith("sound/"):
+        yield from _recordings(sample, pool)
+        return
     path = sample.provenance["path"]
     yield from path
     for key in dict.fromkeys((path[0], sample.provenance["source"])):

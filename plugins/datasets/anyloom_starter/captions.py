@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from anyloom_starter.pack import Picture, Sound
 
-__all__ = ["picture_caption", "picture_words", "sound_caption"]
+__all__ = ["picture_caption", "picture_words", "sound_caption", "with_article"]
 
 
 def picture_caption(picture: Picture) -> str:
@@ -33,3 +33,14 @@ def sound_caption(sound: Sound) -> str:
     'crow cawing'
     """
     return sound.name
+
+
+def with_article(text: str, name: str) -> str:
+    """Return a text that begins with a name after "a" or "an", or as it stands if the name seems to be of many.
+
+    >>> with_article("owl, noto style", "owl"), with_article("red heart", "red heart"), with_article("lips", "lips")
+    ('an owl, noto style', 'a red heart', 'lips')
+    """
+    if name.endswith("s") and not name.endswith(("ss", "us")):
+        return text
+    return f"{'an' if name[0] in 'aeiou' else 'a'} {text}"

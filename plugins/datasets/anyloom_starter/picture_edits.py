@@ -20,11 +20,12 @@ Wording = Literal["plain", "varied", "rephrased"]
 _INSTRUCTION_FIRST = 0.25
 
 
-def edit_sample(rng: random.Random, query: Pair, wording: Wording = "plain") -> Sample:
+def edit_sample(rng: random.Random, query: Pair, wording: Wording | Literal["choose"] = "plain") -> Sample:
     """Return a sample that asks for the operation of ``query`` in words.
 
     ``plain``: a phrasing as it stands, after the picture. ``varied``: in one of the trained frames, a quarter of them
-    before the picture. ``rephrased``: in words that no training sample has, as the task ``edit-rephrased``.
+    before the picture. ``rephrased``: in words that no training sample has, as the task ``edit-rephrased``;
+    ``choose``: in others of these, of the split of that name.
     """
     if wording == "plain":
         user: list[str | Media] = [query.source, instruction(rng.choice(phrasings(query.operation)))]
@@ -33,8 +34,8 @@ def edit_sample(rng: random.Random, query: Pair, wording: Wording = "plain") -> 
         if rng.random() < _INSTRUCTION_FIRST:
             user.reverse()
     else:
-        user = [query.source, rephrased(rng, query.operation)]
-    task = "edit-rephrased" if wording == "rephrased" else "edit"
+        user = [query.source, rephrased(rng, query.operation, choose=wording == "choose")]
+    task = "edit-rephrased" if wording in ("rephrased", "choose") else "edit"
     return sample(task, user, [query.target], **_provenance(query))
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Literal, TypeVar
 
@@ -44,7 +44,7 @@ class Pool:
     """The pictures and sounds of one split, by the ways in which tasks draw them.
 
     Attributes:
-        split: ``train`` or ``test``.
+        split: ``train``, ``test``, or ``choose``: what ``train`` has, asked about in words of its own.
         bases: The drawings of each base; one group of all drawings if these are to be drawn evenly.
         content: Content operation -> pairs of drawings, by base so that bases with many tones do not dominate.
         sounds: All sounds.
@@ -106,7 +106,9 @@ def draw(attempt: Callable[[], T], accept: Callable[[T], bool]) -> T:
 
 @cache
 def pool_of(split: str, even: Even = "bases") -> Pool:
-    """Return the pool of ``train`` or ``test``; single pictures are drawn evenly by base, or all drawings alike."""
+    """Return the pool of ``train``, ``choose`` or ``test``; its pictures are drawn evenly by base, or all alike."""
+    if split == "choose":
+        return replace(pool_of("train", even), split=split)
     pack = load_pack()
     pictures = [picture for picture in pack.pictures if picture.split == split]
     content: dict[str, list[tuple[Picture, Picture]]] = defaultdict(list)

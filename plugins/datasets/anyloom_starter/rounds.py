@@ -1,28 +1,41 @@
 """Conversations of several rounds: an edit, then something about the answer.
 
-A round after the first is about the answer of the round before: another edit of it, a question about it, or a step
-back to what it was made from. Only the last answer's key stands under ``target``; ``path`` holds all in order.
+A round after the first is about the answer of the round before: another edit of it, a question about it, its sound, a
+step back to what it was made from, or the same with another picture. Only the last answer's key stands under
+``target``; ``path`` holds all pictures in order.
 """
 
 from __future__ import annotations
 
 import random
+from collections import defaultdict
+from dataclasses import replace
+from functools import cache
 from typing import Any, Final
 
 from anyloom.conversation import Conversation, Media, Message
 from anyloom.interfaces import Sample
 from anyloom_starter.captions import picture_caption, picture_words
 from anyloom_starter.edits import PIXEL_EDITS
-from anyloom_starter.media import picture_media
-from anyloom_starter.pack import Picture
-from anyloom_starter.pool import Pool, draw
+from anyloom_starter.media import picture_media, sound_media
+from anyloom_starter.pack import Picture, Sound
+from anyloom_starter.pool import Pool, draw, pool_of
 from anyloom_starter.wording import ask
 
-__all__ = ["round_sample"]
+__all__ = ["KINDS", "round_sample"]
+
+KINDS: Final = ("edit", "back", "ask", "again", "hear")
 
 _BACK: Final = ("Undo that.", "Take that back.", "As it was before, please.", "Go one step back.")
 _ASK: Final = ("What does it show now?", "What is this?", "Describe it.")
-_KINDS: Final = ("edit", "edit", "edit", "edit", "back", "ask")
+_HEAR: Final = ("What does it sound like?", "Add its sound.", "Let me hear it.", "And how does it sound?")
+_AGAIN: Final = (
+    "The same with this one: ",
+    "Now the same for this: ",
+    "And this one likewise: ",
+    "Do it to this too: ",
+)
+_DRAWN: Final = ("edit", "edit", "edit", "edit", "back", "ask", "again", "hear")
 _MORE: Final = 0.3
 
 
@@ -35,9 +48,14 @@ def round_sample(
         rng: Source of chance.
         pool: Where pictures come from.
         operations: Family -> names of the operations that may be asked for.
-        kind: ``edit``, ``back`` or ``ask``; drawn if None, and then a third edit may stand between.
+        kind: One of :data:`KINDS`; drawn if None, and then a third edit may stand between.
     """
-    last = kind or rng.choice(_KINDS)
+    last = kind or rng.choice(_DRAWN)
+    if last == "again":
+        return _again(rng, pool, operations)
+    if last == "hear":
+        pool = replace(pool, bases=tuple(_sounding(pool.split).values()))
+        operations = {family: names for family, names in operations.items() if family in ("geometry", "colour")}
     edits = 1 + (last == "edit") + (kind is None and rng.random() < _MORE)
     steps, drawings, states = _walk(rng, pool, operations, edits)
     path = [picture_media(drawing, *state) for drawing, state in zip(drawings, states)]
@@ -53,6 +71,9 @@ def round_sample(
     elif last == "ask":
         answer = [picture_caption(drawings[-1])]
         turns += [Message("user", [rng.choice(_ASK)]), Message("assistant", answer)]
+    elif last == "hear":
+        answer = [sound_media(rng.choice(_sounds(pool.split)[drawings[-1].key]))]
+        turns += [Message("user", [rng.choice(_HEAR)]), Message("assistant", answer)]
     provenance: dict[str, Any] = {
         "target": tuple(part.key for part in answer if isinstance(part, Media)),
         "family": last,
@@ -61,9 +82,52 @@ def round_sample(
         "path": tuple(media.key for media in path),
         "subjects": (drawings[0].subject,),
     }
+    if last == "hear":
+        del provenance["source"]  # the answer is no edit of it
     if last == "ask":
         provenance["words"] = picture_words(drawings[-1])
     return Sample(Conversation(turns), "rounds", provenance)
+
+
+def _again(rng: random.Random, pool: Pool, operations: dict[str, tuple[str, ...]]) -> Sample:
+    """An edit in words, then another picture with which the same is to be done."""
+    name = rng.choice(operations[rng.choice(list(operations))])
+    first = pool.pair(rng, name)
+    second = pool.pair(rng, name, avoid={first.subject})
+    turns = [
+        Message("user", [first.source, ask(rng, name)]),
+        Message("assistant", [first.target]),
+        Message("user", [rng.choice(_AGAIN), second.source]),
+        Message("assistant", [second.target]),
+    ]
+    provenance: dict[str, Any] = {
+        "target": (second.target.key,),
+        "family": "again",
+        "operation": name,
+        "source": second.source.key,
+        "path": tuple(media.key for pair in (first, second) for media in (pair.source, pair.target)),
+        "subjects": (first.subject, second.subject),
+    }
+    return Sample(Conversation(turns), "rounds", provenance)
+
+
+@cache
+def _sounding(split: str) -> dict[str, tuple[Picture, ...]]:
+    """Return base -> its drawings of a split that have a sound."""
+    drawings = {picture.key: picture for _, picture in pool_of(split).links}
+    found: dict[str, list[Picture]] = defaultdict(list)
+    for picture in drawings.values():
+        found[picture.base].append(picture)
+    return {base: tuple(pictures) for base, pictures in found.items()}
+
+
+@cache
+def _sounds(split: str) -> dict[str, tuple[Sound, ...]]:
+    """Return key of a drawing -> its sounds of a split."""
+    found: dict[str, list[Sound]] = defaultdict(list)
+    for sound, picture in pool_of(split).links:
+        found[picture.key].append(sound)
+    return {key: tuple(sounds) for key, sounds in found.items()}
 
 
 def _walk(

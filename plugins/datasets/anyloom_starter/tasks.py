@@ -127,7 +127,7 @@ def next_in_sequence(rng: random.Random, pool: Pool) -> Sample:
 
     All clocks and moons are training subjects: here the splits differ in which series they ask for.
     """
-    name, style, start, step = draw(lambda: _series(rng), lambda series: _split_of(series) == pool.split)
+    name, style, start, step = draw(lambda: _series(rng), lambda series: _is_tested(series) == (pool.split == "test"))
     drawings = _sequence(name, style)
     pictures = [drawings[(start + step * place) % len(drawings)] for place in range(_SHOWN + 1)]
     user = [*map(picture_media, pictures[:-1]), rng.choice(_NEXT)]
@@ -141,9 +141,9 @@ def _series(rng: random.Random) -> tuple[str, str, int, int]:
     return name, rng.choice(("noto", "twemoji")), rng.randrange(places), rng.choice(steps)
 
 
-def _split_of(series: tuple[str, str, int, int]) -> str:
-    """Return the split of a series: one in six, chosen by a hash, is for the test."""
-    return "test" if hashlib.sha256(repr(series).encode()).digest()[0] < 43 else "train"
+def _is_tested(series: tuple[str, str, int, int]) -> bool:
+    """Whether a series is for the test: one in six, chosen by a hash."""
+    return hashlib.sha256(repr(series).encode()).digest()[0] < 43
 
 
 @cache

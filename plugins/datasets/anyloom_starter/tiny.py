@@ -13,7 +13,7 @@ def dataset(folder: Path) -> DatasetCase:
     """A few samples of every split."""
     del folder
     options = {"num_samples": 8, "num_queries": 8}
-    return DatasetCase("starter", options=options, splits=("train", "val", "test"))
+    return DatasetCase("starter", options=options, splits=("train", "val", "choose", "test"))
 
 
 def inference(folder: Path) -> DatasetCase:

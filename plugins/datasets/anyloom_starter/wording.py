@@ -1,6 +1,7 @@
 """How one asks: a phrasing such as "make it darker" in a frame such as "Please {}.".
 
-Some frames, and some pairs of phrasing and frame, are never trained: the task ``edit-rephrased`` asks with these.
+Some frames, and some pairs of phrasing and frame, are never trained: the task ``edit-rephrased`` asks with these. Two
+further frames are for the split ``choose`` alone.
 """
 
 from __future__ import annotations
@@ -12,12 +13,13 @@ from typing import Final
 
 from anyloom_starter.edits import phrasings
 
-__all__ = ["FRAMES", "NEW_FRAMES", "ask", "is_held_out", "rephrased"]
+__all__ = ["CHOOSE_FRAMES", "FRAMES", "NEW_FRAMES", "ask", "is_held_out", "rephrased"]
 
 FRAMES: Final = (
     "{}.", "Please {}.", "Can you {}?", "Now {}.", "I want you to {}.", "{}, please.", "Next, {}.", "Let us {}.",
 )  # fmt: skip
 NEW_FRAMES: Final = ("Could you please {}?", "I want to see it changed: {}.", "Next, please {} now.")
+CHOOSE_FRAMES: Final = ("Would you {} for me?", "{} this time.")
 
 _HELD_OUT_SHARE: Final = 0.2
 
@@ -40,9 +42,11 @@ def ask(rng: random.Random, operation: str) -> str:
     return _sentence(phrasing, FRAMES[0] if rng.random() < 0.5 else rng.choice(frames))
 
 
-def rephrased(rng: random.Random, operation: str) -> str:
-    """Ask for an operation in a way that training never shows."""
+def rephrased(rng: random.Random, operation: str, *, choose: bool = False) -> str:
+    """Ask for an operation in a way that training never shows: one of the test, or one of the split ``choose``."""
     phrasing = rng.choice(phrasings(operation))
+    if choose:
+        return _sentence(phrasing, rng.choice(CHOOSE_FRAMES))
     frames: Sequence[str] = [*NEW_FRAMES, *(frame for frame in FRAMES if is_held_out(phrasing, frame))]
     return _sentence(phrasing, rng.choice(frames))
 

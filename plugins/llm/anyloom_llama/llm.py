@@ -34,6 +34,14 @@ class CausalLM(LLM):
 
     Added tokens do not enter the tokenizer: their ids follow the model's vocabulary and their embeddings are
     separate parameters. So old rows cannot move, tied or not, and no text can spell an added token.
+
+    >>> from pathlib import Path
+    >>> from tempfile import TemporaryDirectory
+    >>> from anyloom_llama.tiny import llm as tiny
+    >>> with TemporaryDirectory() as folder:
+    ...     model = CausalLM.from_options(tiny(Path(folder)).options)  # Llama with one layer of width 16
+    ...     model.hidden_size, model.add_tokens(["<image>"])
+    (16, [280])
     """
 
     Config = CausalLMConfig

@@ -34,7 +34,24 @@ _STATES = ("queries", "targets", "target_numbers", "own_numbers", "own_counts", 
 
 
 class Retrieval(GroupedMeans):
-    """Top-k accuracy by nearest feature, the share of answers that copy the input, and both baselines."""
+    """Top-k accuracy by nearest feature, the share of answers that copy the input, and both baselines.
+
+    >>> from anyloom import AnyToAnyModel
+    >>> from anyloom.conversation import Conversation, Media, Message
+    >>> from anyloom.interfaces import Evaluated, Sample
+    >>> levels = [Media("image", torch.full((3, 64, 64), level), key=f"{level}") for level in (0.2, 0.5, 0.8)]
+    >>> asked = Conversation([Message("user", ["Darker.", levels[2]]), Message("assistant", [levels[0]])])
+    >>> sample = Sample(asked, "edit", {"candidates": levels})
+    >>> model = AnyToAnyModel.from_pretrained("mini", decoders_later=True)
+    >>> metric = Retrieval(Retrieval.Config(top=(1,)))
+    >>> metric.prepare(model)
+    >>> encoder = model.encoder("image")
+    >>> predicted = encoder(encoder.preprocess(levels[0])[None], "image")[0]
+    >>> metric.update([Evaluated(sample, Message("assistant", [Media("image", features=predicted)]))])
+    >>> values = metric.compute()
+    >>> {name: values[f"edit/{name}"].item() for name in ("hard_top1", "hard_top1_copying", "copy_rate")}
+    {'hard_top1': 1.0, 'hard_top1_copying': 0.0, 'copy_rate': 0.0}
+    """
 
     class Config(ComponentConfig):
         """Options.

@@ -43,7 +43,7 @@ def missing_part(file: BinaryIO) -> str:
         lack = _ogg(file, size)
     else:
         end = max(_ends(file, start, size), default=0)
-        lack = f"{size} of {end} bytes are there" if end > size else ""
+        lack = f"{size} of {end} bytes are there" if end > size else _stray(file, start, size)
     file.seek(0)
     return lack
 
@@ -99,11 +99,34 @@ def _chunks(file: BinaryIO, size: int, order: Literal["little", "big"]) -> Itera
     position = 12
     for _ in range(_MOST_PARTS):
         file.seek(position)
-        length = int.from_bytes(file.read(8)[4:], order)
-        if position + 8 > size or not 0 < length < _UNKNOWN:
+        head = file.read(8)
+        length = int.from_bytes(head[4:], order)
+        if len(head) < 8 or not _is_name(head[:4]) or not 0 < length < _UNKNOWN:
             return
         yield position + 8 + length
         position += 8 + length + length % 2
+
+
+def _stray(file: BinaryIO, start: bytes, size: int) -> str:
+    """What to say of bytes behind the parts of a sound that are no part themselves; zeros there are padding."""
+    if (start[:4], start[8:12]) != (b"RIFF", b"WAVE") and start[:4] != b"FORM":
+        return ""
+    end = max(_chunks(file, size, _order(start)), default=len(start))
+    end += end % 2
+    file.seek(end)
+    head = file.read(8)
+    if len(head) < 8 or _is_name(head[:4]) or not any(head):
+        return ""
+    return f"its parts end at byte {end} by what they say, and {size - end} more bytes follow that are none"
+
+
+def _order(start: bytes) -> Literal["little", "big"]:
+    return "little" if start[:4] == b"RIFF" else "big"
+
+
+def _is_name(name: bytes) -> bool:
+    """Whether this may name a chunk: four printable characters of ASCII."""
+    return all(0x20 <= byte < 0x7F for byte in name)
 
 
 def _boxes(file: BinaryIO, size: int) -> Iterator[int]:

@@ -1,1 +1,1 @@
-"""The CoDi-2 recipes, and the demo that trains, measures and shows the small one."""
+"""The recipes of CoDi-2 in full size."""

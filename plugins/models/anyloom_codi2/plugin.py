@@ -1,13 +1,13 @@
-"""Recipes and the demo command. Light: nothing heavy is imported before the command runs."""
+"""Records of this plugin: recipes, and no code."""
 
 from __future__ import annotations
 
-from anyloom.discovery import CommandSpec, RecipeSpec, hookimpl
+from anyloom.discovery import RecipeSpec, hookimpl
 
 
 @hookimpl
 def anyloom_recipes() -> list[RecipeSpec]:
-    """The paper's model, the small model that trains in minutes, and its presentation."""
+    """The paper's model in full size, several ways to train it, and the paper's data."""
     return [
         RecipeSpec(
             name="codi2",
@@ -44,60 +44,4 @@ def anyloom_recipes() -> list[RecipeSpec]:
             summary="codi2 with the data sets and tasks of the paper, in their published layouts",
             command="anyloom fit paper variables.data=FOLDER",
         ),
-        RecipeSpec(
-            name="mini",
-            package="anyloom_codi2",
-            path="mini.yaml",
-            summary="CoDi-2 with small numbers: trains on two CPU cores from the starter pack",
-            command="anyloom fit mini --stage all",
-            weights="weights",
-        ),
-        RecipeSpec(
-            name="mini-plain",
-            package="anyloom_codi2",
-            path="mini-plain.yaml",
-            summary="mini with the paper's MLP projectors and a mixture of edits and examples",
-            command="anyloom fit mini-plain --stage model",
-            weights="weights-plain",
-        ),
-        RecipeSpec(
-            name="mini-clips",
-            package="anyloom_codi2",
-            path="mini-clips.yaml",
-            summary="mini-plain with a fourth modality, short clips, and what sounds with them",
-            command="anyloom fit mini-clips --stage model",
-        ),
-        RecipeSpec(
-            name="demo",
-            package="anyloom_codi2",
-            path="demo.yaml",
-            summary="mini, with what 'anyloom demo' measures and shows",
-            command="anyloom demo --from-scratch",
-        ),
-        RecipeSpec(
-            name="lesson",
-            package="anyloom_codi2",
-            path="lesson.yaml",
-            summary="teaches the trained small model an edit it never saw",
-            command="anyloom demo",
-        ),
-        RecipeSpec(
-            name="in-context",
-            package="anyloom_codi2",
-            path="suite.yaml",
-            summary="evaluation suite: in-context and text edits, captions, sequences, sounds, decoders",
-            command="anyloom evaluate --suite in-context",
-        ),
-    ]
-
-
-@hookimpl
-def anyloom_commands() -> list[CommandSpec]:
-    """The first thing to try."""
-    return [
-        CommandSpec(
-            name="demo",
-            target="anyloom_codi2.demo:main",
-            summary="teach the small model something new, measure it on unseen subjects, write a report",
-        )
     ]

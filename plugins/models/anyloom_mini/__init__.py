@@ -1,1 +1,1 @@
-"""What makes a very small CoDi-2 work on two cores: parts with closed-form starts and a look at the medium before."""
+"""The mini model: CoDi-2 so small that two cores train it, with its recipes and weights, and the demo that shows it."""

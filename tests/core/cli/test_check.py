@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import copy
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -71,7 +72,8 @@ def test_the_json_form_is_stable(tmp_path: Path, config: dict[str, Any], capsys:
     assert memory["inference"] == memory["weights"]
     assert memory["training"] == memory["weights"] + memory["gradients"] + memory["optimizer"]
     assert memory["optimizer"] == 2 * memory["gradients"]
-    assert list(parts["model.decoders.brush"]["working"]) == ["denoising", "autoencoder"]
+    autoencoder = ["autoencoder", "autoencoder, 4 together", "autoencoder, 4 together with slicing: true"]
+    assert list(parts["model.decoders.brush"]["working"]) == ["denoising", *autoencoder, "preview"]
 
 
 def test_memory_of_each_choice_is_told(
@@ -89,7 +91,8 @@ def test_memory_of_each_choice_is_told(
     assert check(tmp_path, config) == 0
     out = capsys.readouterr().out
     assert " with --offload\n" in out
-    assert "model.decoders.brush takes beside it for one item: denoising " in out
+    assert "  model.decoders.brush takes beside it for one item:\n" in out
+    assert re.search(r"^    \S+ [kM]B autoencoder, 4 together with slicing: true$", out, re.MULTILINE)
 
 
 def test_a_decoder_of_another_feature_space_is_refused_with_both_names_and_the_key(

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-import anyloom_codi2
+import anyloom_mini
 from anyloom.cli.main import main
 from anyloom.config.compose import compose
 from anyloom.config.yaml_text import parse_yaml, write_yaml
@@ -40,18 +40,16 @@ def test_what_is_referred_to_twice_is_not_shared() -> None:
 
 
 def test_a_package_of_a_plugin_is_found_also_in_defaults(tmp_path: Path) -> None:
-    folder = Path(anyloom_codi2.__file__).parent
-    assert value("${package:anyloom_codi2}/x") == f"{folder}/x"
+    folder = Path(anyloom_mini.__file__).parent
+    assert value("${package:anyloom_mini}/x") == f"{folder}/x"
     file = tmp_path / "mine.yaml"
-    file.write_text("defaults: ['${package:anyloom_codi2}/mini.yaml']\ntrainer: {max_steps: 7}\n")
+    file.write_text("defaults: ['${package:anyloom_mini}/mini.yaml']\ntrainer: {max_steps: 7}\n")
     composed = compose([file])
     assert composed["trainer"]["max_steps"] == 7
     assert composed["model"] == compose(["mini"])["model"]
 
 
-@pytest.mark.parametrize(
-    "package", ["os", "evil_package.inner", "anyloom_codi2.no_such", "anyloom_codi2..x", "", "a b"]
-)
+@pytest.mark.parametrize("package", ["os", "evil_package.inner", "anyloom_mini.no_such", "anyloom_mini..x", "", "a b"])
 def test_no_other_package_is_looked_at(package: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "evil_package" / "inner").mkdir(parents=True)
     canary = tmp_path / "canary"

@@ -25,7 +25,7 @@ GOOD = """
 model:
   llm:
     name: llama
-    tokenizer: ${package:anyloom_codi2}/tokenizer
+    tokenizer: ${package:anyloom_mini}/tokenizer
     architecture:
       {model_type: llama, hidden_size: 16, intermediate_size: 16, num_hidden_layers: 1, num_attention_heads: 2}
   encoders:

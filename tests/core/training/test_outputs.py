@@ -51,7 +51,8 @@ def test_a_trial_keeps_the_finished_result(
     config["trainer"] |= option
     run("fit", config)
     assert {p: sha256(p) for p in (tmp_path / "result").rglob("*") if p.is_file()} == before
-    assert f"trainer.{next(iter(option))} is set, so the result there is kept" in capsys.readouterr().err
+    nothing = " and no step was trained" if 0 in option.values() else ""
+    assert f"trainer.{next(iter(option))} is set{nothing}, so the result there is kept" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(("option", "written"), [({"fast_dev_run": True}, False), ({"limit_train_batches": 2}, True)])
@@ -62,6 +63,18 @@ def test_where_there_is_none_a_trial_of_all_but_one_step_writes_its_own(
     config["trainer"] |= option
     run("fit", config)
     assert (tmp_path / "result" / "config.json").exists() == written
+
+
+@pytest.mark.parametrize("option", [{"max_steps": 0}, {"max_epochs": 0, "max_steps": -1}, {"limit_train_batches": 0}])
+def test_what_no_step_has_trained_is_no_result(
+    tmp_path: Path, option: dict[str, Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = sections(tmp_path, max_steps=2)
+    config["trainer"] |= option
+    run("fit", config)
+    assert not (tmp_path / "result").exists()
+    told = f"note: trainer.{next(iter(option))} is set and no step was trained, so nothing is written: "
+    assert told in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("place", ["result", "checkpoints"])

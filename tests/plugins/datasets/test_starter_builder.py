@@ -168,7 +168,7 @@ def test_test_set_is_fixed_and_complete() -> None:
 
 
 def test_every_query_of_the_test_has_a_name_of_its_own() -> None:
-    tasks = dict.fromkeys((*ALL_TASKS, "composition", "rounds", "talk", "wish", "edit-rephrased"), 1)
+    tasks = dict.fromkeys((*ALL_TASKS, "composition", "rounds", "chained", "talk", "wish", "edit-rephrased"), 1)
     samples = starter(num_queries=8, tasks=tasks).build("test")
     names = [name for sample in samples for name in sample.provenance["names"]]
     assert len(set(names)) == len(names) == len(samples)

@@ -14,7 +14,7 @@ from anyloom.conversation import Media
 from anyloom.diffusion.sound import MelOptions, filters, log_mel, to_wave
 from anyloom.errors import CheckpointError, MediaError
 from anyloom.interfaces import Condition
-from anyloom.signal.mel import mel_filters, mel_to_magnitude, spectrogram
+from anyloom.signal.mel import mel_filters, mel_inverse, mel_to_magnitude, spectrogram
 from anyloom_audioldm2.decoder import AudioLDM2Decoder
 from latent_reference_contract import LatentReferenceContract
 
@@ -108,6 +108,15 @@ def test_magnitudes_from_mel_are_non_negative_and_reproduce_it() -> None:
     back = mel_to_magnitude(mel, bank)
     assert back.min() >= 0
     assert float((bank @ back - mel).norm() / mel.norm()) < 0.02
+    assert torch.equal(mel_to_magnitude(mel, bank, inverse=mel_inverse(64, 1024, RATE)), back)
+
+
+def test_the_inverse_of_the_filters_is_computed_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    mel = MelOptions(frames=20)
+    bands = torch.zeros(1, 20, 64)
+    first = to_wave(bands, mel, seed=0)
+    monkeypatch.setattr(torch.linalg, "pinv", None)
+    assert torch.equal(to_wave(bands, mel, seed=0), first)
 
 
 @pytest.mark.parametrize("kind", ["noise", "chord"])

@@ -212,9 +212,38 @@ def test_working_bytes_fall_with_squares_and_precision() -> None:
         half = SDDecoder.from_options({"dtype": "bfloat16", "tile": 256})
         guided = SDDecoder.from_options({"guidance": 3.0})
     plain, less, more = full.working_bytes(), half.working_bytes(), guided.working_bytes()
-    assert list(plain) == ["denoising", "autoencoder", "autoencoder with tile: 256"]
+    four = "autoencoder, 4 together"
+    sliced = f"{four} with slicing: true"
+    assert list(plain) == ["denoising", "autoencoder", "autoencoder with tile: 256", four, sliced, "preview"]
+    assert plain[four] == pytest.approx(4 * plain["autoencoder"], rel=0.01)
+    assert plain["autoencoder"] < plain[sliced] < plain["autoencoder"] + 8 * 4 * 3 * 512 * 512  # and the results
+    assert plain["preview"] < plain["autoencoder"] / 10
     assert less["denoising"] == pytest.approx(plain["denoising"] / 2, rel=0.01)
     assert more["denoising"] == pytest.approx(plain["denoising"] * 2, rel=0.05)
     assert less["autoencoder"] < plain["autoencoder with tile: 256"] < plain["autoencoder"] / 3
     # the last level of the autoencoder has 128 channels of 512 x 512 numbers of four bytes, a few of them at a time
     assert 2 <= plain["autoencoder"] / (4 * 128 * 512 * 512) <= 8
+
+
+def test_bytes_with_slicing_are_those_that_the_profiler_sees() -> None:
+    """Of a batch of pictures, and of one clip, whose frames are a batch to the autoencoder."""
+    for cls, options, rows, key in (
+        (SDDecoder, WIDE, 4, "autoencoder, 4 together"),
+        (ZeroscopeDecoder, {**CLIP, "clip": {**CLIP["clip"], "height": 64, "width": 64}}, 1, "autoencoder"),
+    ):
+        decoder = cls.from_options(options).eval()
+        with torch.device("meta"):
+            told = cls.from_options(options).working_bytes()
+        latents = torch.randn(rows, *decoder.latent_shape)
+        seen_whole = profiled(decoder.autoencoder.decode, latents)
+        decoder.autoencoder.slicing = True
+        seen_sliced = profiled(decoder.autoencoder.decode, latents)
+        assert told[key] <= seen_whole <= 1.5 * told[key], cls.__name__
+        sliced = told[f"{key} with slicing: true"]
+        assert sliced <= seen_sliced <= 1.5 * sliced, cls.__name__
+
+
+def test_no_slicing_is_told_where_it_is_chosen() -> None:
+    with torch.device("meta"):
+        told = SDDecoder.from_options({**WIDE, "slicing": True}).working_bytes()
+    assert list(told) == ["denoising", "autoencoder", "preview"]

@@ -109,6 +109,26 @@ def test_wav_whose_samples_are_cut_is_refused_whatever_the_whole_says(tmp_path: 
         read_media(tmp_path / "a.wav")
 
 
+@pytest.mark.parametrize("said", [2, 1000, 15_000])
+@pytest.mark.parametrize("whole", [16_036, 36, 0xFFFFFFFF])
+def test_wav_that_has_more_samples_than_it_says_is_refused_with_what_is_there(
+    tmp_path: Path, said: int, whole: int
+) -> None:
+    samples = (np.sin(np.arange(8000) / 9) * 20_000 + 400).astype("<i2").tobytes()
+    header = b"WAVEfmt " + struct.pack("<IHHIIHH", 16, 1, 1, 8000, 16000, 2, 16) + b"data" + struct.pack("<I", said)
+    (tmp_path / "a.wav").write_bytes(b"RIFF" + struct.pack("<I", whole) + header + samples)
+    told = f"its parts end at byte {44 + said} by what they say, and {16_000 - said} more bytes follow that are none"
+    with pytest.raises(MediaError, match=told):
+        read_media(tmp_path / "a.wav")
+
+
+@pytest.mark.parametrize("after", [bytes(100), b"LIST\x04\0\0\0INFO", b"id3 \0\0\0\0", b"junk"])
+def test_wav_with_something_after_its_samples_is_read(tmp_path: Path, after: bytes) -> None:
+    header = b"WAVEfmt " + struct.pack("<IHHIIHH", 16, 1, 1, 8000, 16000, 2, 16) + b"data" + struct.pack("<I", 16000)
+    (tmp_path / "a.wav").write_bytes(b"RIFF" + struct.pack("<I", 16036) + header + bytes(16_000) + after)
+    assert read_media(tmp_path / "a.wav").tensor().shape == (1, 8000)
+
+
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 @pytest.mark.parametrize("place", [0, 70_000, -1])
 def test_samples_that_are_not_finite_are_refused(tmp_path: Path, value: float, place: int) -> None:

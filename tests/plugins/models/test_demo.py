@@ -23,14 +23,14 @@ from anyloom.interfaces import ValueInfo
 from anyloom.media import write_media
 from anyloom.report import read_metrics
 from anyloom.storage.tensors import read_tensors
-from anyloom_codi2 import demo
-from anyloom_codi2.evaluation import Evaluation
-from anyloom_codi2.measures import measures_of
-from anyloom_codi2.page import cut_by_time
-from anyloom_codi2.plans import make_plan
-from anyloom_codi2.run_state import RunState, digest_of
-from anyloom_codi2.stage_progress import StageProgress
-from anyloom_codi2.stages import metric_files
+from anyloom_mini.demo import command as demo
+from anyloom_mini.demo.evaluation import Evaluation
+from anyloom_mini.demo.measures import measures_of
+from anyloom_mini.demo.page import cut_by_time
+from anyloom_mini.demo.plans import make_plan
+from anyloom_mini.demo.run_state import RunState, digest_of
+from anyloom_mini.demo.stage_progress import StageProgress
+from anyloom_mini.demo.stages import metric_files
 from parts import image_decoder_options, model_options, picture
 
 DECODER = image_decoder_options(space="conv-image", scale="standard", picture_size=8)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from anyloom_codi2 import evaluation
+from anyloom_mini.demo import evaluation
 
 
 def test_measured_answers_are_drawn_from_the_seed(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,10 +9,10 @@ import pytest
 from anyloom.building import build_named
 from anyloom.config.packages import shipped_weights
 from anyloom.data.module import AnyToAnyData
-from anyloom_codi2 import story as stories
-from anyloom_codi2.plans import make_plan
-from anyloom_codi2.settings import StorySettings
-from anyloom_codi2.story import Story, headlines_of_story, measure_of_story, samples_of_story, tell
+from anyloom_mini.demo import story as stories
+from anyloom_mini.demo.plans import make_plan
+from anyloom_mini.demo.settings import StorySettings
+from anyloom_mini.demo.story import Story, headlines_of_story, measure_of_story, samples_of_story, tell
 
 
 def settings() -> StorySettings:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -17,11 +19,13 @@ from anyloom_mini.clip_decoder import MiniClip, spread
 from anyloom_mini.picture_decoder import MiniPicture
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[3] / "scripts"))
-from begin_mini_clips import begun
+from begin_mini_clips import begun, deepened
 from measure_clips import moment_of
 
 from anyloom_starter.media import click_media, flash_media
 from anyloom_starter.pack import load_pack
+
+SCRIPT = Path(__file__).resolve().parents[3] / "scripts" / "train_mini_clips_gpu.sh"
 
 
 @pytest.fixture(scope="module")
@@ -83,10 +87,21 @@ def test_it_begins_as_mini_plain(model: AnyToAnyModel) -> None:
     plain = shipped_weights("mini-plain")
     assert plain is not None
     given, own = read_tensors(plain / "model.safetensors"), model.parts.state_dict()
+    moved = {f".model.layers.{old}.": f".model.layers.{new}." for old, new in {2: 3, 3: 4}.items()}
     for name, tensor in given.items():
+        here = next((name.replace(old, new) for old, new in moved.items() if old in name), name)
         if name not in ("llm.new_input_rows", "llm.new_output_rows"):
-            assert torch.equal(own[name], tensor.float()), name
+            assert torch.equal(own[here], tensor.float()), name
     assert len(own["llm.new_input_rows"]) == len(given["llm.new_input_rows"]) + 2  # the tags of clips
+
+
+def test_its_new_layers_begin_as_the_identity() -> None:
+    plain, deep = AnyToAnyModel.from_pretrained(shipped_weights("mini-plain") or ""), deepened(6)
+    assert len(deep.parts.llm.lm.model.layers) == 6
+    ids = torch.arange(40)[None]
+    with torch.no_grad():
+        shallow, own = (m.parts.llm.lm(ids).logits for m in (plain, deep))
+    torch.testing.assert_close(own, shallow)
 
 
 @pytest.mark.parametrize("moment", [0, 3, 7])
@@ -97,15 +112,20 @@ def test_moments_are_measured_in_pixels_and_samples(moment: int) -> None:
 
 
 @pytest.mark.slow  # two stages of one step each, from the models that ship
-def test_its_stages_train_and_fit_together(tmp_path: Path, model: AnyToAnyModel) -> None:
+def test_the_script_for_a_gpu_trains_both_stages_and_joins_them(tmp_path: Path, model: AnyToAnyModel) -> None:
+    small = {"STEPS": "1", "SAMPLES": "40", "BATCH": "8", "WORKERS": "0", "LR": "1e-3", "PYTHON": sys.executable}
     model.save_pretrained(tmp_path / "begin", include_frozen=False)
-    few = ["data.datasets.clips.num_samples=40", "variables.conversations.num_samples=40", "data.batch_size=4"]
-    few += [f"variables.run={tmp_path}", f"trainer.default_root_dir={tmp_path}"]
-    film = [few[0], *few[2:], "module.statistics=2", "stages.film.trainer.max_steps=1"]
-    assert main(["fit", "mini-clips", "--stage", "film", *film]) == 0
-    assert main(["fit", "mini-clips", "--stage", "model", *few, "stages.model.trainer.max_steps=1"]) == 0
-    trained = AnyToAnyModel.from_pretrained(tmp_path / "language", trust=True)
-    own, begun_ = trained.parts.state_dict(), model.parts.state_dict()
+    done = subprocess.run(
+        [str(SCRIPT), str(tmp_path)],
+        env={**os.environ, **small, "CUDA_VISIBLE_DEVICES": ""},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    own, begun_ = (m.parts.state_dict() for m in (AnyToAnyModel.from_pretrained(tmp_path / "model", trust=True), model))
     moved = {n.split(".")[0] for n in own if not torch.equal(own[n], begun_[n])}
     assert moved == {"llm", "representations", "decoders"}
     assert all(

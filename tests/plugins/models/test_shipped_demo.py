@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from anyloom.building import build_named
-from anyloom_codi2 import demo
-from anyloom_codi2.plans import make_plan
+from anyloom_mini.demo import command as demo
+from anyloom_mini.demo.plans import make_plan
 
 
 def test_presentation_fits_the_recipe(tmp_path: Path) -> None:

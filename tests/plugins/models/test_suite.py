@@ -16,8 +16,8 @@ from anyloom.evaluation.draw import pick
 from anyloom.evaluation.results import named_parts
 from anyloom.evaluation.suite import Suite, read_suite, suites
 from anyloom.interfaces import Sample
-from anyloom_codi2.plans import make_plan
 from anyloom_incontext.provenance import groups_of, query_of
+from anyloom_mini.demo.plans import make_plan
 
 
 @pytest.fixture(scope="module")

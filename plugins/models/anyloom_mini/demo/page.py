@@ -8,12 +8,12 @@ from anyloom.config.yaml_text import write_yaml
 from anyloom.evaluation.environment import environment
 from anyloom.evaluation.page import sample_groups, sample_row
 from anyloom.report import Attribution, Curve, Report, SampleGroup, StageRow, read_metrics
-from anyloom_codi2.evaluation import Evaluation
-from anyloom_codi2.measures import headlines_of, measures_of
-from anyloom_codi2.plans import Plan
-from anyloom_codi2.run_state import RunState
-from anyloom_codi2.stages import metric_files
-from anyloom_codi2.story import headlines_of_story, measure_of_story, samples_of_story
+from anyloom_mini.demo.evaluation import Evaluation
+from anyloom_mini.demo.measures import headlines_of, measures_of
+from anyloom_mini.demo.plans import Plan
+from anyloom_mini.demo.run_state import RunState
+from anyloom_mini.demo.stages import metric_files
+from anyloom_mini.demo.story import headlines_of_story, measure_of_story, samples_of_story
 
 __all__ = ["cut_by_time", "make_report"]
 

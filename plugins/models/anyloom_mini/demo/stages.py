@@ -14,9 +14,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
-from anyloom_codi2.plans import Plan, StagePlan
-from anyloom_codi2.run_state import RunState, digest_of
-from anyloom_codi2.stage_progress import clock
+from anyloom_mini.demo.plans import Plan, StagePlan
+from anyloom_mini.demo.run_state import RunState, digest_of
+from anyloom_mini.demo.stage_progress import clock
 
 __all__ = ["metric_files", "run_stages", "stage_folder"]
 
@@ -99,8 +99,8 @@ def _with_equipment(stage: StagePlan, folder: Path, attempt: int, line: dict[str
     show = {**line, "planned": stage.seconds, "record": str(folder / "cost.json")}
     trainer["callbacks"] = [
         *(trainer.get("callbacks") or []),
-        {"class_path": "anyloom_codi2.stage_progress.StageProgress", "init_args": show},
-        {"class_path": "anyloom_codi2.last_checkpoint.LastCheckpoint", "init_args": keep},
+        {"class_path": "anyloom_mini.demo.stage_progress.StageProgress", "init_args": show},
+        {"class_path": "anyloom_mini.demo.last_checkpoint.LastCheckpoint", "init_args": keep},
     ]
     logs = {"save_dir": str(folder), "name": "", "version": f"attempt-{attempt:03d}", "flush_logs_every_n_steps": 10}
     trainer["logger"] = {"class_path": "lightning.pytorch.loggers.CSVLogger", "init_args": logs}

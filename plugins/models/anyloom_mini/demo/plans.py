@@ -14,7 +14,7 @@ from anyloom.config.compose import compose
 from anyloom.config.saved import is_saved_model
 from anyloom.errors import ConfigError
 from anyloom.options import validate
-from anyloom_codi2.settings import DemoSettings
+from anyloom_mini.demo.settings import DemoSettings
 
 __all__ = ["Plan", "StagePlan", "make_plan", "seconds_of"]
 

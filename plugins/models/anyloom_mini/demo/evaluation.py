@@ -19,8 +19,8 @@ from anyloom.features.cache import FeatureCache
 from anyloom.interfaces import Evaluated, Metric, Sample, ValueInfo
 from anyloom.network.config import ModelConfig
 from anyloom.options import validate
-from anyloom_codi2.plans import Plan
-from anyloom_codi2.story import Story, tell
+from anyloom_mini.demo.plans import Plan
+from anyloom_mini.demo.story import Story, tell
 
 __all__ = ["Evaluation", "evaluate"]
 

@@ -9,7 +9,7 @@ from anyloom.evaluation.intervals import interval_of_share
 from anyloom.evaluation.results import count_name, named_parts
 from anyloom.evaluation.suite import HeadlineSettings
 from anyloom.report import Headline, Measure, MeasuredRow
-from anyloom_codi2.evaluation import Evaluation
+from anyloom_mini.demo.evaluation import Evaluation
 
 __all__ = ["headlines_of", "label_of", "measures_of"]
 

@@ -11,8 +11,8 @@ from pathlib import Path
 
 from anyloom.cli.model_argument import shipped_weights
 from anyloom.errors import ConfigError
-from anyloom_codi2.plans import Plan, make_plan
-from anyloom_codi2.run_state import RunState, digest_of
+from anyloom_mini.demo.plans import Plan, make_plan
+from anyloom_mini.demo.run_state import RunState, digest_of
 
 __all__ = ["main"]
 
@@ -100,7 +100,7 @@ def _minutes(seconds: float) -> str:
 
 
 def _run(plan: Plan, state: RunState, seed: int) -> int:
-    from anyloom_codi2.stages import run_stages
+    from anyloom_mini.demo.stages import run_stages
 
     run_stages(plan, state, _say)
     page = plan.output / "report.html"
@@ -119,8 +119,8 @@ def _run(plan: Plan, state: RunState, seed: int) -> int:
 def _write_page(plan: Plan, state: RunState, page: Path, seed: int) -> list[str]:
     """Evaluate and write the report; returns its headlines as lines."""
     from anyloom.report import write_report
-    from anyloom_codi2.evaluation import evaluate
-    from anyloom_codi2.page import make_report
+    from anyloom_mini.demo.evaluation import evaluate
+    from anyloom_mini.demo.page import make_report
 
     started = time.monotonic()
     evaluation = evaluate(plan, seed, _Line())

@@ -20,7 +20,7 @@ from anyloom.evaluation.page import sample_row
 from anyloom.evaluation.results import count_name
 from anyloom.interfaces import Evaluated, Sample
 from anyloom.report import Headline, Measure, MeasuredRow, SampleGroup, SampleRow
-from anyloom_codi2.settings import StorySettings
+from anyloom_mini.demo.settings import StorySettings
 
 __all__ = ["Story", "headlines_of_story", "measure_of_story", "samples_of_story", "tell"]
 
