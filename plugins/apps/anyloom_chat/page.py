@@ -33,8 +33,8 @@ footer {display: none !important} .anyloom-title {margin: 0}
 button[aria-label="Share"] {display: none !important} /* it would send a medium to another computer */
 #chat .placeholder {text-align: center; padding: 0 1rem}
 #chat .minimal-audio-player {height: 3.5rem !important} /* as tall as its buttons, not as a picture */
-/* small models make small pictures */
-#chat .bot img:not([alt^="spectrogram"]) {min-width: min(12rem, 50vw); object-fit: contain}
+/* small models make small pictures; the place of a picture is there before it, or the page would not open at its end */
+#chat .bot img:not([alt^="spectrogram"]) {min-width: min(12rem, 50vw); aspect-ratio: auto 1; object-fit: contain}
 """
 _PROMPTS: Final = ("Turn it upside down.", "Make it grey.", "Mirror it left to right.", "What is this?")
 """What may be asked of a picture."""

@@ -101,6 +101,8 @@ def test_a_conversation_of_pictures_and_a_sound(server: tuple[str, Path], page: 
     page.wait_for_function("!document.querySelector('#chat').innerText.includes('a dog')")
     page.reload()
     shown(page, "#chat .bot img", 2)
+    at_end = "(chat => chat.scrollTop + chat.clientHeight > chat.scrollHeight - 20)"
+    page.wait_for_function(f"{at_end}(document.querySelector('#chat .bubble-wrap'))")
     answer = page.locator("#chat .bot img").last.bounding_box()
     assert answer["width"] > 150, "a picture of 64 pixels is shown larger"
     assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth"), "it fits a phone"
