@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 import torch
-from measure import Row, Rows, in_turns, versions
+from measure import Row, Rows, rates_in_turns, versions
 
 from anyloom import AnyToAnyModel, Conversation, Message
 from anyloom.data.loader import Batching, ResumableLoader
@@ -54,15 +54,14 @@ def rows(quick: bool) -> Rows:
         samples = samples_of(model, 12 if quick else 96)
         sequences = [model.interleaver()(s.conversation) for s in samples]
 
-        def ours(batch: Batching) -> float:
-            total = 0.0
+        def ours(batch: Batching) -> int:
+            read = 0
             loader = ResumableLoader(lambda epoch: samples, model.collator(), batch, shuffle=True)
             for made in loader:
                 model.zero_grad()
-                loss = model(made).total()
-                loss.backward()
-                total += float(loss.detach())
-            return total
+                model(made).total().backward()
+                read += int((made.segments > 0).sum())
+            return read
 
         lm = model.llm.lm  # the same weights in transformers' own class
         embedding = lm.get_input_embeddings()
@@ -70,8 +69,7 @@ def rows(quick: bool) -> Rows:
         order = list(range(len(sequences)))
         random.Random(1).shuffle(order)
 
-        def theirs() -> float:
-            total = 0.0
+        def theirs() -> int:
             for start in range(0, len(order), 8):
                 chosen = [sequences[n] for n in order[start : start + 8]]
                 length = max(map(len, chosen))
@@ -83,16 +81,14 @@ def rows(quick: bool) -> Rows:
                     labels[row, : len(sequence)] = torch.where(sequence.labels < known, sequence.labels, -100)
                     mask[row, : len(sequence)] = 1
                 model.zero_grad()
-                loss = lm(input_ids=ids, attention_mask=mask, labels=labels).loss
-                loss.backward()
-                total += float(loss.detach())
-            return total
+                lm(input_ids=ids, attention_mask=mask, labels=labels).loss.backward()
+            return sum(map(len, sequences))
 
         default, packed = Batching(8, bucket=32), Batching(8, pack=1024)
         rounds = 1 if quick else 3
         note = "loader, forward and backward; the peer's batches are made by hand"
         for name, batch, goal in (("by default", default, 3.4), ("packed into rows of 1,024", packed, 3.4)):
-            found = in_turns(lambda b=batch: ours(b), theirs, rounds)  # type: ignore[misc]
+            found = rates_in_turns(lambda b=batch: ours(b), theirs, rounds)  # type: ignore[misc]
             peer = "transformers, padding collator, batches of 8"
             yield Row(
                 f"useful tokens per CPU second, {name}", peer, found, goal, note=note, versions=versions("transformers")

@@ -8,6 +8,9 @@ from pathlib import Path
 
 from tests.packaging.conftest import PROJECT, ROOT
 
+from anyloom.building import component_class
+from anyloom.discovery import get_registry
+
 CORE = ROOT / "core" / "anyloom"
 Public = ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
 
@@ -41,7 +44,14 @@ def test_functions_of_plugins_have_no_fewer_examples_than_they_had() -> None:
     paths = [p for p in (ROOT / "plugins").rglob("*.py") if "templates" not in p.parts]
     found = [node for path in paths for node in public(path)]
     assert len(found) > 800
-    assert sum(map(has_example, found)) >= 0.2 * len(found)
+    assert sum(map(has_example, found)) >= 0.29 * len(found)
+
+
+def test_what_plugins_offer_shows_how_it_is_used() -> None:
+    specs = [spec for spec in get_registry().components() if spec.package == "anyloom"]
+    offered = {component_class(s.kind, s.name) for s in specs if not s.target.startswith("anyloom.")}
+    assert len(offered) > 80
+    assert sorted(c.__qualname__ for c in offered if ">>>" not in (c.__doc__ or "")) == []
 
 
 def test_examples_are_run() -> None:

@@ -25,6 +25,14 @@ class ConversationFiles(DatasetBuilder):
 
     The last message must be the assistant's: it is the target. Lines are found by an index and read when they are
     needed, by data workers if there are any.
+
+    >>> from tempfile import TemporaryDirectory
+    >>> line = '{"messages": [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello!"}]}'
+    >>> with TemporaryDirectory() as folder:
+    ...     _ = Path(folder, "train.jsonl").write_text(line)
+    ...     samples = ConversationFiles(ConversationFiles.Config(train=Path(folder, "train.jsonl"))).build("train")
+    ...     samples[0].task, samples[0].conversation.messages[-1].text
+    ('chat', 'Hello!')
     """
 
     class Config(ComponentConfig):

@@ -45,6 +45,11 @@ class AnyToAnyModule(TrainingModule):
 
     Logs every loss term (``train/text``, ``train/feature/<modality>``, ``train/diffusion/<modality>``), and what the
     metrics measure on generated answers.
+
+    >>> from anyloom.config.compose import compose
+    >>> module = AnyToAnyModule(AnyToAnyModule.Config(optimizer={"lr": 1e-3}), model=compose(["mini"])["model"])
+    >>> sorted(module.model_config.modalities)
+    ['audio', 'image']
     """
 
     class Config(ComponentConfig):

@@ -17,6 +17,15 @@ class TasksBuilder(DatasetBuilder):
 
     The other data set is any dataset component with a method ``source(split)`` that returns an
     :class:`anyloom.interfaces.Source`; all readers of this package have it.
+
+    >>> from pathlib import Path
+    >>> from tempfile import TemporaryDirectory
+    >>> from anyloom_corpora.fixtures.layouts import write_layout
+    >>> with TemporaryDirectory() as folder:
+    ...     clips = {"name": "webvid", "root": str(write_layout("webvid", Path(folder)))}
+    ...     data = TasksBuilder(TasksBuilder.Config(source=clips, tasks={"video-to-text": 3, "text-to-video": 1}))
+    ...     sorted({sample.task for sample in map(data.build("train").__getitem__, range(4))})
+    ['video-to-text']
     """
 
     class Config(ComponentConfig):

@@ -51,6 +51,11 @@ class ClipsBuilder(DatasetBuilder):
     others are the same in every epoch, ``num_queries`` of each task: ``val`` about training subjects, ``choose`` and
     ``test`` about subjects that no stage of training has seen, each about one half of these. Examples are of training
     subjects everywhere; so are the tasks that ask for a sound of the pack, which nobody knows who has not heard it.
+
+    >>> data = ClipsBuilder(ClipsBuilder.Config(tasks={"clip-next": 1}, num_queries=3))
+    >>> sample = data.build("test")[0]
+    >>> sample.task, [media.modality for media in sample.conversation.media]
+    ('clip-next', ['video', 'video'])
     """
 
     class Config(ComponentConfig):

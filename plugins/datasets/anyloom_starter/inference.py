@@ -72,6 +72,11 @@ class InferenceBuilder(DatasetBuilder):
     ``val`` and ``test`` are fixed and differ in their prompts: choose on the first, report the second. There is no
     ``train``: the form is new to a model. Each prompt comes once with each number of examples, the fewer being the
     first of the more.
+
+    >>> data = InferenceBuilder(InferenceBuilder.Config(themes=["colour"], examples=[2], num_queries=3))
+    >>> samples = data.build("test")
+    >>> [getattr(part, "text", "<picture>") for part in samples[0].conversation.messages[0].segments]
+    ['cat: ', '<picture>', 'potato: ', '<picture>', 'butterfly: ']
     """
 
     class Config(ComponentConfig):

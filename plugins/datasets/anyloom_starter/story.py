@@ -37,6 +37,10 @@ class StoryBuilder(DatasetBuilder):
     """Stories of three rounds, six samples each.
 
     ``test`` is about subjects that no training has seen, ``val`` about others.
+
+    >>> samples = StoryBuilder(StoryBuilder.Config(num_stories=1)).build("test")
+    >>> [sample.task for sample in map(samples.__getitem__, range(len(samples)))]
+    ['story-show', 'story-show-alone', 'story-again', 'story-again-alone', 'story-hear', 'story-hear-alone']
     """
 
     class Config(ComponentConfig):

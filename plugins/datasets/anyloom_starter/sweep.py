@@ -49,6 +49,11 @@ class SweepBuilder(DatasetBuilder):
 
     ``val`` has other queries than ``test``, about seen subjects alone: choose on the first, report the second. There is
     no ``train``.
+
+    >>> data = SweepBuilder(SweepBuilder.Config(modalities=["image"], examples=[0, 1], num_queries=2))
+    >>> samples = data.build("test")
+    >>> [(sample.task, sample.provenance["k"]) for sample in map(samples.__getitem__, range(2))]
+    [('image-in-context', 0), ('image-in-context', 1)]
     """
 
     class Config(ComponentConfig):

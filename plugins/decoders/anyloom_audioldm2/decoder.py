@@ -30,6 +30,15 @@ class AudioLDM2Decoder(LatentDiffusionDecoder):
 
     Features ``(L, D)`` take the slot of the T5 tokens, which has ImageBind's width; the slot of GPT2's tokens is zero.
     The null is the empty prompt in both slots for published weights, zeros for a decoder trained from nothing.
+
+    >>> import torch
+    >>> from anyloom.interfaces import Condition
+    >>> from anyloom_audioldm2.tiny import TINY
+    >>> decoder = AudioLDM2Decoder.from_options(TINY).eval()  # very small, with random weights
+    >>> few = decoder.Sampling(denoising_steps=2)
+    >>> made = decoder.generate(Condition(torch.zeros(2, 2, 8)), seeds=[0, 1], sampling=few)
+    >>> [tuple(one.tensor().shape) for one in made]
+    [(1, 1024), (1, 1024)]
     """
 
     Config = AudioLDM2Config

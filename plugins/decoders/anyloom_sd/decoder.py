@@ -27,6 +27,15 @@ class SDDecoder(LatentDiffusionDecoder):
     The defaults fit the raw pooled feature of CLIP ViT-L/14 and the published image variations of Stable Diffusion
     1.x, which were trained on it with zeros as null (though on pictures that were resized without antialiasing).
     Weights trained on words fit an encoder only after training.
+
+    >>> import torch
+    >>> from anyloom.interfaces import Condition
+    >>> from anyloom_sd.tiny import TINY
+    >>> decoder = SDDecoder.from_options(TINY).eval()  # very small, with random weights
+    >>> few = decoder.Sampling(denoising_steps=2)
+    >>> made = decoder.generate(Condition(torch.zeros(2, 3, 8)), seeds=[0, 1], sampling=few)
+    >>> [tuple(one.tensor().shape) for one in made]
+    [(3, 16, 16), (3, 16, 16)]
     """
 
     Config = SDConfig

@@ -28,6 +28,15 @@ class SDUnCLIPDecoder(LatentDiffusionDecoder):
     A feature ``(1, D)`` is noised to a level and followed by the level's embedding: the network's class label
     ``(2 D,)``. The null is a trained feature outside the noise augmentation, with zeros for its level; zeros
     throughout are what the published model was trained with.
+
+    >>> import torch
+    >>> from anyloom.interfaces import Condition
+    >>> from anyloom_sd_unclip.tiny import TINY
+    >>> decoder = SDUnCLIPDecoder.from_options(TINY).eval()  # very small, with random weights
+    >>> few = decoder.Sampling(denoising_steps=2)
+    >>> made = decoder.generate(Condition(torch.zeros(2, 1, 8)), seeds=[0, 1], sampling=few)
+    >>> [tuple(one.tensor().shape) for one in made]
+    [(3, 16, 16), (3, 16, 16)]
     """
 
     Config = SDUnCLIPConfig

@@ -26,6 +26,15 @@ class ZeroscopeDecoder(LatentDiffusionDecoder):
 
     Features ``(L, D)`` take the place of the caption's CLIP tokens, which have ImageBind's width; every frame reads
     all of them.
+
+    >>> import torch
+    >>> from anyloom.interfaces import Condition
+    >>> from anyloom_zeroscope.tiny import TINY
+    >>> decoder = ZeroscopeDecoder.from_options(TINY).eval()  # very small, with random weights
+    >>> few = decoder.Sampling(denoising_steps=2)
+    >>> made = decoder.generate(Condition(torch.zeros(2, 2, 8)), seeds=[0, 1], sampling=few)
+    >>> [tuple(one.tensor().shape) for one in made]
+    [(3, 3, 8, 12), (3, 3, 8, 12)]
     """
 
     Config = ZeroscopeConfig

@@ -23,7 +23,14 @@ __all__ = ["CaptionEncoder"]
 
 
 class CaptionEncoder(Encoder):
-    """Encodes ``media.caption`` by an encoder of text; the media themselves are never opened."""
+    """Encodes ``media.caption`` by an encoder of text; the media themselves are never opened.
+
+    >>> import torch
+    >>> encoder = CaptionEncoder(CaptionEncoder.Config(encoder={"class_path": "anyloom_captions.tiny.Letters"}))
+    >>> picture = Media("image", torch.zeros(3, 8, 8)).captioned("a red hat")
+    >>> encoder(encoder.preprocess(picture)[None], "image").shape
+    torch.Size([1, 1, 8])
+    """
 
     class Config(Encoder.Config):
         """Options.

@@ -70,6 +70,12 @@ class ConvEncoder(Encoder):
     Both parts are scaled once, at the end of training, to about unit size (``scale: standard``). Of a clip it takes
     some exposures, means of the frames of a stretch of time, and gives one feature of each, as an encoder of pictures
     does: the weights are those of one.
+
+    >>> import torch
+    >>> encoder = ConvEncoder(ConvEncoder.Config(size=16, grid=8, layout_dim=24, meaning_dim=4, widths=[8, 8]))
+    >>> picture = Media("image", torch.zeros(3, 20, 30))
+    >>> encoder(encoder.preprocess(picture)[None], "image").shape
+    torch.Size([1, 1, 28])
     """
 
     class Config(Encoder.Config):

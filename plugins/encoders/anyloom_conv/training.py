@@ -70,6 +70,11 @@ class ConvEncoderStage(TrainingModule):
     """Fits the principal components before the first step and trains the tower by InfoNCE (CLIP's loss).
 
     Logs ``train/loss`` and the share of captions found among those of the batch, ``train/found``.
+
+    >>> from anyloom_conv.tiny import TINY
+    >>> stage = ConvEncoderStage(ConvEncoderStage.Config(encoder={"name": "conv", **TINY}, words=32), model={})
+    >>> print(stage.encoder.feature_space("image"))
+    conv-image (1 x 28, standard)
     """
 
     class Config(ComponentConfig):

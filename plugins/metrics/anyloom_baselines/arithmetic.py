@@ -19,6 +19,20 @@ class VectorArithmetic(Baseline):
     """Adds the mean change of the question's examples to the feature of its input, and decodes the sum.
 
     The media of the question are pairs (before, after), and the input last. Without examples the input is decoded.
+
+    >>> from pathlib import Path
+    >>> from tempfile import TemporaryDirectory
+    >>> import torch
+    >>> from anyloom.interfaces import Question
+    >>> from anyloom_baselines.tiny import vector_arithmetic
+    >>> with TemporaryDirectory() as folder:
+    ...     case = vector_arithmetic(Path(folder))  # an encoder and a decoder with random weights
+    ...     baseline = VectorArithmetic.from_options(case.options)
+    ...     baseline.prepare(case.training, torch.device("cpu"))
+    ...     sample = case.questions[0]
+    ...     asked = Question(sample.conversation.prompt(), ("image",), sample.provenance)
+    ...     baseline.answer(asked, seed=0).media[0].tensor().shape
+    torch.Size([3, 16, 16])
     """
 
     class Config(ComponentConfig):

@@ -66,7 +66,22 @@ class _Pipeline(Baseline):
 
 
 class InstructPix2Pix(_Pipeline):
-    """InstructPix2Pix (arXiv 2211.09800, section 3.2.1): two scales of guidance."""
+    """InstructPix2Pix (arXiv 2211.09800, section 3.2.1): two scales of guidance.
+
+    >>> from pathlib import Path
+    >>> from tempfile import TemporaryDirectory
+    >>> import torch
+    >>> from anyloom.interfaces import Question
+    >>> from anyloom_baselines.tiny import instruct_pix2pix
+    >>> with TemporaryDirectory() as folder:
+    ...     case = instruct_pix2pix(Path(folder))  # a very small pipeline as it is published, with random weights
+    ...     baseline = InstructPix2Pix.from_options(case.options)
+    ...     baseline.prepare(case.training, torch.device("cpu"))
+    ...     sample = case.questions[0]
+    ...     asked = Question(sample.conversation.prompt(), ("image",), sample.provenance)
+    ...     baseline.answer(asked, seed=0).media[0].tensor().shape
+    torch.Size([3, 16, 16])
+    """
 
     class Config(_Published):
         """Options.
@@ -112,7 +127,22 @@ def words_of(question: Question, says: str) -> str:
 
 
 class SDEdit(_Pipeline):
-    """SDEdit (arXiv 2108.01073): noise up to a part of the way, then the words."""
+    """SDEdit (arXiv 2108.01073): noise up to a part of the way, then the words.
+
+    >>> from pathlib import Path
+    >>> from tempfile import TemporaryDirectory
+    >>> import torch
+    >>> from anyloom.interfaces import Question
+    >>> from anyloom_baselines.tiny import sdedit
+    >>> with TemporaryDirectory() as folder:
+    ...     case = sdedit(Path(folder))  # a very small pipeline as it is published, with random weights
+    ...     baseline = SDEdit.from_options(case.options)
+    ...     baseline.prepare(case.training, torch.device("cpu"))
+    ...     sample = case.questions[0]
+    ...     asked = Question(sample.conversation.prompt(), ("image",), sample.provenance)
+    ...     baseline.answer(asked, seed=0).media[0].tensor().shape
+    torch.Size([3, 16, 16])
+    """
 
     class Config(_Published):
         """Options.
@@ -141,7 +171,22 @@ class SDEdit(_Pipeline):
 
 
 class DDIMInversion(_Pipeline):
-    """DDIM inversion (arXiv 2010.02502, section 4.3): back to noise with the caption, forth with the new one."""
+    """DDIM inversion (arXiv 2010.02502, section 4.3): back to noise with the caption, forth with the new one.
+
+    >>> from pathlib import Path
+    >>> from tempfile import TemporaryDirectory
+    >>> import torch
+    >>> from anyloom.interfaces import Question
+    >>> from anyloom_baselines.tiny import ddim_inversion
+    >>> with TemporaryDirectory() as folder:
+    ...     case = ddim_inversion(Path(folder))  # a very small pipeline as it is published, with random weights
+    ...     baseline = DDIMInversion.from_options(case.options)
+    ...     baseline.prepare(case.training, torch.device("cpu"))
+    ...     sample = case.questions[0]
+    ...     asked = Question(sample.conversation.prompt(), ("image",), sample.provenance)
+    ...     baseline.answer(asked, seed=0).media[0].tensor().shape
+    torch.Size([3, 16, 16])
+    """
 
     class Config(_Published):
         """Options.

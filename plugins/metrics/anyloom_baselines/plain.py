@@ -55,7 +55,14 @@ class Features:
 
 
 class Copying(Baseline):
-    """Answers with the medium that is to be edited: the distance that an edit has to beat."""
+    """Answers with the medium that is to be edited: the distance that an edit has to beat.
+
+    >>> from anyloom.conversation import Conversation
+    >>> shown = Media("image", torch.rand(3, 8, 8))
+    >>> asked = Question(Conversation([Message("user", ["Darker.", shown])]), ("image",))
+    >>> bool((Copying(Copying.Config()).answer(asked, seed=0).media[0].tensor() == shown.tensor()).all())
+    True
+    """
 
     def answer(self, question: Question, seed: int) -> Message:
         """The last medium of each wanted modality."""
@@ -68,7 +75,21 @@ class Copying(Baseline):
 
 
 class NearestNeighbour(Baseline):
-    """Answers with the answer of the training question whose medium is nearest, by squared distance of features."""
+    """Answers with the answer of the training question whose medium is nearest, by squared distance of features.
+
+    >>> from anyloom.conversation import Conversation
+    >>> levels = [Media("image", torch.full((3, 8, 8), level)) for level in (0.1, 0.2, 0.8, 0.9)]
+    >>> known = [
+    ...     Sample(Conversation([Message("user", [a]), Message("assistant", [b])]), "edit")
+    ...     for a, b in (levels[:2], levels[2:])
+    ... ]
+    >>> encoder = {"name": "conv", "size": 16, "grid": 8, "layout_dim": 24, "meaning_dim": 4, "widths": [8, 8]}
+    >>> baseline = NearestNeighbour(NearestNeighbour.Config(encoder=encoder))
+    >>> baseline.prepare(known, torch.device("cpu"))
+    >>> asked = Question(Conversation([Message("user", levels[2:3])]), ("image",))
+    >>> round(float(baseline.answer(asked, seed=0).media[0].tensor().mean()), 3)
+    0.9
+    """
 
     class Config(ComponentConfig):
         """Options.

@@ -20,7 +20,22 @@ __all__ = ["AudioSDEdit"]
 
 
 class AudioSDEdit(Baseline):
-    """The sound's log-mel, noised part of the way and denoised by AudioLDM2 (arXiv 2308.05734) with the words."""
+    """The sound's log-mel, noised part of the way and denoised by AudioLDM2 (arXiv 2308.05734) with the words.
+
+    >>> from pathlib import Path
+    >>> from tempfile import TemporaryDirectory
+    >>> import torch
+    >>> from anyloom.interfaces import Question
+    >>> from anyloom_baselines.tiny import audio_sdedit
+    >>> with TemporaryDirectory() as folder:
+    ...     case = audio_sdedit(Path(folder))  # a very small pipeline as it is published, with random weights
+    ...     baseline = AudioSDEdit.from_options(case.options)
+    ...     baseline.prepare(case.training, torch.device("cpu"))
+    ...     sample = case.questions[0]
+    ...     asked = Question(sample.conversation.prompt(), ("audio",), sample.provenance)
+    ...     baseline.answer(asked, seed=0).media[0].tensor().shape
+    torch.Size([1, 1024])
+    """
 
     class Config(ComponentConfig):
         """Options.

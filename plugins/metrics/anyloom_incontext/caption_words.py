@@ -40,6 +40,14 @@ class CaptionWords(GroupedMeans):
 
     Each attribute is a group ``<task>/<attribute>`` with the value ``named``: whether the answer says of it what the
     target says.
+
+    >>> from anyloom.conversation import Conversation, Message
+    >>> asked = Sample(Conversation([Message("user", "?"), Message("assistant", "a red hat, noto style")]), "name")
+    >>> metric = CaptionWords(CaptionWords.Config(attributes={"style": "(noto|twemoji) style"}))
+    >>> metric.update([Evaluated(asked, Message("assistant", "a hat, noto style"))])
+    >>> values = metric.compute()
+    >>> {name: round(values[name].item(), 2) for name in ("name/exact", "name/recall", "name/style/named")}
+    {'name/exact': 0.0, 'name/recall': 0.8, 'name/style/named': 1.0}
     """
 
     class Config(ComponentConfig):

@@ -17,7 +17,19 @@ __all__ = ["FeatureError"]
 
 
 class FeatureError(GroupedMeans):
-    """Mean squared error and cosine of free-running features; ``relative`` below 1 is better than copying."""
+    """Mean squared error and cosine of free-running features; ``relative`` below 1 is better than copying.
+
+    >>> import torch
+    >>> from anyloom import AnyToAnyModel
+    >>> from anyloom.conversation import Conversation, Media, Message
+    >>> light, dark = (Media("image", torch.full((3, 64, 64), level), key=f"{level}") for level in (0.8, 0.2))
+    >>> asked = Conversation([Message("user", ["Darker.", light]), Message("assistant", [dark])])
+    >>> metric = FeatureError(FeatureError.Config())
+    >>> metric.prepare(AnyToAnyModel.from_pretrained("mini", decoders_later=True))  # its encoder
+    >>> metric.update([Evaluated(Sample(asked, "edit"), Message("assistant", "sorry"))])  # counts as the zero feature
+    >>> {name: round(metric.compute()[f"edit/{name}"].item(), 3) for name in ("cosine", "relative_copying")}
+    {'cosine': 0.0, 'relative_copying': 1.0}
+    """
 
     class Config(ComponentConfig):
         """Options.

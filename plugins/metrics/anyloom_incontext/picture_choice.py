@@ -28,6 +28,17 @@ class PictureChoice(GroupedMeans):
     Rows of the grid are the words that a prompt may name, columns those that are to be inferred;
     ``provenance["chosen"]`` has the number of the right row under ``given`` and of the right column under ``inferred``.
     CoBSAT (arXiv 2402.01293) tells the two aspects apart in the same way, with a large model as judge.
+
+    >>> from anyloom.conversation import Conversation, Message
+    >>> shown = [[Media("image", torch.full((3, 8, 8), level)) for level in row] for row in ((0.1, 0.3), (0.6, 0.9))]
+    >>> facts = {"grid": shown, "chosen": {"given": 1, "inferred": 1}}
+    >>> asked = Sample(Conversation([Message("user", "?"), Message("assistant", [shown[1][1]])]), "infer", facts)
+    >>> metric = PictureChoice(PictureChoice.Config(answer="pixels"))
+    >>> metric.prepare(None)  # with pixels no model judges
+    >>> metric.update([Evaluated(asked, Message("assistant", [shown[1][0]]))])
+    >>> values = metric.compute()
+    >>> {name: values[f"infer/{name}"].item() for name in ("given", "inferred", "both")}
+    {'given': 1.0, 'inferred': 0.0, 'both': 0.0}
     """
 
     class Config(ComponentConfig):

@@ -51,7 +51,19 @@ def _log_power(wave: Tensor, length: int, size: int, hop: int, floor: float) -> 
 
 
 class SpectralDistance(GroupedMeans):
-    """Log-spectral distance to the target; ``relative`` below 1 is better than copying the input."""
+    """Log-spectral distance to the target; ``relative`` below 1 is better than copying the input.
+
+    >>> from anyloom.conversation import Conversation, Message
+    >>> from anyloom.interfaces import Sample
+    >>> tone, rate = torch.sin(torch.arange(16000) * 0.1)[None], {"sample_rate": 16000.0}
+    >>> loud, softer, soft = (Media("audio", tone * v, key=f"{v}", meta=rate) for v in (1, 0.2, 0.1))
+    >>> asked = Sample(Conversation([Message("user", ["Softer.", loud]), Message("assistant", [soft])]), "edit")
+    >>> metric = SpectralDistance(SpectralDistance.Config())
+    >>> metric.update([Evaluated(asked, Message("assistant", [softer]))])
+    >>> values = metric.compute()
+    >>> values["edit/distance"].item() < values["edit/distance_copying"].item(), values["edit/copy_rate"].item()
+    (True, 0.0)
+    """
 
     class Config(ComponentConfig):
         """Options.

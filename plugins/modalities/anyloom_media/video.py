@@ -46,6 +46,14 @@ class VideoIO(ModalityIO):
 
     Clips are read by their timestamps: T is the number of frames that the decoder shows (edit lists honoured), ``fps``
     is T over the duration, and where frames come unevenly they are resampled to even steps.
+
+    >>> from tempfile import TemporaryDirectory
+    >>> io = VideoIO(VideoIO.Config())
+    >>> with TemporaryDirectory() as folder:
+    ...     file = io.write(Media("video", torch.full((8, 3, 16, 24), 0.5), meta={"fps": 4.0}), Path(folder, "a.mp4"))
+    ...     clip = io.read(file)
+    >>> clip.tensor().shape, clip.meta["fps"]
+    (torch.Size([8, 3, 16, 24]), 4.0)
     """
 
     class Config(ComponentConfig):

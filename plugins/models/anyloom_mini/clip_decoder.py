@@ -54,7 +54,17 @@ class _FramewiseAutoencoder(LinearAutoencoder):
 
 
 class MiniClip(MiniPicture):
-    """Every frame is drawn from the feature of its own time, and the frames see each other while they are denoised."""
+    """Every frame is drawn from the feature of its own time, and the frames see each other while they are denoised.
+
+    >>> import torch
+    >>> from anyloom.interfaces import Condition
+    >>> from anyloom_mini.tiny import CLIP
+    >>> decoder = MiniClip.from_options(CLIP).eval()  # very small, with random weights
+    >>> few = decoder.Sampling(denoising_steps=2)
+    >>> made = decoder.generate(Condition(torch.zeros(2, 2, 8)), seeds=[0, 1], sampling=few)
+    >>> [tuple(one.tensor().shape) for one in made]
+    [(4, 3, 16, 16), (4, 3, 16, 16)]
+    """
 
     class Config(MiniPicture.Config):
         """Options, besides those of the decoder of pictures.

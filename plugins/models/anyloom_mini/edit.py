@@ -34,7 +34,14 @@ class _Made:
 
 
 class Edit(Representation):
-    """Features as changes of the medium before; each is predicted at the position before its own and fed back."""
+    """Features as changes of the medium before; each is predicted at the position before its own and fed back.
+
+    >>> space = FeatureSpace(name="toy", dim=4, tokens=2)
+    >>> toy = Edit(Edit.Config(compare={"products_dim": 4}), given=space, target=space, hidden_size=6)
+    >>> before = Before(torch.ones(3, 2, 4), exists=torch.tensor([True, True, False]))
+    >>> toy.embed(torch.ones(3, 2, 4), before).shape
+    torch.Size([3, 2, 6])
+    """
 
     uses_before: ClassVar[bool] = True
 

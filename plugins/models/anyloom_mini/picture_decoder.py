@@ -32,7 +32,17 @@ class PictureSizes(UNetSizes):
 
 
 class MiniPicture(SketchedDecoder):
-    """The way of SD unCLIP (a feature as class label) in small, with everything that can be fitted in closed form."""
+    """The way of SD unCLIP (a feature as class label) in small, with everything that can be fitted in closed form.
+
+    >>> import torch
+    >>> from anyloom.interfaces import Condition
+    >>> from anyloom_mini.tiny import PICTURE
+    >>> decoder = MiniPicture.from_options(PICTURE).eval()  # very small, with random weights
+    >>> few = decoder.Sampling(denoising_steps=2)
+    >>> made = decoder.generate(Condition(torch.zeros(2, 1, 8)), seeds=[0, 1], sampling=few)
+    >>> [tuple(one.tensor().shape) for one in made]
+    [(3, 16, 16), (3, 16, 16)]
+    """
 
     class Config(PictureOptions, SketchedDecoder.Config):
         """Options, besides those of every decoder with a sketch.

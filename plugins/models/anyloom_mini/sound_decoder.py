@@ -51,7 +51,17 @@ class SoundSizes(UNetSizes):
 
 
 class MiniSound(SketchedDecoder):
-    """The way of AudioLDM2 (features in the place of T5's tokens) in small; Griffin-Lim makes the sound."""
+    """The way of AudioLDM2 (features in the place of T5's tokens) in small; Griffin-Lim makes the sound.
+
+    >>> import torch
+    >>> from anyloom.interfaces import Condition
+    >>> from anyloom_mini.tiny import SOUND
+    >>> decoder = MiniSound.from_options(SOUND).eval()  # very small, with random weights
+    >>> few = decoder.Sampling(denoising_steps=2)
+    >>> made = decoder.generate(Condition(torch.zeros(2, 2, 8)), seeds=[0, 1], sampling=few)
+    >>> [tuple(one.tensor().shape) for one in made]
+    [(1, 1024), (1, 1024)]
+    """
 
     class Config(SketchedDecoder.Config):
         """Options, besides those of every decoder with a sketch.

@@ -18,6 +18,12 @@ class MiniAutoencoderStage(AutoencoderStage):
     """Trains the autoencoder of a decoder with a sketch, from principal components on.
 
     Logs what :class:`anyloom.training.decoder_stages.AutoencoderStage` logs.
+
+    >>> from anyloom_mini.tiny import PICTURE
+    >>> options = {"decoder": {"name": "mini-picture", **PICTURE}, "channels_last": True}
+    >>> stage = MiniAutoencoderStage(MiniAutoencoderStage.Config(**options), model={})
+    >>> isinstance(stage.decoder.autoencoder, LinearAutoencoder)
+    True
     """
 
     class Config(AutoencoderStage.Config):
@@ -49,6 +55,13 @@ class MiniDecoderStage(DenoiserStage):
     """Trains the denoiser of a decoder with a sketch, which is fitted before the first step.
 
     Logs what :class:`anyloom.training.denoiser_stage.DenoiserStage` logs.
+
+    >>> from anyloom_mini.tiny import PICTURE
+    >>> encoder = {"name": "conv", "size": 16, "grid": 8, "layout_dim": 4, "meaning_dim": 4, "widths": [8, 8]}
+    >>> decoder = {"name": "mini-picture", **PICTURE, "space": "conv-image", "scale": "standard"}
+    >>> stage = MiniDecoderStage(MiniDecoderStage.Config(encoder=encoder, decoder=decoder), model={})
+    >>> print(stage.decoder.feature_space())
+    conv-image (1 x 8, standard)
     """
 
     class Config(DenoiserStage.Config):

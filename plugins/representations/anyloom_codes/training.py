@@ -23,6 +23,11 @@ class VQTraining(TrainingModule):
     """Trains encoder, codebook and decoder on reconstruction; logs ``train/loss``, ``val/loss`` and their terms.
 
     The codebook's own loss is that of VQ-VAE (arXiv 1711.00937, equation 3), as diffusers computes it.
+
+    >>> from anyloom_codes.tiny import SIZES
+    >>> stage = VQTraining(VQTraining.Config(decoder={"sizes": SIZES}), model={})
+    >>> stage.decoder.feature_space().codes
+    16
     """
 
     class Config(ComponentConfig):

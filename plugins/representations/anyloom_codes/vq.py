@@ -29,7 +29,15 @@ __all__ = ["VQDecoder", "VQEncoder"]
 
 
 class VQEncoder(Encoder):
-    """Pictures as codes, in reading order."""
+    """Pictures as codes, in reading order.
+
+    >>> from anyloom_codes.tiny import SIZES
+    >>> encoder = VQEncoder(VQEncoder.Config(sizes=SIZES))  # pictures of 16 pixels, and a codebook of 16
+    >>> print(encoder.feature_space("image"))
+    vq (16 x 1, code)
+    >>> encoder(encoder.preprocess(Media("image", torch.zeros(3, 20, 30)))[None], "image").shape
+    torch.Size([1, 16, 1])
+    """
 
     class Config(Encoder.Config):
         """Options.
@@ -86,7 +94,13 @@ class VQEncoder(Encoder):
 
 
 class VQDecoder(Decoder):
-    """Codes as pictures. It draws nothing by chance: equal codes give equal pictures, whatever the seed."""
+    """Codes as pictures. It draws nothing by chance: equal codes give equal pictures, whatever the seed.
+
+    >>> from anyloom_codes.tiny import SIZES
+    >>> decoder = VQDecoder(VQDecoder.Config(sizes=SIZES))
+    >>> decoder.generate(Condition(torch.zeros(1, 16, 1)), seeds=[0])[0].tensor().shape
+    torch.Size([3, 16, 16])
+    """
 
     class Config(Decoder.Config):
         """Options; see :class:`VQEncoder`.

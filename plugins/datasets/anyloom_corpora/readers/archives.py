@@ -131,7 +131,20 @@ _BUILT: Final = RecordTask("built", as_built, ("conversation",))
 
 
 class Archives(Reader):
-    """What ``anyloom data build`` wrote: ``<split>-NNNNNN.tar`` or ``.parquet`` in ``root``."""
+    """What ``anyloom data build`` wrote: ``<split>-NNNNNN.tar`` or ``.parquet`` in ``root``.
+
+    >>> from pathlib import Path
+    >>> from tempfile import TemporaryDirectory
+    >>> from anyloom.survey.build import Plan, build
+    >>> from anyloom_corpora.fixtures.layouts import write_layout
+    >>> with TemporaryDirectory() as folder:
+    ...     raw = {"name": "instruct-pix2pix", "root": str(write_layout("instruct-pix2pix", Path(folder, "raw")))}
+    ...     data = {"datasets": {"edits": {**raw, "shares": [1, 0, 0], "tasks": {"image-edit": 1}}}}
+    ...     _ = build(Plan(data, "train", 4, 2), Path(folder, "built"))  # as `anyloom data build` does
+    ...     samples = Archives(Archives.Config(root=Path(folder, "built"))).build("train")
+    ...     len(samples), samples[0].task
+    (4, 'image-edit')
+    """
 
     natural: ClassVar[Mapping[str, float]] = {}
 

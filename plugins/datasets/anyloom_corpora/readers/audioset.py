@@ -53,7 +53,18 @@ class AudioSetSource(CaptionedSource):
 
 
 class AudioSet(Reader):
-    """AudioSet: ``{balanced,unbalanced}_train_segments.csv``, ``eval_segments.csv``, ``class_labels_indices.csv``."""
+    """AudioSet: ``{balanced,unbalanced}_train_segments.csv``, ``eval_segments.csv``, ``class_labels_indices.csv``.
+
+    >>> from pathlib import Path
+    >>> from tempfile import TemporaryDirectory
+    >>> from anyloom_corpora.fixtures.layouts import write_layout
+    >>> with TemporaryDirectory() as folder:
+    ...     root = write_layout("audioset", Path(folder))  # as `anyloom layouts` does
+    ...     data = AudioSet(AudioSet.Config(root=root))
+    ...     sample = data.build("train")[0]
+    ...     sample.task, [getattr(s, "text", "<media>") for m in sample.conversation.messages for s in m.segments]
+    ('audio-to-text', ['<media>', 'Put this sound into words.', 'The sound of speech'])
+    """
 
     natural: ClassVar[Mapping[str, float]] = {
         "audio-to-text": 1,

@@ -90,7 +90,18 @@ def _media_cell(row: Mapping[str, Any], patterns: Patterns) -> Blob | None:
 
 
 class Captioned(Reader):
-    """Any table (csv, tsv, json, jsonl, parquet) with a caption and the names of media files."""
+    """Any table (csv, tsv, json, jsonl, parquet) with a caption and the names of media files.
+
+    >>> from pathlib import Path
+    >>> from tempfile import TemporaryDirectory
+    >>> from anyloom_corpora.fixtures.layouts import write_layout
+    >>> with TemporaryDirectory() as folder:
+    ...     root = write_layout("sound-classes", Path(folder))
+    ...     columns = {"train": "meta/esc50.csv", "audio": ["audio/{filename}"], "caption": "category"}
+    ...     sample = Captioned(Captioned.Config(root=root, **columns)).build("train")[0]
+    ...     sample.task, sample.conversation.messages[-1].text
+    ('audio-to-text', 'dog')
+    """
 
     natural: ClassVar[Mapping[str, float]] = {}
 
@@ -168,7 +179,18 @@ class Captioned(Reader):
 
 
 class AudioCaps(Captioned):
-    """AudioCaps: csv ``audiocap_id,youtube_id,start_time,caption`` (or NExT-GPT's json) and sound files."""
+    """AudioCaps: csv ``audiocap_id,youtube_id,start_time,caption`` (or NExT-GPT's json) and sound files.
+
+    >>> from pathlib import Path
+    >>> from tempfile import TemporaryDirectory
+    >>> from anyloom_corpora.fixtures.layouts import write_layout
+    >>> with TemporaryDirectory() as folder:
+    ...     root = write_layout("audiocaps", Path(folder))  # as `anyloom layouts` does
+    ...     data = AudioCaps(AudioCaps.Config(root=root))
+    ...     sample = data.build("train")[0]
+    ...     sample.task, [getattr(s, "text", "<media>") for m in sample.conversation.messages for s in m.segments]
+    ('audio-to-text', ['<media>', 'Put this sound into words.', 'a dog barking, far away'])
+    """
 
     natural: ClassVar[Mapping[str, float]] = {"audio-to-text": 1, "text-to-audio": 1}
 
@@ -201,6 +223,16 @@ class WebVid(Captioned):
 
     WebVid's addresses were withdrawn in February 2024; sets like it (Panda-70M, OpenVid, VidProM) are read by naming
     their columns.
+
+    >>> from pathlib import Path
+    >>> from tempfile import TemporaryDirectory
+    >>> from anyloom_corpora.fixtures.layouts import write_layout
+    >>> with TemporaryDirectory() as folder:
+    ...     root = write_layout("webvid", Path(folder))  # as `anyloom layouts` does
+    ...     data = WebVid(WebVid.Config(root=root))
+    ...     sample = data.build("train")[0]
+    ...     sample.task, [getattr(s, "text", "<media>") for m in sample.conversation.messages for s in m.segments]
+    ('video-to-text', ['<media>', 'Describe this clip.', 'A square, called "0", becomes light'])
     """
 
     natural: ClassVar[Mapping[str, float]] = {"video-to-text": 1, "text-to-video": 1}

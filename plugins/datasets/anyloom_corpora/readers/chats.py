@@ -178,7 +178,18 @@ class _Files:
 
 
 class Chats(Reader):
-    """Conversations one already has: jsonl, json or parquet in the common forms."""
+    """Conversations one already has: jsonl, json or parquet in the common forms.
+
+    >>> from pathlib import Path
+    >>> from tempfile import TemporaryDirectory
+    >>> from anyloom_corpora.fixtures.layouts import write_layout
+    >>> with TemporaryDirectory() as folder:
+    ...     root = write_layout("chats", Path(folder))  # as `anyloom layouts` does
+    ...     data = Chats(Chats.Config(root=root, train="llama_factory.json"))
+    ...     sample = data.build("train")[0]
+    ...     sample.task, [getattr(s, "text", "<media>") for m in sample.conversation.messages for s in m.segments]
+    ('conversation', ['<media>', 'What is it?', 'A disc.'])
+    """
 
     natural: ClassVar[Mapping[str, float]] = {"conversation": 1}
 

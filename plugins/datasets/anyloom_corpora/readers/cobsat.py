@@ -135,7 +135,18 @@ class CobsatSource:
 
 
 class Cobsat(Reader):
-    """CoBSAT: ``datasets/`` and ``prompts_list.json`` of its repository."""
+    """CoBSAT: ``datasets/`` and ``prompts_list.json`` of its repository.
+
+    >>> from pathlib import Path
+    >>> from tempfile import TemporaryDirectory
+    >>> from anyloom_corpora.fixtures.layouts import write_layout
+    >>> with TemporaryDirectory() as folder:
+    ...     root = write_layout("cobsat", Path(folder))  # as `anyloom layouts` does
+    ...     data = Cobsat(Cobsat.Config(root=root, numbers=[1, 2]))
+    ...     sample = data.build("test")[0]
+    ...     sample.task, [getattr(s, "text", "<media>") for m in sample.conversation.messages for s in m.segments]
+    ('inference', ['blue: ', '<media>', 'brown: ', '<media>', 'orange: ', '<media>'])
+    """
 
     natural: ClassVar[Mapping[str, float]] = {"inference": 1}
 

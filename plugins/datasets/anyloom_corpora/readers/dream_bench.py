@@ -171,6 +171,16 @@ class DreamBench(Reader):
 
     ``test`` are the prompts (task ``subject``: the target is the picture that the answer is compared with); ``train``
     and ``val`` are the pictures of subjects, for concept learning on sets of one's own in the same layout.
+
+    >>> from pathlib import Path
+    >>> from tempfile import TemporaryDirectory
+    >>> from anyloom_corpora.fixtures.layouts import write_layout
+    >>> with TemporaryDirectory() as folder:
+    ...     root = write_layout("dream-bench", Path(folder))  # as `anyloom layouts` does
+    ...     data = DreamBench(DreamBench.Config(root=root))
+    ...     sample = data.build("test")[0]
+    ...     sample.task, [getattr(s, "text", "<media>") for m in sample.conversation.messages for s in m.segments]
+    ('subject', ['Draw ', '<media>', ' in the jungle', '<media>'])
     """
 
     natural: ClassVar[Mapping[str, float]] = {"subject": 1}

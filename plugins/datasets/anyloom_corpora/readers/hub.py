@@ -109,6 +109,15 @@ class HubSet(DatasetBuilder):
     """A data set of the hub by name, or files in a layout that the ``datasets`` package reads, streamed in order.
 
     It has no random access: its tasks see one row at a time, and a run resumes with as many ranks as before.
+
+    >>> HubSet.Config(
+    ...     path="timbrooks/instructpix2pix-clip-filtered",
+    ...     text={"edit": "edit_prompt"},
+    ...     image={"before": "original_image", "after": "edited_image"},
+    ...     tasks={"image-edit": 1},
+    ...     download=True,  # nothing is fetched before a split is built
+    ... ).splits
+    {'train': 'train'}
     """
 
     modalities: ClassVar[tuple[str, ...]] = ("image", "audio", "video")

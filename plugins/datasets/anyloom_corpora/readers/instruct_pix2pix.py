@@ -193,6 +193,16 @@ class InstructPix2Pix(Reader):
     """InstructPix2Pix: ``seeds.json`` with a folder a prompt, or parquet (``timbrooks/instructpix2pix-clip-filtered``).
 
     Pairs of one prompt, or of one instruction, are each other's examples: the paper's exemplar task.
+
+    >>> from pathlib import Path
+    >>> from tempfile import TemporaryDirectory
+    >>> from anyloom_corpora.fixtures.layouts import write_layout
+    >>> with TemporaryDirectory() as folder:
+    ...     root = write_layout("instruct-pix2pix", Path(folder))  # as `anyloom layouts` does
+    ...     data = InstructPix2Pix(InstructPix2Pix.Config(root=root, tasks={"image-edit": 1}))
+    ...     sample = data.build("train")[0]
+    ...     sample.task, [getattr(s, "text", "<media>") for m in sample.conversation.messages for s in m.segments]
+    ('image-edit', ['<media>', 'Change the colour 0.', '<media>'])
     """
 
     natural: ClassVar[Mapping[str, float]] = {"image-edit": 1, "image-exemplar": 1}

@@ -133,7 +133,18 @@ class KosmosGSource(RecordSource):
 
 
 class KosmosG(Reader):
-    """Kosmos-G's tsv files: composition from OpenImages, InstructPix2Pix pairs, LAION captions."""
+    """Kosmos-G's tsv files: composition from OpenImages, InstructPix2Pix pairs, LAION captions.
+
+    >>> from pathlib import Path
+    >>> from tempfile import TemporaryDirectory
+    >>> from anyloom_corpora.fixtures.layouts import write_layout
+    >>> with TemporaryDirectory() as folder:
+    ...     root = write_layout("kosmos-g", Path(folder))  # as `anyloom layouts` does
+    ...     data = KosmosG(KosmosG.Config(root=root))
+    ...     sample = data.build("train")[0]
+    ...     sample.task, [getattr(s, "text", "<media>") for m in sample.conversation.messages for s in m.segments]
+    ('composition', ['A "big" ', '<media>', ' on ', '<media>', ' 0', '<media>'])
+    """
 
     natural: ClassVar[Mapping[str, float]] = {}
 

@@ -127,7 +127,18 @@ class MimicItSource(RecordSource):
 
 
 class MimicIt(Reader):
-    """One subset of MIMIC-IT (LA, DC, TVC, VST, SN, SD, E4D), as Otter publishes it."""
+    """One subset of MIMIC-IT (LA, DC, TVC, VST, SN, SD, E4D), as Otter publishes it.
+
+    >>> from pathlib import Path
+    >>> from tempfile import TemporaryDirectory
+    >>> from anyloom_corpora.fixtures.layouts import write_layout
+    >>> with TemporaryDirectory() as folder:
+    ...     root = write_layout("mimic-it", Path(folder))  # as `anyloom layouts` does
+    ...     data = MimicIt(MimicIt.Config(root=root, subset="DC"))
+    ...     sample = data.build("train")[0]
+    ...     sample.task, sample.conversation.messages[-1].text
+    ('question', 'A disc, as in "disc", moves.')
+    """
 
     natural: ClassVar[Mapping[str, float]] = {"question": 1}
 

@@ -27,6 +27,15 @@ class MimicItMix(DatasetBuilder):
 
     The file has the groups IMAGE_TEXT, TEXT_ONLY and IMAGE_TEXT_IN_CONTEXT; each names subsets with ``mimicit_path``,
     ``images_path``, ``num_samples`` (-1 for all) and ``train_config_path``.
+
+    >>> from pathlib import Path
+    >>> from tempfile import TemporaryDirectory
+    >>> from anyloom_corpora.fixtures.layouts import write_layout
+    >>> with TemporaryDirectory() as folder:
+    ...     root = write_layout("mimic-it-mix", Path(folder))  # as `anyloom layouts` does
+    ...     data = MimicItMix(MimicItMix.Config(root=root, mix="mix.yaml"))
+    ...     {name: len(samples) for name, samples in data.build("train").items()}
+    {'DC': 6, 'TXT': 4}
     """
 
     natural: ClassVar[Mapping[str, float]] = {"question": 1}

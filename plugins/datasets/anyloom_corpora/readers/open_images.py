@@ -117,7 +117,18 @@ class OpenImagesSource:
 
 
 class OpenImages(Reader):
-    """OpenImages V7: ``train-annotations-object-segmentation.csv``, masks as png, pictures, and class names."""
+    """OpenImages V7: ``train-annotations-object-segmentation.csv``, masks as png, pictures, and class names.
+
+    >>> from pathlib import Path
+    >>> from tempfile import TemporaryDirectory
+    >>> from anyloom_corpora.fixtures.layouts import write_layout
+    >>> with TemporaryDirectory() as folder:
+    ...     root = write_layout("open-images", Path(folder))  # as `anyloom layouts` does
+    ...     data = OpenImages(OpenImages.Config(root=root))
+    ...     sample = data.build("train")[0]
+    ...     sample.task, [getattr(s, "text", "<media>") for m in sample.conversation.messages for s in m.segments]
+    ('composition', ['<media>', ' with ', '<media>', '<media>'])
+    """
 
     natural: ClassVar[Mapping[str, float]] = {"composition": 1}
 

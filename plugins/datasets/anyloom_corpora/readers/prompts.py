@@ -63,7 +63,18 @@ class PromptSource(RecordSource):
 
 
 class Prompts(Reader):
-    """Prompts from a table; the only split is ``test``."""
+    """Prompts from a table; the only split is ``test``.
+
+    >>> from pathlib import Path
+    >>> from tempfile import TemporaryDirectory
+    >>> from anyloom_corpora.fixtures.layouts import write_layout
+    >>> with TemporaryDirectory() as folder:
+    ...     root = write_layout("geneval", Path(folder))  # as `anyloom layouts` does
+    ...     data = Prompts(Prompts.Config(root=root, file="evaluation_metadata.jsonl", family="tag"))
+    ...     sample = data.build("test")[0]
+    ...     sample.conversation.messages[0].text, sample.provenance["family"]
+    ('a photo of a bench', 'single_object')
+    """
 
     natural: ClassVar[Mapping[str, float]] = {}
 

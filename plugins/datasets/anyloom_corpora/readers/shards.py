@@ -104,7 +104,18 @@ class TableCells(RecordSource):
 
 
 class Shards(Reader):
-    """Media with captions in tar archives (webdataset), folders or parquet, in one piece or with a folder a split."""
+    """Media with captions in tar archives (webdataset), folders or parquet, in one piece or with a folder a split.
+
+    >>> from pathlib import Path
+    >>> from tempfile import TemporaryDirectory
+    >>> from anyloom_corpora.fixtures.layouts import write_layout
+    >>> with TemporaryDirectory() as folder:
+    ...     root = write_layout("webvid-tars", Path(folder))  # as `anyloom layouts` does
+    ...     data = Shards(Shards.Config(root=root, modalities=["video"]))
+    ...     sample = data.build("train")[0]
+    ...     sample.task, [getattr(s, "text", "<media>") for m in sample.conversation.messages for s in m.segments]
+    ('video-to-text', ['<media>', 'Describe this clip.', 'A square 0 becomes light'])
+    """
 
     natural: ClassVar[Mapping[str, float]] = {}
 
@@ -162,7 +173,18 @@ class Shards(Reader):
 
 
 class Laion(Shards):
-    """LAION-400M as img2dataset writes it: ``00000.tar`` beside ``00000.parquet``, folders, or parquet with bytes."""
+    """LAION-400M as img2dataset writes it: ``00000.tar`` beside ``00000.parquet``, folders, or parquet with bytes.
+
+    >>> from pathlib import Path
+    >>> from tempfile import TemporaryDirectory
+    >>> from anyloom_corpora.fixtures.layouts import write_layout
+    >>> with TemporaryDirectory() as folder:
+    ...     root = write_layout("laion", Path(folder))  # as `anyloom layouts` does
+    ...     data = Laion(Laion.Config(root=root))
+    ...     sample = data.build("train")[0]
+    ...     sample.task, [getattr(s, "text", "<media>") for m in sample.conversation.messages for s in m.segments]
+    ('image-to-text', ['<media>', 'Describe this picture.', 'a disc number 000000000'])
+    """
 
     natural: ClassVar[Mapping[str, float]] = {"image-to-text": 1, "text-to-image": 1}
 

@@ -50,7 +50,18 @@ class AlpacaSource(RecordSource):
 
 
 class Alpaca(Reader):
-    """Alpaca: ``alpaca_data.json``, a list of ``{instruction, input, output}``; jsonl and parquet are read too."""
+    """Alpaca: ``alpaca_data.json``, a list of ``{instruction, input, output}``; jsonl and parquet are read too.
+
+    >>> from pathlib import Path
+    >>> from tempfile import TemporaryDirectory
+    >>> from anyloom_corpora.fixtures.layouts import write_layout
+    >>> with TemporaryDirectory() as folder:
+    ...     root = write_layout("alpaca", Path(folder))  # as `anyloom layouts` does
+    ...     data = Alpaca(Alpaca.Config(root=root))
+    ...     sample = data.build("train")[0]
+    ...     sample.task, [m.text for m in sample.conversation.messages]
+    ('instruction', ['Name 2 parts of the animal.', 'A honey bee typically has six legs and two pairs of wings.'])
+    """
 
     natural: ClassVar[Mapping[str, float]] = {"instruction": 1, "text-repurposed": 1}
 

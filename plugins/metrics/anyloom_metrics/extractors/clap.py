@@ -15,7 +15,16 @@ __all__ = ["JointCLAP"]
 
 
 class JointCLAP(JointEncoder):
-    """CLAP through transformers. Sounds longer than the network takes lose their end, always the same one."""
+    """CLAP through transformers. Sounds longer than the network takes lose their end, always the same one.
+
+    >>> from tempfile import TemporaryDirectory
+    >>> from pathlib import Path
+    >>> from anyloom_metrics.tiny_extractors import write_clap
+    >>> with TemporaryDirectory() as folder:
+    ...     weights = str(write_clap(Path(folder)))  # random ones, in the published layout
+    ...     print(JointCLAP(JointCLAP.Config(weights=weights)).feature_space("audio"))
+    clap-joint (1 x 8, raw)
+    """
 
     modality = "audio"
     space = "clap-joint"

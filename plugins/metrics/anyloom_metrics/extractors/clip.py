@@ -24,7 +24,16 @@ _BICUBIC = 3
 
 
 class JointCLIP(JointEncoder):
-    """CLIP through transformers. Embeddings are not normalised."""
+    """CLIP through transformers. Embeddings are not normalised.
+
+    >>> from tempfile import TemporaryDirectory
+    >>> from pathlib import Path
+    >>> from anyloom_metrics.tiny_extractors import write_clip
+    >>> with TemporaryDirectory() as folder:
+    ...     weights = str(write_clip(Path(folder)))  # random ones, in the published layout
+    ...     print(JointCLIP(JointCLIP.Config(weights=weights)).feature_space("image"))
+    clip-joint (1 x 8, raw)
+    """
 
     modality = "image"
     space = "clip-joint"

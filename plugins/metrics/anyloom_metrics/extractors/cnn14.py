@@ -48,6 +48,9 @@ class CNN14(PublishedNetwork):
 
     ``pooled`` are 2048 numbers after the last ReLU, as audioldm_eval takes them for FD; ``logits`` are 527 classes of
     AudioSet before the sigmoid, for KL and IS.
+
+    >>> print(CNN14(CNN14.Config(thin=32, features="logits")).feature_space("audio"))
+    cnn14-16k-logits (1 x 527, raw)
     """
 
     modality = "audio"

@@ -36,6 +36,10 @@ class DINO(PublishedNetwork):
     """DINO through transformers' ViT, with the epsilon 1e-6 of the original code. Features are not normalised.
 
     Pictures go through Pillow: shorter side 256, middle square of 224.
+
+    >>> encoder = DINO(DINO.Config(hidden_size=12, layers=1, heads=2))  # random; `weights` names a published folder
+    >>> print(encoder.feature_space("image"))
+    dino (1 x 12, raw)
     """
 
     modality = "image"

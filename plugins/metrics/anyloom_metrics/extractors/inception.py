@@ -24,6 +24,10 @@ class Inception(PublishedNetwork):
     """Inception v3 as TensorFlow's graph of 2015 has it: average pools that leave out the padding, 1008 classes.
 
     ``pooled`` are the 2048 numbers of FID and KID; ``logits`` have no bias, as the inception score takes them.
+
+    >>> encoder = Inception(Inception.Config(thin=16))  # fewer channels, random; `weights` names the published file
+    >>> print(encoder.feature_space("image"))
+    inception-tensorflow (1 x 128, raw)
     """
 
     modality = "image"

@@ -53,6 +53,9 @@ class VGGish(PublishedNetwork):
     """VGGish in the layout of torchvggish, without PCA and without the last ReLU, as FAD tools take it.
 
     A sound has one feature per whole 0.96 s.
+
+    >>> print(VGGish(VGGish.Config(thin=32)).feature_space("audio"))
+    vggish (1 x 4, raw)
     """
 
     modality = "audio"

@@ -19,7 +19,14 @@ __all__ = ["ClapScore", "FrameTextAlignment", "ImageAlignment", "TextAlignment"]
 
 
 class ImageAlignment(LookingMetric):
-    """Cosine of answers with real pictures of the same subject: DINO with ``dino``, CLIP-I with ``clip-joint``."""
+    """Cosine of answers with real pictures of the same subject: DINO with ``dino``, CLIP-I with ``clip-joint``.
+
+    >>> from anyloom_metrics.tiny_metrics import DINO, edits, picture
+    >>> metric = ImageAlignment(ImageAlignment.Config(extractor=DINO))  # a small random network
+    >>> metric.update(edits(picture))
+    >>> sorted(name for name in metric.compute() if name.count("/") == 1)
+    ['edit/alignment', 'edit/count', 'edit/flagged']
+    """
 
     class Config(LookingConfig):
         """Options.
@@ -74,7 +81,18 @@ class ImageAlignment(LookingMetric):
 
 
 class TextAlignment(LookingMetric):
-    """Cosine of answers with their prompts, CLIP-T with ``clip-joint``."""
+    """Cosine of answers with their prompts, CLIP-T with ``clip-joint``.
+
+    >>> from pathlib import Path
+    >>> from tempfile import TemporaryDirectory
+    >>> from anyloom_metrics.tiny_metrics import text_image
+    >>> with TemporaryDirectory() as folder:
+    ...     case = text_image(Path(folder))  # a small random CLIP, and six edits of pictures
+    ...     metric = TextAlignment(TextAlignment.Config(**case.options))
+    ...     metric.update(case.evaluated)
+    ...     bool(metric.compute()["edit/alignment"].abs() <= 1)
+    True
+    """
 
     class Config(LookingConfig):
         """Options; none beside those of all such metrics."""
@@ -103,7 +121,18 @@ class TextAlignment(LookingMetric):
 
 
 class ClapScore(TextAlignment):
-    """Cosine of sounds with their prompts under CLAP."""
+    """Cosine of sounds with their prompts under CLAP.
+
+    >>> from pathlib import Path
+    >>> from tempfile import TemporaryDirectory
+    >>> from anyloom_metrics.tiny_metrics import clap_score
+    >>> with TemporaryDirectory() as folder:
+    ...     case = clap_score(Path(folder))  # a small random CLAP, and six edits of sounds
+    ...     metric = ClapScore(ClapScore.Config(**case.options))
+    ...     metric.update(case.evaluated)
+    ...     bool(metric.compute()["edit/alignment"].abs() <= 1)
+    True
+    """
 
     class Config(TextAlignment.Config):
         """Options; ``extractor: {name: clap-joint, weights: ...}``."""
@@ -117,7 +146,18 @@ class ClapScore(TextAlignment):
 
 
 class FrameTextAlignment(TextAlignment):
-    """CLIPSIM of clips: the frames' mean cosine with the prompt under CLIP."""
+    """CLIPSIM of clips: the frames' mean cosine with the prompt under CLIP.
+
+    >>> from pathlib import Path
+    >>> from tempfile import TemporaryDirectory
+    >>> from anyloom_metrics.tiny_metrics import frame_text
+    >>> with TemporaryDirectory() as folder:
+    ...     case = frame_text(Path(folder))  # a small random CLIP, and six edits of clips
+    ...     metric = FrameTextAlignment(FrameTextAlignment.Config(**case.options))
+    ...     metric.update(case.evaluated)
+    ...     bool(metric.compute()["edit/alignment"].abs() <= 1)
+    True
+    """
 
     class Config(TextAlignment.Config):
         """Options; the extractor is one of pictures.

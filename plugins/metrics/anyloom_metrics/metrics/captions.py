@@ -23,7 +23,19 @@ _FEW = 100
 
 
 class Captions(TextMetric):
-    """Caption metrics of COCO's evaluation. An empty answer counts as a caption without words."""
+    """Caption metrics of COCO's evaluation. An empty answer counts as a caption without words.
+
+    >>> from anyloom.conversation import Conversation, Message
+    >>> from anyloom.interfaces import Sample
+    >>> several = {"references": ["a dog barks in the rain", "rain and a barking dog"]}
+    >>> asked = Sample(Conversation([Message("user", "?"), Message("assistant", "a dog barks")]), "hear", several)
+    >>> metric = Captions(Captions.Config())
+    >>> metric.update([Evaluated(asked, Message("assistant", "a dog barks in the sun"))])
+    >>> {name: round(value.item(), 2) for name, value in metric.compute().items() if "bleu" in name}
+    {'hear/bleu_1': 0.83, 'hear/bleu_2': 0.82, 'hear/bleu_3': 0.79, 'hear/bleu_4': 0.76}
+    >>> metric.flags()
+    {'hear/cider': ['word weights of 1 pictures: not comparable with other sets']}
+    """
 
     class Config(RowConfig):
         """Options.

@@ -28,6 +28,16 @@ class ChoiceAccuracy(MeanMetric):
     Pictures (or sounds) are classified by the nearest text under an extractor with two towers; without one, the words
     of the answer are read: the right word must be there, and no other of its list (CoBSAT, arXiv 2402.01293, tells the
     two aspects apart in the same way, with a large model as judge: its numbers are not these).
+
+    >>> from anyloom.conversation import Conversation, Message
+    >>> lists = {"given": ["red", "blue"], "inferred": ["hat", "cup"]}
+    >>> facts = {"choices": lists, "chosen": {"given": 1, "inferred": 0}}
+    >>> asked = Sample(Conversation([Message("user", "blue: "), Message("assistant", "a blue hat")]), "infer", facts)
+    >>> metric = ChoiceAccuracy(ChoiceAccuracy.Config())
+    >>> metric.update([Evaluated(asked, Message("assistant", said)) for said in ("a blue hat", "a blue cup")])
+    >>> values = metric.compute()
+    >>> [values[f"infer/{name}"].item() for name in ("given", "inferred", "all")]
+    [1.0, 0.5, 0.5]
     """
 
     class Config(RowConfig):

@@ -20,7 +20,18 @@ _PREFIX = "A photo depicts "
 
 
 class CLIPScore(LookingMetric):
-    """CLIPScore, and RefCLIPScore where every sample has references."""
+    """CLIPScore, and RefCLIPScore where every sample has references.
+
+    >>> from pathlib import Path
+    >>> from tempfile import TemporaryDirectory
+    >>> from anyloom_metrics.tiny_metrics import clip_score
+    >>> with TemporaryDirectory() as folder:
+    ...     case = clip_score(Path(folder))  # a small random CLIP, and six edits of pictures
+    ...     metric = CLIPScore(CLIPScore.Config(**case.options))
+    ...     metric.update(case.evaluated)
+    ...     sorted(name for name in metric.compute() if name.count("/") == 1)
+    ['edit/count', 'edit/flagged', 'edit/ref_score', 'edit/score']
+    """
 
     class Config(LookingConfig):
         """Options.

@@ -21,6 +21,16 @@ class CLIPDirectional(LookingMetric):
 
     CoDi-2's "CLIPSIM" is not defined in its paper. That it is ``directional`` is what its size and its baselines
     suggest; the alias ``clipsim`` stands for this metric.
+
+    >>> from pathlib import Path
+    >>> from tempfile import TemporaryDirectory
+    >>> from anyloom_metrics.tiny_metrics import directional
+    >>> with TemporaryDirectory() as folder:
+    ...     case = directional(Path(folder))  # a small random CLIP, and six edits of pictures
+    ...     metric = CLIPDirectional(CLIPDirectional.Config(**case.options))
+    ...     metric.update(case.evaluated)
+    ...     sorted(name for name in metric.compute() if name.count("/") == 1)
+    ['edit/count', 'edit/directional', 'edit/flagged', 'edit/image', 'edit/input_text', 'edit/output_text']
     """
 
     class Config(LookingConfig):

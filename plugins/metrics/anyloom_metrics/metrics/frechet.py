@@ -23,6 +23,14 @@ class FrechetDistance(FeatureSets):
     """Frechet distance between what was generated and what was wanted, as sets.
 
     FID is this with ``inception-fid``, FD with ``cnn14``, FAD with ``vggish``, FVD with an encoder of clips.
+
+    >>> from anyloom_metrics.tiny_metrics import DINO, edits, picture
+    >>> metric = FrechetDistance(FrechetDistance.Config(extractor=DINO, modality="image"))  # a small random network
+    >>> metric.update(edits(picture))
+    >>> bool(metric.compute()["edit/distance"] > 0)
+    True
+    >>> metric.flags()["edit/distance"][-1]
+    'the extractor has no weights'
     """
 
     class Config(SetConfig):

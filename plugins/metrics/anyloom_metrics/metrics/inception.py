@@ -18,7 +18,14 @@ _FEW = 1000
 
 
 class InceptionScoreMetric(FeatureSets):
-    """Inception score; the extractor must give logits (``features: logits``)."""
+    """Inception score; the extractor must give logits (``features: logits``).
+
+    >>> from anyloom_metrics.tiny_metrics import CNN, edits, sound
+    >>> metric = InceptionScoreMetric(InceptionScoreMetric.Config(extractor=CNN, modality="audio", splits=1))
+    >>> metric.update(edits(sound))
+    >>> sorted(name for name in metric.compute() if name.startswith("edit/") and name.count("/") == 1)
+    ['edit/count', 'edit/flagged', 'edit/score', 'edit/split_std']
+    """
 
     with_targets = False
 

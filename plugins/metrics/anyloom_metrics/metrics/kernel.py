@@ -16,7 +16,15 @@ __all__ = ["KernelDistanceMetric"]
 
 
 class KernelDistanceMetric(FeatureSets):
-    """Kernel distance with the draws of torch-fidelity; unbiased, so it may be compared across numbers of samples."""
+    """Kernel distance with the draws of torch-fidelity; unbiased, so it may be compared across numbers of samples.
+
+    >>> from anyloom_metrics.tiny_metrics import DINO, edits, picture
+    >>> options = {"extractor": DINO, "modality": "image", "subsets": 5, "subset_size": 2}  # published: 100 of 1000
+    >>> metric = KernelDistanceMetric(KernelDistanceMetric.Config(**options))
+    >>> metric.update(edits(picture))
+    >>> sorted(name for name in metric.compute() if name.startswith("edit/") and name.count("/") == 1)
+    ['edit/count', 'edit/distance', 'edit/flagged', 'edit/subset_std']
+    """
 
     class Config(SetConfig):
         """Options.

@@ -45,7 +45,17 @@ class _PictureMetric(PairMetric):
 
 
 class PSNR(_PictureMetric):
-    """Peak signal-to-noise ratio per picture, then averaged; equal pictures count as 100 dB."""
+    """Peak signal-to-noise ratio per picture, then averaged; equal pictures count as 100 dB.
+
+    >>> from anyloom.conversation import Conversation, Message
+    >>> from anyloom.interfaces import Sample
+    >>> grey, darker = (Media("image", torch.full((3, 16, 16), level)) for level in (0.5, 0.4))
+    >>> asked = Sample(Conversation([Message("user", "all grey"), Message("assistant", [grey])]), "draw")
+    >>> metric = PSNR(PSNR.Config())
+    >>> metric.update([Evaluated(asked, Message("assistant", [darker]))])
+    >>> round(metric.compute()["draw/psnr"].item(), 3)
+    20.0
+    """
 
     class Config(PairConfig):
         """Options; none beside those of all metrics of pairs."""
@@ -61,7 +71,17 @@ class PSNR(_PictureMetric):
 
 
 class SSIM(_PictureMetric):
-    """Structural similarity."""
+    """Structural similarity.
+
+    >>> from anyloom.conversation import Conversation, Message
+    >>> from anyloom.interfaces import Sample
+    >>> noise = torch.rand(3, 32, 32, generator=torch.Generator().manual_seed(0))
+    >>> wanted, moved = Media("image", noise), Media("image", noise.roll(1, dims=2))
+    >>> asked = Sample(Conversation([Message("user", "noise"), Message("assistant", [wanted])]), "draw")
+    >>> made = [Evaluated(asked, Message("assistant", [picture])) for picture in (wanted, moved)]
+    >>> [round(one["ssim"], 1) for one in SSIM(SSIM.Config()).measured(made)]
+    [1.0, -0.0]
+    """
 
     class Config(PairConfig):
         """Options.
@@ -92,7 +112,17 @@ class SSIM(_PictureMetric):
 
 
 class LPIPS(_PictureMetric):
-    """Perceptual distance in the layers of AlexNet."""
+    """Perceptual distance in the layers of AlexNet.
+
+    >>> from tempfile import TemporaryDirectory
+    >>> from anyloom_metrics.tiny_metrics import lpips
+    >>> with TemporaryDirectory() as folder:
+    ...     case = lpips(Path(folder))  # a random network in the file's form, and pictures of noise
+    ...     metric = LPIPS(LPIPS.Config(**case.options))
+    ...     metric.update(case.evaluated)
+    ...     float(metric.compute()["edit/lpips"]) > 0
+    True
+    """
 
     class Config(PairConfig):
         """Options.

@@ -26,6 +26,16 @@ class TextMediaRetrieval(RowMetric):
 
     A sample's texts are ``provenance["references"]``, else its prompt. A media item hits if any of its texts is among
     the first k, which is how tables of data sets with five captions count.
+
+    >>> from pathlib import Path
+    >>> from tempfile import TemporaryDirectory
+    >>> from anyloom_metrics.tiny_metrics import retrieval
+    >>> with TemporaryDirectory() as folder:
+    ...     case = retrieval(Path(folder))  # a small random CLIP, and six edits of pictures
+    ...     metric = TextMediaRetrieval(TextMediaRetrieval.Config(**case.options))
+    ...     metric.update(case.evaluated)
+    ...     sorted(name for name in metric.compute() if name.count("/") == 1)[:4]
+    ['edit/count', 'edit/flagged', 'edit/to_media_gallery', 'edit/to_media_rank']
     """
 
     class Config(LookingConfig):

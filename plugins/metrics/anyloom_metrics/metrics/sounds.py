@@ -20,7 +20,18 @@ _MOST = 0.9
 
 
 class LogSpectralDistance(PairMetric):
-    """Log-spectral distance of answers to their targets, as audioldm_eval measures it."""
+    """Log-spectral distance of answers to their targets, as audioldm_eval measures it.
+
+    >>> import torch
+    >>> from anyloom.conversation import Conversation, Media, Message
+    >>> from anyloom.interfaces import Sample
+    >>> noises = torch.randn(2, 1, 16000, generator=torch.Generator().manual_seed(0))
+    >>> first, other = (Media("audio", noise, meta={"sample_rate": 16000}) for noise in noises)
+    >>> asked = Sample(Conversation([Message("user", "Noise."), Message("assistant", [first])]), "sound")
+    >>> answers = [Evaluated(asked, Message("assistant", [sound])) for sound in (first, other)]
+    >>> [round(one["distance"], 1) for one in LogSpectralDistance(LogSpectralDistance.Config()).measured(answers)]
+    [0.0, 0.8]
+    """
 
     class Config(PairConfig):
         """Options.
@@ -71,7 +82,16 @@ class LogSpectralDistance(PairMetric):
 
 
 class PairedKL(LookingMetric):
-    """KL divergence of the classes of answers from those of their targets; the extractor must give logits."""
+    """KL divergence of the classes of answers from those of their targets; the extractor must give logits.
+
+    >>> from anyloom_metrics.tiny_metrics import CNN, edits, sound
+    >>> metric = PairedKL(PairedKL.Config(extractor=CNN))  # a random network; published numbers need its weights
+    >>> metric.update(edits(sound))
+    >>> sorted(name for name in metric.compute() if name.count("/") == 1)
+    ['edit/count', 'edit/flagged', 'edit/sigmoid', 'edit/softmax']
+    >>> metric.flags()["edit/softmax"]
+    ['the extractor has no weights']
+    """
 
     class Config(LookingConfig):
         """Options; ``extractor: {name: cnn14, features: logits, weights: ...}`` is audioldm_eval's."""

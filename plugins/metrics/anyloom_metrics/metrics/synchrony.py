@@ -21,7 +21,18 @@ __all__ = ["AudioVideoSynchrony"]
 
 
 class AudioVideoSynchrony(MeanMetric):
-    """How far the events of a generated clip are from those of its sound, in seconds."""
+    """How far the events of a generated clip are from those of its sound, in seconds.
+
+    >>> from anyloom.conversation import Conversation, Message
+    >>> from anyloom.interfaces import Sample
+    >>> from anyloom_metrics.tiny_metrics import beep, clip  # a flash, and a beep a frame (0.1 s) after it
+    >>> asked = Sample(Conversation([Message("user", "Flash!"), Message("assistant", [clip(0), beep(0)])]), "joint")
+    >>> metric = AudioVideoSynchrony(AudioVideoSynchrony.Config())
+    >>> metric.update([Evaluated(asked, Message("assistant", [clip(0), beep(0)]))])
+    >>> values = metric.compute()
+    >>> [round(values[f"joint/{name}"].item(), 3) for name in ("late", "correlation")]
+    [0.1, 1.0]
+    """
 
     class Config(RowConfig):
         """Options.

@@ -47,6 +47,15 @@ class TorchMetrics(RowMetric):
     Samples are spread over blocks by who they are, each with a copy of the metric. The value is that of all blocks
     joined; the standard error is the delete-one-block jackknife. A metric whose states cannot be joined has one block
     and no standard error.
+
+    >>> from anyloom.conversation import Conversation, Message
+    >>> grey, darker = (Media("image", torch.full((3, 16, 16), level)) for level in (0.5, 0.4))
+    >>> asked = Sample(Conversation([Message("user", "all grey"), Message("assistant", [grey])]), "draw")
+    >>> options = {"class_path": "torchmetrics.image.PeakSignalNoiseRatio", "init_args": {"data_range": 1.0}}
+    >>> metric = TorchMetrics(TorchMetrics.Config(**options, modality="image"))
+    >>> metric.update([Evaluated(asked, Message("assistant", [darker]))])
+    >>> round(metric.compute()["all/value"].item(), 3)
+    20.0
     """
 
     class Config(RowConfig):

@@ -21,7 +21,16 @@ __all__ = ["AnswerStructure", "VQAAccuracy", "WordErrorRate", "parts_of"]
 
 
 class VQAAccuracy(MeanMetric):
-    """VQA accuracy against the answers of ten people, ``provenance["answers"]``."""
+    """VQA accuracy against the answers of ten people, ``provenance["answers"]``.
+
+    >>> from anyloom.conversation import Conversation
+    >>> people = {"answers": ["two", "two", "2", "three"] + 6 * ["several"]}
+    >>> asked = Sample(Conversation([Message("user", "How many?"), Message("assistant", "several")]), "vqa", people)
+    >>> metric = VQAAccuracy(VQAAccuracy.Config())
+    >>> metric.update([Evaluated(asked, Message("assistant", "two"))])
+    >>> round(metric.compute()["vqa/accuracy"].item(), 3)
+    0.9
+    """
 
     class Config(RowConfig):
         """Options; none beside those of all metrics."""
@@ -50,6 +59,13 @@ class WordErrorRate(MeanMetric):
     """Word error rate of transcripts: edits over words, summed over samples before they are divided.
 
     Both sides are compared in lower case, without punctuation at the edges of words.
+
+    >>> from anyloom.conversation import Conversation
+    >>> asked = Sample(Conversation([Message("user", "?"), Message("assistant", "It rains on the roof.")]), "hear")
+    >>> metric = WordErrorRate(WordErrorRate.Config())
+    >>> metric.update([Evaluated(asked, Message("assistant", "it rained on a roof"))])
+    >>> round(metric.compute()["hear/rate"].item(), 3)
+    0.4
     """
 
     class Config(RowConfig):
@@ -98,7 +114,17 @@ class WordErrorRate(MeanMetric):
 
 
 class AnswerStructure(MeanMetric):
-    """Whether an interleaved answer has the parts that its target has: which media, how many, in which order."""
+    """Whether an interleaved answer has the parts that its target has: which media, how many, in which order.
+
+    >>> from anyloom.conversation import Conversation, Media
+    >>> wanted = Message("assistant", ["A hat:", Media("image", key="hat")])
+    >>> asked = Sample(Conversation([Message("user", "Show a hat."), wanted]), "show")
+    >>> metric = AnswerStructure(AnswerStructure.Config())
+    >>> metric.update([Evaluated(asked, Message("assistant", [Media("image", key="mine"), "A hat"]))])
+    >>> values = metric.compute()
+    >>> {name: values[f"show/{name}"].item() for name in metric.columns}
+    {'kinds': 1.0, 'counts': 1.0, 'order': 0.0, 'overlap': 1.0, 'aligned': 0.5}
+    """
 
     class Config(RowConfig):
         """Options; none beside those of all metrics."""
