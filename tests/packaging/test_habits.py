@@ -91,7 +91,7 @@ def test_changelog_has_a_section_for_this_version_or_unreleased() -> None:
     assert "## [Unreleased]" in text or f"## [{PROJECT['project']['version']}]" in text
 
 
-READERS = {"core/anyloom/storage/json_text.py", "plugins/models/anyloom_codi2/run_state.py"}
+READERS = {"core/anyloom/storage/json_text.py", "plugins/models/anyloom_mini/demo/run_state.py"}
 """Where ``json.loads`` stands in a ``try``: ten thousand brackets raise RecursionError, which is no ValueError."""
 
 

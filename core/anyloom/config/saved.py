@@ -171,10 +171,10 @@ def _read(file: Path) -> dict[str, Any]:
         raise CheckpointError(
             "there is no saved model here", where=str(file), fix="give the folder save_pretrained wrote"
         )
-    record = _mapping(read_json(file, what="not JSON", fix="fetch the model again", kind=object), "the file", file)
+    record = read_json(file, what="not JSON", fix="fetch the model again", kind=object)
     if _is_deeper(record, limit("config-depth")):
         raise CheckpointError("not JSON (nested too deeply)", where=str(file), fix="fetch the model again")
-    return record
+    return _mapping(record, "the file", file)
 
 
 def _is_deeper(value: Any, levels: int) -> bool:

@@ -112,8 +112,8 @@ def _verified(path: Path, first: int, every: int) -> Path:
     where = path / _LIST
     if not where.exists():
         raise CheckpointError("this folder is no checkpoint", where=str(path), fix=_FIX)
-    value = read_json(where, what="cannot be read", fix=_FIX, most=limit("header-bytes"))
-    name = value.get("folder")
+    value = read_json(where, what="cannot be read", fix=_FIX, kind=object, most=limit("header-bytes"))
+    name = value.get("folder") if isinstance(value, dict) else None
     if not isinstance(name, str) or not _FOLDER.fullmatch(name):
         raise CheckpointError("it names no folder of shards", where=str(where), fix=_FIX)
     files = listed(value.get("files"), where=str(where), needed=[TRAINER])
