@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 import torch
-from measure import Row, Rows, in_turns, versions
+from measure import Row, Rows, rates_in_turns, versions
 
 from anyloom import AnyToAnyModel, Conversation, Message
 from anyloom.data.loader import Batching, ResumableLoader
@@ -17,6 +17,7 @@ from anyloom.interfaces import Sample
 
 SHARES = {"text": (0.40, 4.3), "image": (0.30, 4.2), "audio": (0.15, 5.0), "video": (0.15, 5.8)}
 SIZES = {"hidden_size": 256, "intermediate_size": 688, "num_hidden_layers": 4, "num_attention_heads": 4}
+QUICK = {"hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 2}
 
 
 def mixed_lengths(count: int) -> list[int]:
@@ -49,19 +50,18 @@ def samples_of(model: AnyToAnyModel, count: int) -> list[Sample]:
 def rows(quick: bool) -> Rows:
     """Training in default batches, packed, and as transformers' class with a padding collator does it."""
     with tempfile.TemporaryDirectory() as folder:
-        model = model_of(Path(folder)).train()
+        model = model_of(Path(folder), **(QUICK if quick else {})).train()
         samples = samples_of(model, 12 if quick else 96)
         sequences = [model.interleaver()(s.conversation) for s in samples]
 
-        def ours(batch: Batching) -> float:
-            total = 0.0
+        def ours(batch: Batching) -> int:
+            read = 0
             loader = ResumableLoader(lambda epoch: samples, model.collator(), batch, shuffle=True)
             for made in loader:
                 model.zero_grad()
-                loss = model(made).total()
-                loss.backward()
-                total += float(loss.detach())
-            return total
+                model(made).total().backward()
+                read += int((made.segments > 0).sum())
+            return read
 
         lm = model.llm.lm  # the same weights in transformers' own class
         embedding = lm.get_input_embeddings()
@@ -69,8 +69,7 @@ def rows(quick: bool) -> Rows:
         order = list(range(len(sequences)))
         random.Random(1).shuffle(order)
 
-        def theirs() -> float:
-            total = 0.0
+        def theirs() -> int:
             for start in range(0, len(order), 8):
                 chosen = [sequences[n] for n in order[start : start + 8]]
                 length = max(map(len, chosen))
@@ -82,16 +81,14 @@ def rows(quick: bool) -> Rows:
                     labels[row, : len(sequence)] = torch.where(sequence.labels < known, sequence.labels, -100)
                     mask[row, : len(sequence)] = 1
                 model.zero_grad()
-                loss = lm(input_ids=ids, attention_mask=mask, labels=labels).loss
-                loss.backward()
-                total += float(loss.detach())
-            return total
+                lm(input_ids=ids, attention_mask=mask, labels=labels).loss.backward()
+            return sum(map(len, sequences))
 
         default, packed = Batching(8, bucket=32), Batching(8, pack=1024)
         rounds = 1 if quick else 3
         note = "loader, forward and backward; the peer's batches are made by hand"
         for name, batch, goal in (("by default", default, 3.4), ("packed into rows of 1,024", packed, 3.4)):
-            found = in_turns(lambda b=batch: ours(b), theirs, rounds)  # type: ignore[misc]
+            found = rates_in_turns(lambda b=batch: ours(b), theirs, rounds)  # type: ignore[misc]
             peer = "transformers, padding collator, batches of 8"
             yield Row(
                 f"useful tokens per CPU second, {name}", peer, found, goal, note=note, versions=versions("transformers")

@@ -31,8 +31,19 @@ _FREE: Final = "anything"
 _CSS: Final = """
 footer {display: none !important} .anyloom-title {margin: 0}
 button[aria-label="Share"] {display: none !important} /* it would send a medium to another computer */
+#chat .placeholder {text-align: center; padding: 0 1rem}
+#chat .minimal-audio-player {height: 3.5rem !important} /* as tall as its buttons, not as a picture */
+/* small models make small pictures */
+#chat .bot img:not([alt^="spectrogram"]) {min-width: min(12rem, 50vw); object-fit: contain}
 """
 _PROMPTS: Final = ("Turn it upside down.", "Make it grey.", "Mirror it left to right.", "What is this?")
+"""What may be asked of a picture."""
+
+_MADE: Final = {"image": "Draw this: red apple, noto style.", "audio": "Play this: crow cawing."}
+"""What may be asked without one, by what a model makes."""
+
+_WHOSE: Final = {"user": "given", "assistant": "answer"}
+"""Whose a picture of the gallery is."""
 
 
 def make_page(rooms: Rooms) -> gr.Blocks:
@@ -52,11 +63,12 @@ def make_page(rooms: Rooms) -> gr.Blocks:
             render_markdown=False,
             editable="user",
             group_consecutive_messages=False,  # Gradio cannot edit words that share a bubble with a medium
+            placeholder="Say something below, or try one of the prompts.",
             elem_id="chat",
             buttons=["copy"],
         )
         box = gr.MultimodalTextbox(
-            placeholder="Say something; drop pictures, sounds or clips here",
+            placeholder="Words; drop media here",
             show_label=False,
             file_count="multiple",
             sources=["upload", "microphone"],
@@ -64,10 +76,16 @@ def make_page(rooms: Rooms) -> gr.Blocks:
             autofocus=True,
         )
         with gr.Row():
-            kind = gr.Dropdown([_FREE, *page.makes], value=_FREE, label="The answer begins with", elem_id="kind")
+            kind = gr.Dropdown([_FREE, *page.makes], value=_FREE, label="Answer with", elem_id="kind")
             seed = gr.Number(rooms.seed, label="Seed", precision=0, minimum=0, elem_id="seed")
-            stop = gr.Button("Stop", elem_id="stop")
-            fresh = gr.Button("New conversation", elem_id="fresh")
+            stop = gr.Button("Stop", size="md", min_width=120, elem_id="stop")
+            fresh = gr.Button("New conversation", size="md", min_width=120, elem_id="fresh")
+        gr.Examples(
+            [[{"text": text, "files": files}] for text, files in page.prompts],
+            [box],
+            label="Try",
+            example_labels=[f"{text} (a picture of a hat)" if files else text for text, files in page.prompts],
+        )
         with gr.Accordion("Show an example: before and after", open=False):
             with gr.Row():
                 before = gr.File(label="Before", elem_id="before")
@@ -77,9 +95,8 @@ def make_page(rooms: Rooms) -> gr.Blocks:
             looks = gr.Checkbox(False, label="Show pictures in the making", elem_id="looks")
             settings = [page.number(*option) for option in page.options]
         with gr.Accordion("This conversation", open=False):
-            gallery = gr.Gallery(label="Pictures", elem_id="gallery", columns=6)
+            gallery = gr.Gallery(label="Pictures", elem_id="gallery", columns=3, height="auto")
             download = gr.DownloadButton("Download as a file", elem_id="download")
-        gr.Examples([[{"text": text, "files": [str(page.sample)]}] for text in _PROMPTS], [box], label="Try")
 
         shown = [chat, gallery, download]
         how = [name, kind, looks, *settings]
@@ -131,20 +148,28 @@ class Page:
         decoders = {name: model.decoder(name) for name in model.tags}
         self.makes = [name for name, decoder in decoders.items() if decoder is not None]
         self.options = [
-            (name, option, field.default)
+            (name, option, getattr(decoder.config, option, field.default))
             for name, decoder in decoders.items()
             if decoder is not None
             for option, field in decoder.Sampling.model_fields.items()
+            if not field.exclude  # what is given from Python only, such as tensors
         ]
         rooms.folder.mkdir(parents=True, exist_ok=True)
         self.sample = rooms.folder / "hat.png"
         if not self.sample.exists():
             anyloom.sample("hat").save(self.sample)
+        of_hat: list[tuple[str, list[str]]] = [(text, [str(self.sample)]) for text in _PROMPTS]
+        self.prompts = [*of_hat, *((text, []) for name, text in _MADE.items() if name in self.makes)]
 
     def number(self, modality: str, option: str, default: Any) -> Any:
-        """A field for an option of a decoder; empty means its own default."""
+        """A field for an option of a decoder; empty means its own default, which is shown where nothing was typed."""
         label = f"{modality}: {option.replace('_', ' ')}"
-        return gr.Textbox("", label=label, placeholder=str(default), elem_id=f"{modality}-{option}".replace("_", "-"))
+        return gr.Textbox(
+            "",
+            label=label,
+            placeholder="" if default is None else str(default),
+            elem_id=f"{modality}-{option}".replace("_", "-"),
+        )
 
     def opened(self, name: str | None) -> list[Any]:
         """The conversation that the browser remembers, or a new one."""
@@ -257,8 +282,9 @@ class Page:
 
     def _shown(self, talk: Talk) -> list[Any]:
         """Messages, pictures and the file of a conversation."""
-        pictures = [piece for _, piece in _lines(talk) if isinstance(piece, Path) and piece.suffix == ".png"]
-        return [_messages(talk), [served(p) for p in pictures], gr.DownloadButton(value=self._packed(talk))]
+        files = [(role, piece) for role, piece in _lines(talk) if isinstance(piece, Path)]
+        pictures = [(served(file), _WHOSE[role]) for role, file in files if file.suffix == ".png"]
+        return [_messages(talk), pictures, gr.DownloadButton(value=self._packed(talk))]
 
     def _packed(self, talk: Talk) -> str | None:
         """The folder of a conversation as one file."""

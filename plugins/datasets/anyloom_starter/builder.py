@@ -6,15 +6,18 @@ import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from pathlib import Path
 from typing import Annotated, Any, Final, TypeVar
 
 from pydantic import Field, field_validator, model_validator
 
 from anyloom.conversation import Media
 from anyloom.errors import ConfigError, nearest
+from anyloom.features.identity import digest_of
 from anyloom.interfaces import DatasetBuilder, Sample
 from anyloom.interfaces.component import ComponentConfig
 from anyloom.options import WrongOptionsError
+from anyloom.storage.content import piece_digest
 from anyloom_starter.candidates import candidates
 from anyloom_starter.chained import asked_last, chained, chained_sample, ending, opening
 from anyloom_starter.compositions import composed_pair, composed_pairs, composition_sample, compositions, held_out
@@ -198,6 +201,12 @@ class StarterBuilder(DatasetBuilder):
         if modality == "image":
             return [media_of_key(picture.key + state) for picture in pack.pictures if split in (None, picture.split)]
         return [sound_media(sound) for sound in pack.sounds if split in (None, sound.split)]
+
+    def gallery_source(self) -> str:
+        """Return the digest of all that media depend on besides their keys: the code of this package and its files."""
+        folder = Path(__file__).parent
+        files = sorted(p for p in folder.rglob("*") if p.is_file() and p.suffix != ".pyc")
+        return digest_of({str(p.relative_to(folder)): piece_digest(p) for p in files})
 
     def state(self, key: str) -> str:
         """Return what was done to the drawing of a key, such as ``@mirror``; empty for plain ones and for sounds."""

@@ -14,6 +14,7 @@ from torch.nn import functional as F
 from anyloom.errors import ConfigError
 from anyloom.interfaces import LLM, LLMInputs, LLMOutput
 from anyloom_llama.adapters import inject
+from anyloom_llama.apart import Apart, attend_apart, places, sample_limit
 from anyloom_llama.architecture import as_options
 from anyloom_llama.cache import LayerCache, join
 from anyloom_llama.config import CausalLMConfig
@@ -21,6 +22,7 @@ from anyloom_llama.few_bits import leave_base_out, refuse_cpu, stored_bytes
 from anyloom_llama.loading import build, may_be_missing, read_config, read_tokenizer, read_weights
 from anyloom_llama.packing import packed_positions, readable
 from anyloom_llama.probe import behaviour
+from anyloom_llama.rows import one_row, takes_rows
 from anyloom_llama.stepping import one_position, takes_steps
 from anyloom_llama.tokenizer import ChatTokenizer
 
@@ -51,7 +53,8 @@ class CausalLM(LLM):
         found = behaviour(self.architecture, config.attention)
         with torch.device("meta") if config.weights is not None else contextlib.nullcontext():
             self.lm = build(config, self.architecture)
-        self._scores, self._packs, self._bits = found.scores, found.packs, config.bits
+        self._scores, self._packs, self._apart, self._bits = found.scores, found.packs, found.apart, config.bits
+        self._sample_limit = sample_limit(self.architecture)
         # Not those of the config: OPT may have narrower embeddings than layers, and tables are padded.
         self.vocab_size, self.hidden_size = self.lm.get_input_embeddings().weight.shape
         limits = (getattr(self.architecture, name, None) for name in ("max_position_embeddings", "max_seq_len"))
@@ -111,6 +114,8 @@ class CausalLM(LLM):
 
     def _set_trainable(self) -> None:
         config = self.config
+        if self._apart:
+            attend_apart(self.lm)
         if config.fixed:
             self.lm.requires_grad_(False)
         if config.lora is not None:
@@ -186,6 +191,10 @@ class CausalLM(LLM):
         if given is not None and x.ids.shape[1] == 1 and not torch.is_grad_enabled() and takes_steps(self.lm):
             hidden = one_position(self.lm, self._embed(x), x.position_ids, x.segments > 0, given)
             return LLMOutput(hidden, self._logits_at(x, hidden), given)
+        if cache is None and (apart := self._samples_apart(x)) is not None:
+            row = self._row(apart.joined(self._embed(x)), apart.joined(x.position_ids), apart.lengths)
+            hidden = apart.spread(row)
+            return LLMOutput(hidden, self._logits_at(x, hidden))
         output = self.lm.base_model(
             inputs_embeds=self._embed(x),
             use_cache=cache is not None,
@@ -194,6 +203,22 @@ class CausalLM(LLM):
         )
         hidden = output.last_hidden_state
         return LLMOutput(hidden, self._logits_at(x, hidden), cache)
+
+    def _samples_apart(self, x: LLMInputs) -> Apart | None:
+        """The samples of a batch, where attending to each by itself is the faster way: on a CPU."""
+        if not self._apart or x.ids.device.type != "cpu" or torch.compiler.is_compiling():
+            return None
+        apart = Apart.of(x.segments)
+        longest = max(apart.lengths, default=0)
+        return apart if longest and longest <= (self._sample_limit or longest) else None
+
+    def _row(self, embedded: Tensor, position_ids: Tensor, lengths: list[int]) -> Tensor:
+        """Hidden states ``(1, T, H)`` of samples one behind another."""
+        if not self.config.gradient_checkpointing and takes_rows(self.lm):
+            return one_row(self.lm, embedded, position_ids, lengths)
+        output = self.lm.base_model(inputs_embeds=embedded, use_cache=False, **places(position_ids, lengths))
+        hidden: Tensor = output.last_hidden_state
+        return hidden
 
     def _logits_at(self, x: LLMInputs, hidden: Tensor) -> Tensor | None:
         return None if x.logits_at is None else self._logits(hidden[x.logits_at[:, 0], x.logits_at[:, 1]])

@@ -17,6 +17,7 @@ from torch import Tensor
 from transformers import CONFIG_MAPPING, PretrainedConfig
 
 from anyloom.errors import ConfigError
+from anyloom_llama.apart import attend_apart, places, sample_limit
 from anyloom_llama.cache import LayerCache
 from anyloom_llama.packing import packed_positions
 from anyloom_llama.reason import reason
@@ -35,16 +36,19 @@ class Behaviour:
     Args:
         scores: What its forward makes of its output layer's results.
         packs: Whether it keeps samples in one row apart.
+        apart: Whether it does so without padding and without a mask, by attention to each sample.
     """
 
     scores: Scores
     packs: bool
+    apart: bool
 
 
 @dataclass(frozen=True)
 class _Found:
     rule: ScoreRule
     packs: bool
+    apart: bool
 
 
 class _Unbuilt(str):
@@ -91,7 +95,7 @@ def behaviour(architecture: PretrainedConfig, attention: str) -> Behaviour:
         )
     scores = found.rule.of(architecture)
     assert scores is not None  # the small model has the same options
-    return Behaviour(scores, found.packs)
+    return Behaviour(scores, found.packs, found.apart)
 
 
 @functools.lru_cache(maxsize=64)
@@ -129,7 +133,8 @@ def _look(model: Any) -> _Found | str:
         return "its scores are not its output layer's, scaled or capped"
     if not _close(_cached(model, x, positions), hidden):
         return "a cache changes what it computes"
-    return _Found(rule, _packs(model, x))
+    packs = _packs(model, x)
+    return _Found(rule, packs, packs and _keeps_apart(model, x))
 
 
 def _hidden(model: Any, x: Tensor, positions: Tensor, **more: Any) -> Tensor:
@@ -165,6 +170,24 @@ def _packs(model: Any, x: Tensor) -> bool:
     packed = _hidden(model, row, packed_positions(positions, segments, None))
     alone = [_hidden(model, part, torch.arange(part.shape[1])[None]) for part in (first, second)]
     return _close(packed[:, : sum(lengths)], torch.cat(alone, 1))
+
+
+def _keeps_apart(model: Any, x: Tensor) -> bool:
+    """Whether attention to each sample gives what samples give alone. The model attends so from then on."""
+    limit = sample_limit(model.config)
+    if model.config._attn_implementation != "sdpa" or (limit is not None and limit < _LENGTH):
+        return False
+    first, second = x[:1], x[1:, :4]
+    alone = [_hidden(model, part, torch.arange(part.shape[1])[None]) for part in (first, second)]
+    lengths = [part.shape[1] for part in (first, second)]
+    positions = torch.cat([torch.arange(length) for length in lengths])[None]
+    try:
+        attend_apart(model)
+        told = places(positions, lengths)
+        found = _hidden(model, torch.cat([first, second], 1), told.pop("position_ids"), **told)
+    except Exception:  # families that build masks of their own
+        return False
+    return _close(found, torch.cat(alone, 1))
 
 
 def _close(first: Tensor, second: Tensor) -> bool:

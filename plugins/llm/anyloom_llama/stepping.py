@@ -15,7 +15,7 @@ from transformers.models.llama import modeling_llama as llama
 
 from anyloom_llama.cache import LayerCache
 
-__all__ = ["one_position", "takes_steps"]
+__all__ = ["one_position", "takes_steps", "whole_layers"]
 
 _KINDS = (llama.LlamaAttention, llama.LlamaMLP, llama.LlamaRMSNorm, llama.LlamaRMSNorm)
 
@@ -26,8 +26,13 @@ def takes_steps(model: Any) -> bool:
     It passes over whole layers, so nothing may hang on those: no hooks, no compiled, sharded or replaced forward.
     Linear layers may be anything, adapters too.
     """
-    if type(model) is not llama.LlamaForCausalLM or model.config._attn_implementation not in ("eager", "sdpa"):
+    if type(model) is not llama.LlamaForCausalLM or model.training:
         return False
+    return model.config._attn_implementation in ("eager", "sdpa", "sdpa_by_sample") and whole_layers(model)
+
+
+def whole_layers(model: Any) -> bool:
+    """Whether all layers of a Llama, and what is in them, are transformers' own, and nothing hangs on them."""
     base = model.model
     return _untouched(base, llama.LlamaModel) and all(
         _untouched(layer, llama.LlamaDecoderLayer) and all(map(_untouched, _parts(layer), _KINDS))
@@ -42,7 +47,7 @@ def _parts(layer: Any) -> tuple[nn.Module, ...]:
 def _untouched(module: nn.Module, kind: type[nn.Module]) -> bool:
     own = vars(module)
     hooked = own["_forward_hooks"] or own["_forward_pre_hooks"] or "forward" in own
-    return type(module) is kind and not hooked and module._compiled_call_impl is None and not module.training
+    return type(module) is kind and not hooked and module._compiled_call_impl is None
 
 
 def one_position(model: Any, x: Tensor, position_ids: Tensor, real: Tensor, cache: LayerCache) -> Tensor:
@@ -77,7 +82,7 @@ def _mask(real: Tensor, dtype: torch.dtype, attention: str) -> Tensor | None:
     if bool(real.all()):
         return None
     seen = real.bool()[:, None, None]
-    if attention == "sdpa":
+    if attention != "eager":
         return seen
     return torch.where(seen, torch.zeros((), dtype=dtype, device=real.device), torch.finfo(dtype).min)
 

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from anyloom.conversation import Media
 from anyloom.interfaces import Encoder, ModelView
+from anyloom_incontext.kept_rows import KeptRows
 
 __all__ = ["FeatureTable", "identity"]
 
@@ -49,6 +50,27 @@ class FeatureTable:
         for start in range(0, len(items), _AT_ONCE):
             rows = self.encode(items[start : start + _AT_ONCE])
             self._rows.update(zip(names[start : start + _AT_ONCE], rows))
+
+    def add_listed(self, media: Sequence[Media], source: str | None) -> None:
+        """Encode a whole gallery, or take its features from an earlier run.
+
+        Args:
+            media: All of them.
+            source: What they depend on besides their keys; None where nobody knows, so that nothing is kept.
+        """
+        if source is None or not self.encoder.frozen or not all(m.key for m in media):
+            self.add(media)
+            return
+        if all(m.key in self._rows for m in media):
+            return
+        kept = KeptRows(self.encoder, self.modality, str(self.device), [m.key for m in media], source)
+        rows = kept.read()
+        if rows is None:
+            self.add(media)
+            kept.write(self.get(media))
+            return
+        for medium, row in zip(media, rows, strict=True):
+            self._rows.setdefault(medium.key, row)
 
     @torch.no_grad()
     def encode(self, media: Sequence[Media]) -> Tensor:

@@ -63,7 +63,8 @@ class Retrieval(GroupedMeans):
             answer: ``predicted``, ``decoded`` or ``reconstructed``: what is compared, see above.
             top: The k of top-k.
             dataset: Data set component with a method ``media(key)`` that gives candidates by key, and perhaps
-                ``gallery(modality)`` that lists media for the full gallery.
+                ``gallery(modality)`` that lists media for the full gallery. Features of these are kept for later runs
+                if it has a method ``gallery_source()``: the digest of what they depend on besides their keys.
             alike: Take the listed media in the target's own state (mirrored, where the target is mirrored), which
                 is harder and slower. Needs ``gallery(modality, state=...)`` and ``state(key)`` of the data set.
         """
@@ -132,6 +133,11 @@ class Retrieval(GroupedMeans):
             return []
         return list(gallery(self.config.modality, state=state) if self.config.alike else gallery(self.config.modality))
 
+    def _source(self) -> str | None:
+        """What the data set says that its media depend on besides their keys; None where it does not."""
+        source = getattr(self._dataset, "gallery_source", None)
+        return None if source is None else str(source())
+
     def _state(self, edit: Edit) -> str:
         state: str = self._dataset.state(edit.target.key) if self.config.alike else ""  # type: ignore[union-attr]
         return state
@@ -150,7 +156,7 @@ class Retrieval(GroupedMeans):
         known = [(e, edit) for e, edit in zip(evaluated, edits) if edit is not None]
         self._table.add(m for _, edit in known for m in media_of(edit))
         for state in {self._state(edit) for _, edit in known} - self._encoded:
-            self._table.add(self._listed(state))
+            self._table.add_listed(self._listed(state), self._source())
             self._encoded.add(state)
         for (one, edit), answer in zip(known, answer_features(self.config.answer, self._table, known, self._decoder)):
             self._rank(self._table, one, edit, answer)

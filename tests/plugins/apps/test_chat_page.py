@@ -101,6 +101,8 @@ def test_a_conversation_of_pictures_and_a_sound(server: tuple[str, Path], page: 
     page.wait_for_function("!document.querySelector('#chat').innerText.includes('a dog')")
     page.reload()
     shown(page, "#chat .bot img", 2)
+    answer = page.locator("#chat .bot img").last.bounding_box()
+    assert answer["width"] > 150, "a picture of 64 pixels is shown larger"
     assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth"), "it fits a phone"
     (folder,) = [f.parent for f in server[1].glob("*/session.json")]
     command = [sys.executable, "-m", "anyloom.cli.main", "replay", str(folder)]
@@ -208,6 +210,7 @@ def test_a_sound_is_drawn_below_its_player_by_keyboard_alone(server: tuple[str, 
         player = page.locator("#chat .bot").get_by_label("Play").bounding_box()
         assert drawn["y"] > player["y"]
         assert drawn["width"] > 100
+        assert page.locator("#chat .minimal-audio-player").bounding_box()["height"] < 80, "no empty box around it"
         bright = page.evaluate("getComputedStyle(document.body).backgroundColor.match(/\\d+/g).map(Number)[0]")
         assert (bright > 128) == (scheme == "light")
         assert page.locator("[aria-label=Share]:visible").count() == 0, "nothing leaves this computer"
@@ -228,6 +231,23 @@ def test_an_answer_is_stopped_and_mistakes_are_shown(page: Any) -> None:
     page.fill("#image-denoising-steps textarea, #image-denoising-steps input", "many")
     say(page, "a dog")
     page.get_by_text("denoising_steps").first.wait_for()
+
+
+def test_prompts_are_chosen_by_keyboard_and_options_show_what_they_are(page: Any) -> None:
+    page.get_by_text("Say something below, or try one of the prompts.").wait_for()
+    prompt = page.get_by_role("button", name="Turn it upside down. (a picture of a hat)")
+    prompt.focus()
+    page.keyboard.press("Enter")
+    page.wait_for_function("document.querySelector('#box textarea').value == 'Turn it upside down.'")
+    page.wait_for_selector("#box .thumbnail-item, #box .file, #box img")
+    for text in ("Draw this: red apple, noto style.", "Play this: crow cawing."):
+        assert page.get_by_role("button", name=text).is_visible()
+    page.get_by_text("How media are made").click()
+    steps = page.locator("#image-denoising-steps textarea, #image-denoising-steps input")
+    steps.wait_for()
+    assert int(steps.get_attribute("placeholder")) > 0
+    assert page.locator("#image-negative").count() == 0, "features cannot be typed"
+    assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth"), "it fits a phone"
 
 
 def test_files_outside_the_conversation_are_not_served(server: tuple[str, Path]) -> None:
