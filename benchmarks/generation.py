@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 from measure import Row, Rows, in_turns, versions
-from tokens import model_of
+from tokens import QUICK, model_of
 
 from anyloom import AnyToAnyModel, Conversation, Message
 from anyloom.config.packages import shipped_weights
@@ -27,9 +27,9 @@ def text(quick: bool) -> Rows:
     Sixteen prompts are answered together, as a server does; transformers' generate takes them one after another, and
     also as one batch of equal lengths, which is the same sums again.
     """
-    tokens = 16 if quick else 48
+    tokens = 8 if quick else 48
     with tempfile.TemporaryDirectory() as folder:
-        model = model_of(Path(folder), hidden_size=256, intermediate_size=688).eval()
+        model = model_of(Path(folder), **(QUICK if quick else {})).eval()
         prompt = Conversation([Message("user", "make it blue " * 6)])
         ids = model.interleaver()(prompt, open_answer=True).ids
         lm = model.llm.lm
@@ -56,7 +56,7 @@ def text(quick: bool) -> Rows:
                     )  # fmt: skip
                     made["theirs"] += out[:, stacked.shape[1] :].numel()
 
-            found = in_turns(ours, theirs, 2 if quick else 7)
+            found = in_turns(ours, theirs, 1 if quick else 7)
             if not made["ours"]:
                 continue
             per_token = found * made["ours"] / made["theirs"]

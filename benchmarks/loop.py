@@ -36,7 +36,7 @@ def rows(quick: bool) -> Rows:
     import projects
     from anyloom.training.run import run
 
-    steps, warm = (30, 10) if quick else (120, 20)
+    steps, warm = (12, 4) if quick else (120, 20)
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
     warnings.simplefilter("ignore")
     torch.set_num_threads(1)

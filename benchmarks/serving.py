@@ -77,21 +77,23 @@ def p95(values: list[float]) -> float:
 def rows(quick: bool) -> Rows:
     """All of them."""
     model = AnyToAnyModel.from_pretrained(shipped_weights("mini") or "", trust=True).eval()
-    rounds = 1 if quick else 4
+    counts = (8, REQUESTS) if quick else (4 * REQUESTS, 4 * REQUESTS)
     words = GenerationOptions(plan=("text",), max_new_tokens=TOKENS, temperature=1.0)
     picture, sound = (GenerationOptions(plan=(name,)) for name in ("image", "audio"))
-    yield from _rows(model, "hello", words, rounds, f"up to {TOKENS} tokens", _text)
-    yield from _rows(model, "Draw this: red apple, noto style.", picture, rounds, "a picture", _first_medium)
-    yield from _rows(model, "Play this: crow cawing.", sound, rounds, "a sound", _sound)
+    yield from _rows(model, "hello", words, counts, f"up to {TOKENS} tokens", _text)
+    yield from _rows(model, "Draw this: red apple, noto style.", picture, counts, "a picture", _first_medium)
+    yield from _rows(model, "Play this: crow cawing.", sound, counts, "a sound", _sound)
 
 
 Values = Callable[[list[Client]], Iterator[tuple[str, float, str]]]
 
 
-def _rows(model: AnyToAnyModel, words: str, options: GenerationOptions, rounds: int, what: str, values: Values) -> Rows:
-    seeds = range(REQUESTS * rounds)
-    answered(model, words, options, seeds[:1], 1)  # what is only done once
-    alone, together = (answered(model, words, options, seeds, count) for count in (1, REQUESTS))
+def _rows(
+    model: AnyToAnyModel, words: str, options: GenerationOptions, counts: tuple[int, int], what: str, values: Values
+) -> Rows:
+    """Rows of so many requests alone, and so many of which :data:`REQUESTS` are sent at a time."""
+    answered(model, words, options, range(1), 1)  # what is only done once
+    alone, together = (answered(model, words, options, range(n), m) for n, m in zip(counts, (1, REQUESTS)))
     for clients, how in ((alone, "alone"), (together, f"{REQUESTS} together")):
         for name, value, unit in values(clients):
             yield Row(f"{name}, {what}, {how}", "", value, None, "lower", unit)

@@ -17,6 +17,7 @@ from anyloom.interfaces import Sample
 
 SHARES = {"text": (0.40, 4.3), "image": (0.30, 4.2), "audio": (0.15, 5.0), "video": (0.15, 5.8)}
 SIZES = {"hidden_size": 256, "intermediate_size": 688, "num_hidden_layers": 4, "num_attention_heads": 4}
+QUICK = {"hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 2}
 
 
 def mixed_lengths(count: int) -> list[int]:
@@ -49,7 +50,7 @@ def samples_of(model: AnyToAnyModel, count: int) -> list[Sample]:
 def rows(quick: bool) -> Rows:
     """Training in default batches, packed, and as transformers' class with a padding collator does it."""
     with tempfile.TemporaryDirectory() as folder:
-        model = model_of(Path(folder)).train()
+        model = model_of(Path(folder), **(QUICK if quick else {})).train()
         samples = samples_of(model, 12 if quick else 96)
         sequences = [model.interleaver()(s.conversation) for s in samples]
 

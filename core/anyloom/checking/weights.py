@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
@@ -10,12 +9,13 @@ from typing import Final
 import torch
 from torch import nn
 
-from anyloom.errors import AnyloomError
+from anyloom.errors import AnyloomError, CheckpointError
 from anyloom.interfaces.component import NeuralComponent
 from anyloom.model.saving import start_from
 from anyloom.network.assembly import keyed
 from anyloom.network.parts import Parts
 from anyloom.storage.headers import reading_headers
+from anyloom.storage.json_text import read_json
 from anyloom.storage.pickles import refuse_pickled
 from anyloom.storage.saved_part import split_part
 from anyloom.storage.tensors import load_into, read_tensors
@@ -90,7 +90,6 @@ def _is_own(path: Path) -> bool:
     if not (path / "model.safetensors").is_file() and not (path / "model.safetensors.index.json").is_file():
         return False
     try:
-        described = json.loads((path / "config.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
+        return not _PUBLISHED & read_json(path / "config.json").keys()
+    except CheckpointError:
         return not (path / "config.json").exists()
-    return isinstance(described, dict) and not _PUBLISHED & described.keys()

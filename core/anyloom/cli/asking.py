@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 from anyloom.config.yaml_text import parse_yaml
 from anyloom.discovery import get_registry
 from anyloom.errors import ConversationError
+from anyloom.storage.json_text import read_json
 
 if TYPE_CHECKING:
     from anyloom.conversation import Conversation, Media
@@ -161,17 +161,9 @@ def chat_value(file: Path) -> Any:
     """
     if not os.path.isfile(file):
         raise ConversationError("there is no such file", where=str(file), fix="check the path")
-    try:
-        with file.open("rb") as stream:
-            content = stream.read(_MOST_BYTES + 1)
-        if len(content) > _MOST_BYTES:
-            raise ConversationError(f"more than {_MOST_BYTES:,} bytes", where=str(file), fix="is it a conversation?")
-        return json.loads(content)
-    except (ValueError, RecursionError) as error:
-        what = "nested too deeply" if isinstance(error, RecursionError) else str(error)
-        raise ConversationError(f"not JSON ({what})", where=str(file), fix='write {"messages": [...]}') from error
-    except OSError as error:
-        raise ConversationError(f"cannot be read ({error.strerror})", where=str(file), fix="check the path") from error
+    return read_json(
+        file, what="not JSON", fix='write {"messages": [...]}', error=ConversationError, kind=object, most=_MOST_BYTES
+    )
 
 
 def _media(word: str) -> Media:

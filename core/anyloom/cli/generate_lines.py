@@ -24,6 +24,7 @@ from anyloom.cli.console import note
 from anyloom.cli.model_argument import load_named_model, placed
 from anyloom.cli.outputs import own_folder
 from anyloom.errors import ConfigError, ConversationError
+from anyloom.storage.json_text import json_value
 
 if TYPE_CHECKING:
     from anyloom.conversation import Conversation
@@ -114,10 +115,9 @@ def _conversation(raw: bytes, where: str, root: Path, anywhere: bool) -> tuple[C
     from anyloom.media import conversation_from_json
 
     try:
-        value = json.loads(raw)
-    except (ValueError, RecursionError) as error:
-        what = "nested too deeply" if isinstance(error, RecursionError) else str(error)
-        raise ConversationError(f"not JSON ({what})", where=where, fix="write one conversation a line") from error
+        value = json_value(raw)
+    except ValueError as error:
+        raise ConversationError(f"not JSON ({error})", where=where, fix="write one conversation a line") from error
     conversation = conversation_from_json(value, root=root, where=where, anywhere=anywhere)
     if conversation.messages[-1].role == "assistant":
         raise ConversationError("the conversation ends with an answer", where=where, fix="end it with a question")
@@ -142,8 +142,8 @@ def _answered(folder: Path, file: Path, how: list[Any]) -> int:
     lines = whole.split(b"\n")[:-1]
     for count, (line, (_, _, raw)) in enumerate(zip(lines, _lines(file))):
         try:
-            same = json.loads(line)["asked"] == _asked(raw, how)
-        except (ValueError, RecursionError, KeyError, TypeError):
+            same = json_value(line)["asked"] == _asked(raw, how)
+        except (ValueError, KeyError, TypeError):
             same = False
         if not same:
             what = f"line {count + 1} answers another question, or by another model or with other options"

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from anyloom.conversation import Conversation, Media, Message, Text
 from anyloom.errors import AnyloomError
+from anyloom.storage.json_text import json_value
 
 if TYPE_CHECKING:
     from anyloom.generation.options import GenerationOptions
@@ -107,9 +108,9 @@ def _read(file: Path) -> list[Message] | None:
     try:
         tensors = read_tensors(file)
         with safe_open(file, "pt") as opened:
-            described = json.loads(opened.metadata()["answers"])
+            described = json_value(opened.metadata()["answers"])
         return [_message(number, value, tensors) for number, value in enumerate(described)]
-    except (AnyloomError, SafetensorError, OSError, ValueError, RecursionError, KeyError, TypeError):
+    except (AnyloomError, SafetensorError, OSError, ValueError, KeyError, TypeError):
         return None
 
 

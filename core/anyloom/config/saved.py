@@ -8,7 +8,6 @@ What is read here may come from a stranger: it names no code unless who loads it
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
@@ -19,6 +18,7 @@ from anyloom.errors import CheckpointError
 from anyloom.limits import limit
 from anyloom.storage.folder import finish
 from anyloom.storage.hashes import inside, listed
+from anyloom.storage.json_text import read_json
 from anyloom.storage.saved_part import split_part
 
 __all__ = ["FORMAT", "MANIFEST", "is_saved_model", "named_paths", "read_record", "saved_sections"]
@@ -42,9 +42,8 @@ def is_saved_model(folder: Path) -> bool:
     """
     try:
         finish(folder)
-        file = folder / MANIFEST
-        return file.stat().st_size <= limit("record-bytes") and "model" in json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError, TypeError, RecursionError):
+        return "model" in read_json(folder / MANIFEST)
+    except (OSError, CheckpointError):
         return False
 
 
@@ -172,21 +171,15 @@ def _read(file: Path) -> dict[str, Any]:
         raise CheckpointError(
             "there is no saved model here", where=str(file), fix="give the folder save_pretrained wrote"
         )
-    try:
-        if file.stat().st_size > limit("record-bytes"):
-            raise ValueError(f"more than {limit('record-bytes'):,} bytes")
-        record = json.loads(file.read_text(encoding="utf-8"))
-        _require_flat(record)
-    except (OSError, ValueError, RecursionError) as error:
-        raise CheckpointError(f"not JSON: {error}", where=str(file), fix="fetch the model again") from error
+    record = read_json(file, what="not JSON", fix="fetch the model again", kind=object)
+    if _is_deeper(record, limit("config-depth")):
+        raise CheckpointError("not JSON (nested too deeply)", where=str(file), fix="fetch the model again")
     return _mapping(record, "the file", file)
 
 
-def _require_flat(value: Any, depth: int = 0) -> None:
-    if depth > limit("config-depth"):
-        raise ValueError("nested too deeply")
-    for inner in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
-        _require_flat(inner, depth + 1)
+def _is_deeper(value: Any, levels: int) -> bool:
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return levels < 0 or any(_is_deeper(one, levels - 1) for one in inner)
 
 
 def _mapping(value: Any, what: str, file: Path) -> dict[str, Any]:

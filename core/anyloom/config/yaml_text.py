@@ -130,6 +130,7 @@ class _Loader(yaml.SafeLoader):
 
     def __init__(self, text: str) -> None:
         super().__init__(text)
+        self._deepest, self._largest = limit("config-depth"), limit("config-size")  # not asked for at every node
         self._depth = 0
         self._size = 0
         self._sizes: dict[yaml.Node, int] = {}
@@ -149,8 +150,8 @@ class _Loader(yaml.SafeLoader):
             return node
         before = self._size
         self._depth += 1
-        if self._depth > limit("config-depth"):
-            raise yaml.composer.ComposerError(None, None, f"nested deeper than {limit('config-depth')} levels", mark)
+        if self._depth > self._deepest:
+            raise yaml.composer.ComposerError(None, None, f"nested deeper than {self._deepest} levels", mark)
         node = super().compose_node(parent, index)
         self._depth -= 1
         assert node is not None
@@ -171,7 +172,7 @@ class _Loader(yaml.SafeLoader):
 
     def _grow(self, size: int, mark: Any) -> None:
         self._size += size
-        if self._size > limit("config-size"):
+        if self._size > self._largest:
             raise yaml.composer.ComposerError(None, None, "too large with its aliases written out", mark)
 
 

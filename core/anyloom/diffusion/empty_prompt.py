@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import torch
@@ -11,6 +10,7 @@ from torch import Tensor
 
 from anyloom.diffusion.published import variant_of
 from anyloom.errors import CheckpointError
+from anyloom.storage.json_text import read_json
 from anyloom.storage.tensors import read_tensors
 
 __all__ = ["clip_empty_prompt", "clip_null", "empty_prompt_file", "require_words"]
@@ -67,10 +67,9 @@ def require_words(folder: Path) -> None:
         anyloom.errors.CheckpointError: ``model_index.json`` names a text encoder that is not there.
     """
     try:
-        index = json.loads((folder / "model_index.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
+        named = read_json(folder / "model_index.json").get("text_encoder")
+    except CheckpointError:
         return
-    named = index.get("text_encoder") if isinstance(index, dict) else None
     if isinstance(named, list) and any(named):
         raise CheckpointError(
             "model_index.json names a text encoder that is not here, so there is no null to guide away from",

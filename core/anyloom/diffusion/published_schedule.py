@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any, Final
 
@@ -10,6 +9,7 @@ from pydantic import ValidationError
 
 from anyloom.diffusion.schedule import Schedule, scheduler_defaults
 from anyloom.errors import CheckpointError, ConfigError
+from anyloom.storage.json_text import read_json
 
 __all__ = ["read_schedule", "read_scheduler_config", "under_trained"]
 
@@ -87,19 +87,13 @@ def read_scheduler_config(file: Path) -> dict[str, Any]:
     ...     read_scheduler_config(file)["beta_start"], read_scheduler_config(file)["num_train_timesteps"]
     (0.001, 1000)
     """
+    what, fix = "this is no scheduler's configuration", "fetch the folder again"
+    there = read_json(file, what=what, fix=fix, most=_LIMIT)
+    name = there.get("_class_name")
     try:
-        if file.stat().st_size > _LIMIT:
-            raise ValueError("it is too large")
-        there = json.loads(file.read_text(encoding="utf-8"))
-        if not isinstance(there, dict):
-            raise TypeError("it is no table of options")
-        name = there.get("_class_name")
         defaults = {} if name is None else scheduler_defaults(str(name))
-    except (OSError, ValueError, TypeError, RecursionError, ConfigError) as error:
-        what = error.what if isinstance(error, ConfigError) else str(error)
-        raise CheckpointError(
-            f"this is no scheduler's configuration ({what})", where=str(file), fix="fetch the folder again"
-        ) from error
+    except ConfigError as error:
+        raise CheckpointError(f"{what} ({error.what})", where=str(file), fix=fix) from error
     known = {key: value for key, value in there.items() if name is None or key in (*defaults, "_class_name")}
     return {**defaults, **known}
 

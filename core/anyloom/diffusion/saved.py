@@ -12,6 +12,7 @@ from torch import Tensor
 
 from anyloom.errors import CheckpointError
 from anyloom.storage.folder import replacing_folder
+from anyloom.storage.json_text import read_json
 from anyloom.storage.saved_part import part_options, split_part
 from anyloom.storage.tensors import read_tensors, write_tensors
 
@@ -60,12 +61,7 @@ def read_saved(folder: str | Path) -> Saved:
     whole, part = split_part(Path(folder))
     if part:
         return Saved(tensors, part_options(whole, part))
-    try:
-        options = json.loads(file.read_text()) if file.exists() else {}
-    except (ValueError, RecursionError) as error:
-        raise CheckpointError(f"the file is no JSON ({error})", where=str(file), fix="write it again") from error
-    if not isinstance(options, dict):
-        raise CheckpointError("the file holds no options", where=str(file), fix="write it again")
+    options = read_json(file, what="the file holds no options", fix="write it again") if file.exists() else {}
     return Saved(tensors, options)
 
 

@@ -20,6 +20,7 @@ from anyloom.interfaces.dataset import Sample
 from anyloom.media.answers import answer_json
 from anyloom.sequence.seeds import seed_of
 from anyloom.storage.atomic import write_text
+from anyloom.storage.json_text import json_value
 
 __all__ = ["answer_suite", "question_of"]
 
@@ -119,8 +120,8 @@ def _answered(file: Path) -> set[str]:
     if len(whole) < len(content):
         file.write_bytes(whole)
     try:
-        return {str(json.loads(line)["key"]) for line in whole.split(b"\n") if line.strip()}
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        return {str(json_value(line)["key"]) for line in whole.split(b"\n") if line.strip()}
+    except (ValueError, KeyError, TypeError) as error:
         what = f"a line is none that a baseline has written ({error!r:.100})"
         raise ConfigError(what, where=str(file), fix="give another folder, or delete this one") from error
 

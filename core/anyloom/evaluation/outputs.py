@@ -17,7 +17,6 @@ from __future__ import annotations
 import codecs
 import csv
 import io
-import json
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -31,6 +30,7 @@ from anyloom.errors import AnyloomError, ConfigError, MediaError
 from anyloom.media.chat_json import conversation_from_json
 from anyloom.media.claims import modality_of
 from anyloom.media.files import read_media
+from anyloom.storage.json_text import json_value
 
 __all__ = ["Output", "Outputs", "natural", "read_outputs"]
 
@@ -221,8 +221,8 @@ def _rows(path: Path, text: str) -> list[dict[str, Any]]:
 
 def _parsed(text: str | bytes) -> Any:
     try:
-        return json.loads(text if isinstance(text, str) else text.decode("utf-8"))
-    except (ValueError, RecursionError):
+        return json_value(text)
+    except ValueError:
         return None
 
 

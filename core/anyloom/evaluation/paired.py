@@ -20,6 +20,7 @@ from anyloom.evaluation.results import Results, named_parts
 from anyloom.evaluation.sign_test import SignTest, probability_by_chance
 from anyloom.interfaces.metric import Score
 from anyloom.storage.atomic import write_text
+from anyloom.storage.json_text import json_value
 
 __all__ = ["SCORES", "Difference", "differences", "in_one_only", "read_scores", "write_scores"]
 
@@ -96,13 +97,13 @@ def read_scores(path: Path) -> dict[str, dict[Question, float]]:
     found: dict[str, dict[Question, float]] = {}
     try:
         for line in filter(None, path.read_text(encoding="utf-8").split("\n")):
-            record = json.loads(line)
+            record = json_value(line)
             for group in record["groups"]:
                 for value, number in record["values"].items():
                     own = found.setdefault(f"{record['metric']}/{group}/{value}", {})
                     query = int(record["query"])
                     own[query, sum(known == query for known, _ in own)] = float(number)
-    except (OSError, ValueError, RecursionError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         what = f"these are no scores of an evaluation ({error})"
         raise CheckpointError(what, where=str(path), fix="run 'anyloom evaluate' again") from error
     return found

@@ -26,6 +26,7 @@ from anyloom.evaluation.sign_test import SignTest
 from anyloom.evaluation.suite import ComparisonSettings
 from anyloom.interfaces.metric import Metric, Score, ValueInfo
 from anyloom.storage.atomic import write_text
+from anyloom.storage.json_text import json_value
 
 __all__ = ["Results", "Value", "count_name", "named_parts"]
 
@@ -119,7 +120,7 @@ class Results:
             fix = "give the folder that 'anyloom evaluate' or 'anyloom score' wrote"
             raise CheckpointError("there is no such file", where=str(path), fix=fix)
         try:
-            content = json.loads(path.read_text(encoding="utf-8"))
+            content = json_value(path.read_bytes())
             if not isinstance(content, dict) or content.pop("format", None) != _FORMAT:
                 raise ValueError("another format")
             values = {n: Value(**v) for n, v in content.pop("values").items()}
@@ -132,7 +133,7 @@ class Results:
                 )
                 for t in content.pop("tests")
             ]
-        except (OSError, ValueError, RecursionError, KeyError, TypeError, AttributeError) as error:
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise CheckpointError(
                 f"these are no results of an evaluation ({error})", where=str(path), fix="run 'anyloom evaluate' again"
             ) from error

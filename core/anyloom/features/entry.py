@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import mmap
 import os
 import zlib
@@ -12,6 +11,8 @@ from typing import Final
 import torch
 from safetensors.torch import save
 from torch import Tensor
+
+from anyloom.storage.json_text import json_value
 
 __all__ = ["BrokenEntryError", "as_bytes", "read_entry"]
 
@@ -64,7 +65,7 @@ def read_entry(path: Path, name: str) -> Tensor:
         content = mmap.mmap(file.fileno(), size, access=mmap.ACCESS_COPY)
     try:
         begin = 8 + int.from_bytes(content[:8], "little")
-        header = json.loads(content[8:begin])
+        header = json_value(content[8:begin])
         about, row = header["__metadata__"], header["row"]
         with memoryview(content) as whole, whole[begin:] as values:
             if about["name"] != name or about["crc32"] != _check_sum(values):
@@ -72,7 +73,7 @@ def read_entry(path: Path, name: str) -> Tensor:
         return torch.frombuffer(content, dtype=_DTYPES[row["dtype"]], offset=begin).view(row["shape"])
     except BrokenEntryError:
         raise
-    except (ValueError, RecursionError, KeyError, TypeError, RuntimeError) as error:
+    except (ValueError, KeyError, TypeError, RuntimeError) as error:
         raise BrokenEntryError(f"{path}: {error}") from error
 
 

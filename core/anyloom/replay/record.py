@@ -7,7 +7,6 @@ grouped. So the record keeps all turns that were answered in their order, and wh
 from __future__ import annotations
 
 import base64
-import json
 from collections.abc import Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -23,6 +22,7 @@ from anyloom.generation.options import GenerationOptions
 from anyloom.network.network import Network
 from anyloom.replay.parts import given_parts, made_parts, read_message
 from anyloom.storage.hashes import inside, sha256
+from anyloom.storage.json_text import json_value
 
 __all__ = ["MadeBy", "Record", "Said", "Turn", "answered", "made_by", "new_record", "note_for", "parse", "prior"]
 
@@ -250,8 +250,8 @@ def parse(text: str | bytes, where: str) -> Record:
     session.json
     """
     try:
-        return Record.model_validate(json.loads(text))
-    except (ValidationError, ValueError, RecursionError) as error:
+        return Record.model_validate(json_value(text))
+    except ValueError as error:
         first = error.errors()[0] if isinstance(error, ValidationError) else {"loc": (), "msg": str(error)}
         place = ".".join(str(step) for step in first["loc"])
         what = f"this is no record of a conversation ({place + ': ' if place else ''}{first['msg']})"

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from anyloom.errors import ConversationError
 from anyloom.report.contents import Report
+from anyloom.storage.json_text import json_value
 
 __all__ = ["made_element", "read_made"]
 
@@ -33,12 +34,12 @@ def read_made(page: Path) -> dict[str, Any]:
         if page.stat().st_size > _MOST_BYTES:
             raise ConversationError(f"more than {_MOST_BYTES:,} bytes", where=str(page), fix="is it a report?")
         found = _FOUND.search(page.read_text(encoding="utf-8", errors="replace"))
-        made = json.loads(unescape(found[1])) if found else None
+        made = json_value(unescape(found[1])) if found else None
         if not isinstance(made, dict) or not isinstance(made.get("environment"), dict):
             raise ValueError
     except OSError as error:
         raise ConversationError(f"cannot be read ({error.strerror})", where=str(page)) from error
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         fix = "give a page that 'anyloom evaluate', 'demo' or 'data preview' wrote"
         raise ConversationError("the page does not say what made it", where=str(page), fix=fix) from error
     return made

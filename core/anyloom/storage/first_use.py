@@ -18,6 +18,7 @@ from typing import Any, Final
 from anyloom.errors import AnyloomError, CheckpointError, ConfigError
 from anyloom.storage.atomic import write_text
 from anyloom.storage.hashes import sha256
+from anyloom.storage.json_text import read_json
 
 __all__ = ["POLICY_VARIABLE", "check_first_use", "forget", "known_folder"]
 
@@ -97,9 +98,9 @@ def _entry(file: Path, known: dict[str, Any] | None) -> dict[str, Any]:
 
 def _read(kept: Path) -> dict[str, dict[str, Any]]:
     try:
-        table = json.loads(kept.read_text(encoding="utf-8"))
+        table = read_json(kept)
         return {str(name): {k: entry[k] for k in ("place", "sha256", "since")} for name, entry in table.items()}
-    except (OSError, ValueError, RecursionError, KeyError, TypeError, AttributeError):
+    except (CheckpointError, KeyError, TypeError):
         return {}
 
 

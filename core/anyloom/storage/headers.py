@@ -5,7 +5,6 @@ The layout is safetensors' own: eight bytes of length (little endian), that many
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,6 +18,7 @@ import torch
 from anyloom.errors import CheckpointError
 from anyloom.limits import limit
 from anyloom.storage.hashes import inside
+from anyloom.storage.json_text import json_value, read_json
 
 __all__ = ["TensorDescription", "describe", "headers_only", "reading_headers", "tensor_files"]
 
@@ -81,7 +81,7 @@ def describe(file: Path) -> dict[str, TensorDescription]:
     try:
         header, values = _header(file)
         return {name: _description(entry, values) for name, entry in header.items() if name != "__metadata__"}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         reason = str(error) or type(error).__name__
         raise CheckpointError(
             f"the file is truncated or not safetensors ({reason})", where=str(file), fix="fetch or write it again"
@@ -103,19 +103,16 @@ def tensor_files(path: Path) -> dict[Path, frozenset[str] | None]:
     index = path / _INDEX
     if not index.is_file():
         return {path / "model.safetensors" if path.is_dir() else path: None}
+    what, fix = "not an index of weights", "fetch the folder again"
     try:
-        if index.stat().st_size > limit("header-bytes"):
-            raise ValueError("it is too large")
-        table: Any = json.loads(index.read_text(encoding="utf-8"))["weight_map"]
+        table: Any = read_json(index, what=what, fix=fix, most=limit("header-bytes"))["weight_map"]
         shards: dict[str, set[str]] = {}
         for name, shard in table.items():
             if not isinstance(shard, str) or not inside(shard):
                 raise ValueError(f"{shard!r} is no file of this folder")
             shards.setdefault(shard, set()).add(name)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise CheckpointError(
-            f"not an index of weights ({type(error).__name__}: {error})", where=str(index), fix="fetch the folder again"
-        ) from error
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise CheckpointError(f"{what} ({type(error).__name__}: {error})", where=str(index), fix=fix) from error
     if not shards:
         raise CheckpointError("the index names no tensor", where=str(index), fix="fetch the folder again")
     return {path / shard: frozenset(names) for shard, names in sorted(shards.items())}
@@ -130,7 +127,7 @@ def _header(file: Path) -> tuple[dict[str, Any], int]:
             raise ValueError(f"the header does not fit into {size} bytes")
         if length > limit("header-bytes"):
             raise ValueError(f"a header of {length} bytes")
-        header = json.loads(stream.read(length).decode(), object_pairs_hook=_without_doubles)
+        header = json_value(stream.read(length), pairs=_without_doubles)
     if not isinstance(header, dict):
         raise TypeError("the header is no table of tensors")
     return header, size - 8 - length

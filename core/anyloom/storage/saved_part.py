@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
 from anyloom.errors import CheckpointError, nearest
-from anyloom.limits import limit
 from anyloom.storage.hashes import listed, sha256
+from anyloom.storage.json_text import read_json
 
 __all__ = ["only_part", "part_options", "split_part"]
 
@@ -45,7 +44,7 @@ def only_part(tensors: Mapping[str, Value], folder: Path, part: str, *, verify: 
     Raises:
         anyloom.errors.CheckpointError: The folder is no saved model or was changed, or the model has no such part.
 
-    >>> import tempfile
+    >>> import json, tempfile
     >>> from safetensors.numpy import save_file
     >>> import numpy as np
     >>> with tempfile.TemporaryDirectory() as place:
@@ -85,14 +84,8 @@ def part_options(folder: Path, part: str) -> dict[str, Any]:
 
 def _record(folder: Path) -> dict[str, Any]:
     file = folder / _MANIFEST
-    try:
-        if file.stat().st_size > limit("record-bytes"):
-            raise ValueError("it is too large")
-        record = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise CheckpointError(
-            f"this is no saved model, of which a part could be taken ({error})",
-            where=str(folder),
-            fix="give a folder that save_pretrained or training wrote",
-        ) from error
-    return record if isinstance(record, dict) else {}
+    what = "this is no saved model, of which a part could be taken"
+    record: dict[str, Any] = read_json(
+        file, what=what, where=folder, fix="give a folder that save_pretrained or training wrote"
+    )
+    return record

@@ -19,6 +19,7 @@ from anyloom.data.ledger import Bad, reason_of
 from anyloom.data.module import AnyToAnyData
 from anyloom.errors import CheckpointError
 from anyloom.storage.atomic import replacing, write_text
+from anyloom.storage.json_text import read_json
 from anyloom.survey.looking import Looked, look, samples_in_order
 from anyloom.survey.pools import Pool, made_by
 from anyloom.survey.shards import SUFFIX, Format, media_columns, write_shard
@@ -119,8 +120,8 @@ def _claim(plan: Plan, folder: Path, columns: Mapping[str, str]) -> None:
 def _read_json(path: Path) -> Any:
     """What a file of ours holds; None if it does not."""
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError):
+        return read_json(path, kind=object)
+    except CheckpointError:
         return None
 
 

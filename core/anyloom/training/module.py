@@ -48,8 +48,8 @@ class AnyToAnyModule(TrainingModule):
 
     >>> from anyloom.config.compose import compose
     >>> module = AnyToAnyModule(AnyToAnyModule.Config(optimizer={"lr": 1e-3}), model=compose(["mini"])["model"])
-    >>> sorted(module.model_config.modalities)
-    ['audio', 'image']
+    >>> module.config.optimizer.lr, len(module.model_config.modalities)
+    (0.001, 2)
     """
 
     class Config(ComponentConfig):

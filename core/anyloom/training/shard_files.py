@@ -31,8 +31,10 @@ from torch.distributed.checkpoint.state_dict_loader import load
 from torch.distributed.checkpoint.state_dict_saver import save
 
 from anyloom.errors import AnyloomError, CheckpointError
+from anyloom.limits import limit
 from anyloom.storage.atomic import file_error, flush, write_text
 from anyloom.storage.hashes import listed, sha256
+from anyloom.storage.json_text import read_json
 
 __all__ = ["TRAINER", "joined", "read_whole", "save_shards", "taken_apart", "tensors_into", "verify_shards"]
 
@@ -108,12 +110,9 @@ def verify_shards(path: Path, *, together: bool = False) -> Path:
 def _verified(path: Path, first: int, every: int) -> Path:
     """Look at the list, at which files there are, and into every so many of them."""
     where = path / _LIST
-    try:
-        value = json.loads(where.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise CheckpointError("this folder is no checkpoint", where=str(path), fix=_FIX) from error
-    except (OSError, ValueError, RecursionError) as error:
-        raise CheckpointError(f"cannot be read ({error})", where=str(where), fix=_FIX) from error
+    if not where.exists():
+        raise CheckpointError("this folder is no checkpoint", where=str(path), fix=_FIX)
+    value = read_json(where, what="cannot be read", fix=_FIX, kind=object, most=limit("header-bytes"))
     name = value.get("folder") if isinstance(value, dict) else None
     if not isinstance(name, str) or not _FOLDER.fullmatch(name):
         raise CheckpointError("it names no folder of shards", where=str(where), fix=_FIX)

@@ -24,6 +24,7 @@ from PIL import Image
 from torch import Tensor
 
 from anyloom.errors import MediaError
+from anyloom.storage.json_text import json_value
 
 __all__ = ["PICTURE_SIZE", "SAMPLE_RATE", "Pack", "Picture", "Sound", "load_pack", "picture_pixels", "sound_wave"]
 
@@ -197,9 +198,9 @@ def _members() -> dict[str, memoryview]:
     """Return name -> content of every member of the shards."""
     folder = files("anyloom_starter") / "data"
     try:
-        checksums: dict[str, str] = json.loads((folder / "SHA256SUMS.json").read_text("utf-8"))["files"]
+        checksums: dict[str, str] = json_value((folder / "SHA256SUMS.json").read_bytes())["files"]
         contents = {name: (folder / name).read_bytes() for name in checksums}
-    except (OSError, ValueError, RecursionError, KeyError) as error:
+    except (OSError, ValueError, KeyError) as error:
         raise MediaError(f"the starter pack is not complete ({error})", where=str(folder), fix=_REMEDY) from error
     for name, content in contents.items():
         if hashlib.sha256(content).hexdigest() != checksums[name]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 import torch
 
 from anyloom.errors import CheckpointError
+from anyloom.storage.json_text import read_json
 from anyloom.storage.repositories import fetch
 from anyloom.storage.tensors import read_tensors
 
@@ -56,16 +56,11 @@ def preparation_of(source: str, *, download: bool, may_be_absent: bool) -> dict[
 
 
 def _read(file: Path) -> dict[str, Any]:
-    try:
-        value = json.loads(file.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
+    if not file.exists():
         raise CheckpointError(
             f"there is no {file.name} here", where=str(file.parent), fix="give a folder that transformers saved"
-        ) from error
-    except (OSError, ValueError, RecursionError) as error:
-        raise CheckpointError(f"cannot be read ({error})", where=str(file), fix="fetch it again") from error
-    if not isinstance(value, dict):
-        raise CheckpointError("expected a JSON object", where=str(file), fix="fetch it again")
+        )
+    value: dict[str, Any] = read_json(file, what="cannot be read")
     return value
 
 

@@ -21,6 +21,7 @@ from torch import Tensor
 
 from anyloom.errors import AnyloomError, CheckpointError
 from anyloom.options import validate
+from anyloom.storage.json_text import json_value
 from anyloom.storage.tensors import write_tensors
 from anyloom_imagebind.config import HUGE, ImageBindSizes
 from anyloom_imagebind.network import published_layout
@@ -49,8 +50,8 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument("--sizes", default="{}", help="JSON of sizes, where they are not ImageBind-huge's")
     words = parser.parse_args(argv)
     try:
-        options = json.loads(words.sizes)
-    except (ValueError, RecursionError) as error:
+        options = json_value(words.sizes)
+    except ValueError as error:
         parser.error(f"--sizes is not JSON: {error}")
     convert(words.source, words.target, validate(ImageBindSizes, options, where="--sizes"))
     sys.stdout.write(f"wrote {words.target}\n")

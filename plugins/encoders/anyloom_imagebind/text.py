@@ -6,7 +6,6 @@ import functools
 import gzip
 import html
 import importlib
-import json
 import shutil
 import unicodedata
 import zlib
@@ -19,6 +18,7 @@ from tokenizers import Regex, Tokenizer, models, pre_tokenizers
 from torch import Tensor
 
 from anyloom.errors import CheckpointError
+from anyloom.storage.json_text import json_value
 from anyloom_imagebind.stems import CONTEXT
 
 __all__ = ["START", "STOP", "TextTokenizer", "clean", "copy_vocabulary"]
@@ -117,7 +117,7 @@ def copy_vocabulary(path: Path, folder: Path) -> str:
 def _read(path: Path) -> Vocabulary:
     try:
         return _read_folder(path) if path.is_dir() else _read_list(path)
-    except (OSError, EOFError, zlib.error, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
+    except (OSError, EOFError, zlib.error, ValueError, LookupError, TypeError, AttributeError) as error:
         what = f"the vocabulary cannot be read ({type(error).__name__}: {error})"
         raise CheckpointError(what, where=str(path), fix=_FIX) from error
 
@@ -125,11 +125,11 @@ def _read(path: Path) -> Vocabulary:
 def _read_folder(folder: Path) -> Vocabulary:
     if (folder / "vocab.json").is_file() and (folder / "merges.txt").is_file():
         lines = (folder / "merges.txt").read_text(encoding="utf-8").splitlines()
-        ids: dict[str, int] = dict(json.loads((folder / "vocab.json").read_text(encoding="utf-8")).items())
+        ids: dict[str, int] = dict(json_value((folder / "vocab.json").read_bytes()).items())
         return ids, [_pair(line) for line in lines if line and not line.startswith("#version")]
     if not (folder / "tokenizer.json").is_file():
         raise CheckpointError("no vocab.json with merges.txt, and no tokenizer.json", where=str(folder), fix=_FIX)
-    model = json.loads((folder / "tokenizer.json").read_text(encoding="utf-8"))["model"]
+    model = json_value((folder / "tokenizer.json").read_bytes())["model"]
     ids = dict(model["vocab"].items())
     return ids, [_pair(m) if isinstance(m, str) else (m[0], m[1]) for m in model["merges"]]
 

@@ -15,6 +15,7 @@ from anyloom.diffusion.pictures import PictureOptions, to_network
 from anyloom.errors import CheckpointError
 from anyloom.interfaces import ComponentConfig, FeatureSpace
 from anyloom.options import WrongOptionsError
+from anyloom.storage.json_text import read_json
 from anyloom.storage.tensors import load_into, read_tensors, write_tensors
 
 __all__ = ["VQSizes", "build_vq", "load_vq", "save_vq", "vq_space"]
@@ -121,12 +122,7 @@ def require_sizes(sizes: VQSizes, weights: str) -> None:
     file = Path(weights) / "config.json"
     if not file.is_file():
         return
-    try:
-        there = json.loads(file.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as error:
-        raise CheckpointError(f"the file is no JSON ({error})", where=str(file), fix="write it again") from error
-    if not isinstance(there, dict):
-        raise CheckpointError("the file holds no sizes", where=str(file), fix="write it again")
+    there = read_json(file, what="the file holds no sizes", fix="write it again")
     here = sizes.model_dump(mode="json")
     wrong = [f"{k} is {there[k]!r} there, {here[k]!r} here" for k in here if k in there and there[k] != here[k]]
     if wrong:

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from anyloom.discovery.guarding import tell
 from anyloom.errors import AnyloomError
 from anyloom.storage.atomic import replacing
+from anyloom.storage.json_text import json_value
 
 __all__ = ["Index", "open_index"]
 
@@ -153,7 +154,7 @@ def _header(path: Path) -> tuple[dict[str, Any], int]:
     """The header, and where the arrays begin."""
     with path.open("rb") as file:
         (length,) = struct.unpack("<Q", file.read(8))
-        header = json.loads(file.read(min(length, _MAX_HEADER)))
+        header = json_value(file.read(min(length, _MAX_HEADER)))
     return header, 8 + length
 
 
@@ -172,5 +173,5 @@ def _read(path: Path) -> tuple[dict[str, NDArray[Any]], str] | None:
                 else np.asarray(np.memmap(path, kind, "r", offset=start + place, shape=tuple(shape)))
             )
         return arrays, str(header["stamp"])
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError, struct.error):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError, struct.error):
         return None

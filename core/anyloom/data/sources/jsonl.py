@@ -9,6 +9,7 @@ from typing import Any
 
 from anyloom.data.sources.lines import Lines
 from anyloom.errors import BadRecord
+from anyloom.storage.json_text import json_value
 
 __all__ = ["JsonLines", "parse_json"]
 
@@ -79,11 +80,9 @@ def parse_json(data: bytes, where: str) -> Any:
     bad row a.jsonl:2
     """
     try:
-        value = json.loads(data)
+        value = json_value(data)
         if b"\\ud" in data or b"\\uD" in data:  # half of a surrogate pair is JSON, but no text
             json.dumps(value, ensure_ascii=False).encode()
-    except RecursionError:
-        raise BadRecord("bad row", where, "nested too deeply") from None
     except ValueError as error:
         raise BadRecord("bad row", where, f"not JSON ({error})") from error
     return value

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 from anyloom.errors import CheckpointError
+from anyloom.storage import json_text
 from anyloom.storage.tensors import check_report
 
 __all__ = ["load_published", "read_json"]
@@ -53,10 +53,5 @@ def read_json(folder: Path, name: str, *, needed: bool) -> dict[str, Any]:
         raise CheckpointError(
             f"there is no {name} here", where=str(folder), fix="give a folder that transformers saved"
         )
-    try:
-        value = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise CheckpointError(f"cannot be read ({error})", where=str(file), fix="fetch it again") from error
-    if not isinstance(value, dict):
-        raise CheckpointError("expected a JSON object", where=str(file), fix="fetch it again")
+    value: dict[str, Any] = json_text.read_json(file, what="cannot be read")
     return value
