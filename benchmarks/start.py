@@ -1,4 +1,4 @@
-"""Start-up: help, listing, fifty plugins more, and the first picture."""
+"""Start-up: help, listing, fifty plugins more, the first picture, and an answer of text beside its libraries."""
 
 from __future__ import annotations
 
@@ -75,3 +75,18 @@ def rows(quick: bool) -> Rows:
         ]
         found = statistics.median(child([*command, *words]) for _ in range(1 if quick else 3))
         yield Row("anyloom generate, the shipped model, to the picture", "", found, 6, "lower", "CPU s")
+        libraries = [sys.executable, "-c", "import torch, transformers.models.llama.modeling_llama"]
+        ratios = []
+        for n in range(1 if quick else 5):
+            talk = [*command, "chat", "mini", "--session", f"{folder}/{n}"]
+            ratios.append(child(talk, "/plan text\nhello\n") / child(libraries))
+        note = "what a first token waits for; transformers imports torch.distributed and dynamo with any model"
+        peer = "importing torch and transformers' Llama"
+        yield Row(
+            "anyloom chat, the shipped model, an answer of text",
+            peer,
+            statistics.median(ratios),
+            None,
+            "lower",
+            note=note,
+        )
