@@ -17,6 +17,7 @@ from typing import Any, Final
 
 from anyloom.errors import AnyloomError, CheckpointError, ConfigError
 from anyloom.storage.atomic import write_text
+from anyloom.storage.caches import cache_folder
 from anyloom.storage.hashes import sha256
 from anyloom.storage.json_text import read_json
 
@@ -59,8 +60,7 @@ def forget(path: Path) -> None:
 
 def known_folder() -> Path:
     """Where hashes are kept."""
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(base) / "anyloom" / "first-use"
+    return cache_folder("first-use")
 
 
 def _kept(path: Path) -> Path:

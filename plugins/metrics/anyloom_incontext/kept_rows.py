@@ -11,7 +11,6 @@ import contextlib
 import hashlib
 import os
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Final
 
 from torch import Tensor
@@ -21,6 +20,7 @@ from anyloom.features.entry import BrokenEntryError, as_bytes, read_entry
 from anyloom.features.identity import digest_of, identity, weights_digest
 from anyloom.interfaces import Encoder
 from anyloom.storage.atomic import replacing
+from anyloom.storage.caches import cache_folder
 
 __all__ = ["KeptRows"]
 
@@ -43,9 +43,8 @@ class KeptRows:
         precision = f"{place} {next((p.dtype for p in encoder.parameters()), '')}"
         makes = digest_of(identity(encoder, weights_digest(encoder), modality, precision))
         listed = hashlib.sha256("\n".join(keys).encode()).hexdigest()
-        base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "anyloom" / "galleries"
         self.name = digest_of({"made by": makes, "keys": listed, "count": len(keys), "source": source})
-        self.path, self.count = base / f"{self.name[:32]}.safetensors", len(keys)
+        self.path, self.count = cache_folder("galleries") / f"{self.name[:32]}.safetensors", len(keys)
 
     def read(self) -> Tensor | None:
         """The rows ``(N, D)``; None where they are not kept, or broken."""

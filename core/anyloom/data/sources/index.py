@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-import os
 import struct
 import zlib
 from collections.abc import Callable, Mapping, Sequence
@@ -21,6 +20,7 @@ from numpy.typing import NDArray
 from anyloom.discovery.guarding import tell
 from anyloom.errors import AnyloomError
 from anyloom.storage.atomic import replacing
+from anyloom.storage.caches import cache_folder
 from anyloom.storage.json_text import json_value
 
 __all__ = ["Index", "open_index"]
@@ -86,7 +86,7 @@ def open_index(
     if (sum(s for _, s, _ in stats) if size is None else size) < _WORTH_STORING:
         return Index(build())
     name = hashlib.sha256(json.dumps([kind, [p for p, _, _ in stats]]).encode()).hexdigest()[:16] + ".index"
-    places = [folder] if folder is not None else [Path(stats[0][0]).parent / ".anyloom", _cache_folder()]
+    places = [folder] if folder is not None else [Path(stats[0][0]).parent / ".anyloom", cache_folder("index")]
     for place in places:
         stored = _sound(place / name)
         if stored is not None and stored[1] == stamp:
@@ -97,10 +97,6 @@ def open_index(
             _write(place / name, arrays, stamp)
             return _reopen(place / name)
     return Index(arrays)
-
-
-def _cache_folder() -> Path:
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "anyloom" / "index"
 
 
 def _reopen(path: Path) -> Index:
