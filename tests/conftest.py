@@ -11,8 +11,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 # Files of tests come and go; what is kept of the files of others is tested in a cache folder of its own.
 os.environ.setdefault("ANYLOOM_CHANGED_FILES", "ignore")
 # What is kept for later runs is kept apart from the user's own, but for what pip has downloaded.
-_CACHES = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-os.environ.setdefault("PIP_CACHE_DIR", str(_CACHES / "pip"))
+os.environ.setdefault("PIP_CACHE_DIR", str(Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "pip"))
 os.environ["XDG_CACHE_HOME"] = str(Path(__file__).parents[1] / ".pytest_cache" / "kept")
 
 import pytest
