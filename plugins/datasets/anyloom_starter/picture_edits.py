@@ -10,8 +10,9 @@ from anyloom.conversation import Conversation, Media, Message
 from anyloom.interfaces import Sample
 from anyloom_starter.edits import phrasings
 from anyloom_starter.pool import Pair, Pool
+from anyloom_starter.sayings import loosely
 from anyloom_starter.tasks import instruction, sample
-from anyloom_starter.wording import ask, rephrased
+from anyloom_starter.wording import ask_anyhow, rephrased
 
 __all__ = ["Form", "Shown", "Wording", "edit_sample", "example_pairs", "exemplar_sample"]
 
@@ -23,14 +24,14 @@ _INSTRUCTION_FIRST = 0.25
 def edit_sample(rng: random.Random, query: Pair, wording: Wording | Literal["choose"] = "plain") -> Sample:
     """Return a sample that asks for the operation of ``query`` in words.
 
-    ``plain``: a phrasing as it stands, after the picture. ``varied``: in one of the trained frames, a quarter of them
-    before the picture. ``rephrased``: in words that no training sample has, as the task ``edit-rephrased``;
-    ``choose``: in others of these, of the split of that name.
+    ``plain``: a phrasing as it stands, after the picture. ``varied``: in one of the trained frames, in any case and
+    punctuation, a quarter of them before the picture. ``rephrased``: in words that no training sample has, as the task
+    ``edit-rephrased``; ``choose``: in others of these, of the split of that name.
     """
     if wording == "plain":
         user: list[str | Media] = [query.source, instruction(rng.choice(phrasings(query.operation)))]
     elif wording == "varied":
-        user = [query.source, ask(rng, query.operation)]
+        user = [query.source, loosely(rng, ask_anyhow(rng, query.operation))]
         if rng.random() < _INSTRUCTION_FIRST:
             user.reverse()
     else:

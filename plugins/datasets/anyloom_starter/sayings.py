@@ -16,7 +16,7 @@ from typing import Final
 
 from anyloom_starter.edits import PIXEL_EDITS, phrasings
 from anyloom_starter.sound_edits import ADD_PHRASINGS, DROP_PHRASINGS, SOUND_EFFECTS
-from anyloom_starter.wording import FRAMES, is_held_out
+from anyloom_starter.wording import FRAMES, MORE_FRAMES, is_held_out
 
 __all__ = ["CHOOSE", "TALK", "WHICH", "loosely", "normal", "trained_sentences"]
 
@@ -293,8 +293,9 @@ def _edits_of_nothing() -> list[Sequence[str]]:
     asked = [phrasings(name) for name in names] + [effect.phrasings for effect in SOUND_EFFECTS.values()]
     named = ("the bell", "the drum", "the dog", "a crow", "a guitar", "the piano")
     asked.append(tuple(said.format(name) for said in (*ADD_PHRASINGS, *DROP_PHRASINGS) for name in named))
+    frames = (*FRAMES, *MORE_FRAMES)
     framed = [
-        [_sentence(frame.format(said)) for said in group for frame in FRAMES if not is_held_out(said, frame)]
+        [_sentence(frame.format(said)) for said in group for frame in frames if not is_held_out(said, frame)]
         for group in asked
     ]
     return list(framed)

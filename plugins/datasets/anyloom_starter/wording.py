@@ -1,7 +1,8 @@
 """How one asks: a phrasing such as "make it darker" in a frame such as "Please {}.".
 
 Some frames, and some pairs of phrasing and frame, are never trained: the task ``edit-rephrased`` asks with these. Two
-further frames are for the split ``choose`` alone.
+further frames are for the split ``choose`` alone. Most frames are for training alone: who has seen few of them takes a
+request in another for small talk.
 """
 
 from __future__ import annotations
@@ -13,10 +14,18 @@ from typing import Final
 
 from anyloom_starter.edits import phrasings
 
-__all__ = ["CHOOSE_FRAMES", "FRAMES", "NEW_FRAMES", "ask", "is_held_out", "rephrased"]
+__all__ = ["CHOOSE_FRAMES", "FRAMES", "MORE_FRAMES", "NEW_FRAMES", "ask", "ask_anyhow", "is_held_out", "rephrased"]
 
 FRAMES: Final = (
     "{}.", "Please {}.", "Can you {}?", "Now {}.", "I want you to {}.", "{}, please.", "Next, {}.", "Let us {}.",
+)  # fmt: skip
+MORE_FRAMES: Final = (
+    "Will you {}?", "Just {}.", "I would like you to {}.", "Go on and {}.", "Try to {}.", "Here, {}.",
+    "With this one, {}.", "Ok, {}.", "Then {}.", "After that, {}.", "Be so kind and {}.", "You should {}.",
+    "We need to {}.", "Time to {}.", "I need you to {}.", "Simply {}.", "Do this: {}.", "Your task: {}.",
+    "{} if you can.", "{}, thanks.", "{} quickly.", "{} as well.", "{} for a change.", "So {}.", "Well, {}.",
+    "Hey, {}.", "Kindly {}.", "Help me: {}.", "How about you {}?", "Why not {}?", "Are you able to {}?",
+    "Is it possible to {}?", "May I ask you to {}?",
 )  # fmt: skip
 NEW_FRAMES: Final = ("Could you please {}?", "I want to see it changed: {}.", "Next, please {} now.")
 CHOOSE_FRAMES: Final = ("Would you {} for me?", "{} this time.")
@@ -40,6 +49,13 @@ def ask(rng: random.Random, operation: str) -> str:
     phrasing = rng.choice(phrasings(operation))
     frames = [frame for frame in FRAMES if not is_held_out(phrasing, frame)]
     return _sentence(phrasing, FRAMES[0] if rng.random() < 0.5 else rng.choice(frames))
+
+
+def ask_anyhow(rng: random.Random, operation: str) -> str:
+    """Ask for an operation as in :func:`ask`, or in one of the further frames that training alone draws from."""
+    if rng.random() < 0.5:
+        return ask(rng, operation)
+    return _sentence(rng.choice(phrasings(operation)), rng.choice(MORE_FRAMES))
 
 
 def rephrased(rng: random.Random, operation: str, *, choose: bool = False) -> str:
