@@ -86,7 +86,7 @@ def test_six_turns_with_branches_replay_bit_equal_in_another_process(tmp_path: P
     )
     assert len(files(text)) == 6
     assert "3. a dog -> [audio]" in text
-    later = say("/set image.denoising_steps=3", "Turn it upside down.", "Mirror it left to right.")  # opened again
+    later = say("/set image.denoising_steps=3", "/image Turn it upside down.", "/image Mirror it.")  # opened again
     status, told = replayed(tmp_path / "talk")
     assert status == 0, told
     assert "all 8 turns are equal to the last bit" in told
