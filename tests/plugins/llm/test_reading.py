@@ -172,13 +172,14 @@ def test_code_that_comes_with_a_checkpoint_is_neither_run_nor_asked_about(
 
 
 def test_kernels_that_a_file_names_are_not_fetched(folder: Path) -> None:
-    plain = load(folder).lm.state_dict()
+    plain = load(folder)
     change(folder / "config.json", _attn_implementation_internal="evil/kernel", _experts_implementation="evil/kernel")
     change(folder / "config.json", attn_implementation="evil/kernel", nobody_reads_this=[1])
     llm = load(folder)
-    assert llm.lm.config._attn_implementation == "sdpa"
+    assert llm.lm.config._attn_implementation == plain.lm.config._attn_implementation == "sdpa_by_sample"
     assert not hasattr(llm.lm.config, "nobody_reads_this")
-    assert all(torch.equal(value, plain[name]) for name, value in llm.lm.state_dict().items())
+    before = plain.lm.state_dict()
+    assert all(torch.equal(value, before[name]) for name, value in llm.lm.state_dict().items())
 
 
 DEEP = "[" * 100_000
