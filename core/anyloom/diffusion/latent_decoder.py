@@ -242,7 +242,7 @@ class LatentDiffusionDecoder(StoredDenoiser):
         Latents are averaged over squares first, until no side is longer than 16: so the autoencoder works on a small
         part of what the whole takes, whichever it is.
         """
-        if not self._gives_pictures():
+        if latents.ndim != 4 or not self._gives_pictures():
             return []
         return [Media(self.modality, data=picture) for picture in to_picture(self._small_look(latents))]
 
