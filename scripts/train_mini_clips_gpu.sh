@@ -26,33 +26,17 @@ time=00:00:$(printf %02d "${MINUTES:-8}"):00
 
 [ -e "$run/begin/config.json" ] || "$python" "$here/begin_mini_clips.py" "$run"
 
-train() {  # stage, folder of its result, further words
-  local stage=$1 result=$run/$2
-  shift 2
-  if [ -f "$result/model.safetensors" ]; then
-    echo "$stage: done before"
-    return
-  fi
-  local keep="{class_path: anyloom_mini.demo.last_checkpoint.LastCheckpoint, \
-init_args: {folder: '$run/checkpoints/$stage', seconds: 60}}"
-  "$python" -m anyloom.cli.main fit mini-clips --stage "$stage" \
-    "variables.run=$run" \
-    "variables.conversations.num_samples=${SAMPLES:-200000}" \
-    "data.datasets.clips.num_samples=${SAMPLES:-200000}" \
-    "stages.$stage.trainer.max_steps=${STEPS:-1000000}" \
-    "stages.$stage.trainer.max_time=$time" \
-    "trainer.accelerator=auto" \
-    "trainer.devices=1" \
-    "trainer.default_root_dir=$run" \
-    "trainer.callbacks=[$keep]" \
-    "ckpt_path=last" \
-    "$@"
-}
+# shellcheck source=scripts/gpu_stage.sh
+source "$here/gpu_stage.sh"
+samples=data.datasets.clips.num_samples=${SAMPLES:-200000}
 
-train film film "data.batch_size=$((batch / 4))" "data.workers=$((workers / 4))" &
+train mini-clips film film 1000000 "$time" 60 "$samples" "data.batch_size=$((batch / 4))" \
+  "data.workers=$((workers / 4))" &
 film=$!
-# The frozen decoder of clips takes no part in the language model's losses: it stands here as it began.
-train model language "data.batch_size=$batch" "data.workers=$workers" \
-  "model.decoders.film.weights=$run/begin#decoders.film" "module.cache_features=false" ${LR:+"module.optimizer.lr=$LR"}
+# The frozen decoder of clips takes no part in the language model's losses: it stands here as it began. Workers cannot
+# see features that are kept in memory.
+train mini-clips model language 1000000 "$time" 60 "$samples" "data.batch_size=$batch" "data.workers=$workers" \
+  "model.decoders.film.weights=$run/begin#decoders.film" module.cache_features=false \
+  ${LR:+"module.optimizer.lr=$LR"}
 wait "$film"
 "$python" "$here/finish_mini_clips.py" "$run"

@@ -19,30 +19,12 @@ run=${1:-runs/mini-plain-gpu}
 python=${PYTHON:-python}
 here=$(cd "$(dirname "$0")" && pwd)
 
-train() {  # stage, steps, time as DD:HH:MM:SS, folder of its result
-  local stage=$1 steps=${STEPS:-$2} time=$3 result=$run/$4
-  if [ -f "$result/model.safetensors" ]; then
-    echo "$stage: done before"
-    return
-  fi
-  local keep="{class_path: anyloom_mini.demo.last_checkpoint.LastCheckpoint, \
-init_args: {folder: '$run/checkpoints/$stage', seconds: 30}}"
-  "$python" -m anyloom.cli.main fit mini-plain --stage "$stage" \
-    "variables.run=$run" \
-    "variables.conversations.num_samples=${SAMPLES:-200000}" \
-    "stages.$stage.trainer.max_steps=$steps" \
-    "stages.$stage.trainer.max_time=$time" \
-    "model.modalities.image.diffusion_weight=0" \
-    "model.modalities.audio.diffusion_weight=0" \
-    "trainer.accelerator=auto" \
-    "trainer.devices=1" \
-    "trainer.default_root_dir=$run" \
-    "trainer.callbacks=[$keep]" \
-    "ckpt_path=last"
-}
+# shellcheck source=scripts/gpu_stage.sh
+source "$here/gpu_stage.sh"
+unused=(model.modalities.image.diffusion_weight=0 model.modalities.audio.diffusion_weight=0)
 
-train model 112500 00:00:04:45 language
-train settle 9470 00:00:00:30 settled
-train further 98000 00:00:04:00 further
+train mini-plain model language 112500 00:00:04:45 30 "${unused[@]}"
+train mini-plain settle settled 9470 00:00:00:30 30 "${unused[@]}"
+train mini-plain further further 98000 00:00:04:00 30 "${unused[@]}"
 "$python" "$here/measure_mini.py" "$run/further" \
   --draws "${DRAWS:-1}" --queries "${QUERIES:-12}" --json "$run/measured.json"

@@ -26,11 +26,13 @@ from anyloom.evaluation.sign_test import SignTest
 from anyloom.evaluation.suite import ComparisonSettings
 from anyloom.interfaces.metric import Metric, Score, ValueInfo
 from anyloom.storage.atomic import write_text
-from anyloom.storage.json_text import json_value
+from anyloom.storage.json_text import read_json
 
 __all__ = ["Results", "Value", "count_name", "named_parts"]
 
 _FORMAT: Final = 1
+_WHAT: Final = "these are no results of an evaluation"
+_FIX: Final = "run 'anyloom evaluate' again"
 
 
 @dataclass(frozen=True)
@@ -120,7 +122,7 @@ class Results:
             fix = "give the folder that 'anyloom evaluate' or 'anyloom score' wrote"
             raise CheckpointError("there is no such file", where=str(path), fix=fix)
         try:
-            content = json_value(path.read_bytes())
+            content = read_json(path, what=_WHAT, fix=_FIX, kind=object)
             if not isinstance(content, dict) or content.pop("format", None) != _FORMAT:
                 raise ValueError("another format")
             values = {n: Value(**v) for n, v in content.pop("values").items()}
@@ -134,9 +136,7 @@ class Results:
                 for t in content.pop("tests")
             ]
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-            raise CheckpointError(
-                f"these are no results of an evaluation ({error})", where=str(path), fix="run 'anyloom evaluate' again"
-            ) from error
+            raise CheckpointError(f"{_WHAT} ({error})", where=str(path), fix=_FIX) from error
         return cls(content, values, measures, tests, flags)
 
 

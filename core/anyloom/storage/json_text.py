@@ -60,8 +60,8 @@ def read_json(
         most: Bytes, by default the limit ``record-bytes`` (:mod:`anyloom.limits`).
 
     Raises:
-        anyloom.errors.AnyloomError: One of class ``error``: the file is not there or cannot be read, is too large, no
-            JSON (see :func:`json_value`) or holds a value of another type.
+        anyloom.errors.AnyloomError: One of class ``error``: the file is not there, no ordinary file or cannot be read,
+            is too large, no JSON (see :func:`json_value`) or holds a value of another type.
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
@@ -77,6 +77,8 @@ def read_json(
     """
     most = limit("record-bytes") if most is None else most
     try:
+        if file.exists() and not file.is_file():  # a pipe would be waited for
+            raise ValueError("it is no ordinary file")
         with file.open("rb") as stream:
             content = stream.read(most + 1)
         if len(content) > most:

@@ -18,6 +18,7 @@ from tokenizers import Regex, Tokenizer, models, pre_tokenizers
 from torch import Tensor
 
 from anyloom.errors import CheckpointError
+from anyloom.limits import limit
 from anyloom.storage.json_text import json_value
 from anyloom_imagebind.stems import CONTEXT
 
@@ -124,12 +125,12 @@ def _read(path: Path) -> Vocabulary:
 
 def _read_folder(folder: Path) -> Vocabulary:
     if (folder / "vocab.json").is_file() and (folder / "merges.txt").is_file():
-        lines = (folder / "merges.txt").read_text(encoding="utf-8").splitlines()
-        ids: dict[str, int] = dict(json_value((folder / "vocab.json").read_bytes()).items())
+        lines = _content(folder / "merges.txt").decode("utf-8").splitlines()
+        ids: dict[str, int] = dict(json_value(_content(folder / "vocab.json")).items())
         return ids, [_pair(line) for line in lines if line and not line.startswith("#version")]
     if not (folder / "tokenizer.json").is_file():
         raise CheckpointError("no vocab.json with merges.txt, and no tokenizer.json", where=str(folder), fix=_FIX)
-    model = json_value((folder / "tokenizer.json").read_bytes())["model"]
+    model = json_value(_content(folder / "tokenizer.json"))["model"]
     ids = dict(model["vocab"].items())
     return ids, [_pair(m) if isinstance(m, str) else (m[0], m[1]) for m in model["merges"]]
 
@@ -137,9 +138,18 @@ def _read_folder(folder: Path) -> Vocabulary:
 def _read_list(path: Path) -> Vocabulary:
     if not path.is_file():
         raise CheckpointError("there is no such file", where=str(path), fix=_FIX)
-    raw = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
-    merges = [_pair(line) for line in raw.decode("utf-8").split("\n")[1 : 1 + _MERGES] if line]
+    merges = [_pair(line) for line in _content(path).decode("utf-8").split("\n")[1 : 1 + _MERGES] if line]
     return _numbered(merges), merges
+
+
+def _content(path: Path) -> bytes:
+    """The bytes of a file, unpacked if it is packed, of which no more is read than is allowed."""
+    most = limit("header-bytes")
+    with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
+        content = file.read(most + 1)
+    if len(content) > most:
+        raise ValueError(f"{path.name} has more than {most:,} bytes")
+    return content
 
 
 def _pair(line: str) -> tuple[str, str]:

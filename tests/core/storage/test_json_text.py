@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -43,6 +44,12 @@ def test_no_more_is_read_than_is_allowed(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setenv("ANYLOOM_LIMITS", "record-bytes=50")
     with pytest.raises(ConfigError, match="more than 50 bytes"):
         read_json(file, error=ConfigError)
+
+
+def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "a.json")
+    with pytest.raises(ConfigError, match="no ordinary file"):
+        read_json(tmp_path / "a.json", error=ConfigError)
 
 
 def test_a_value_of_another_kind_and_a_file_that_is_not_there(tmp_path: Path) -> None:

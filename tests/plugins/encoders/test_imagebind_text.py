@@ -117,3 +117,10 @@ def test_a_broken_vocabulary_is_one_clear_error(tmp_path: Path, name: str, conte
     (tmp_path / name).write_bytes(content)
     with pytest.raises(CheckpointError, match="the vocabulary"):
         TextTokenizer(tmp_path if name == "tokenizer.json" else tmp_path / name)
+
+
+def test_a_small_file_that_unpacks_to_much_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ANYLOOM_LIMITS", "header-bytes=1000")
+    (tmp_path / "list.gz").write_bytes(gzip.compress(bytes(100_000)))
+    with pytest.raises(CheckpointError, match="more than 1,000 bytes"):
+        TextTokenizer(tmp_path / "list.gz")

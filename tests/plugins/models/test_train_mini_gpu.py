@@ -54,8 +54,9 @@ def test_every_stage_trains_is_measured_and_not_trained_again(tmp_path: Path) ->
 
 def test_its_steps_are_ten_times_those_of_the_recipe_and_its_time_is_below_ten_minutes() -> None:
     lines = [line.split() for line in SCRIPT.read_text().splitlines() if line.startswith("train ")]
-    assert {stage: result for _, stage, _, _, result in lines} == STAGES
-    for _, stage, steps, _, _ in lines:
-        assert int(steps) == 10 * compose(["mini-plain"], stage=stage)["trainer"]["max_steps"]
-    clocks = [[int(part) for part in clock.split(":")] for _, _, _, clock, _ in lines]
+    assert {stage: result for _, _, stage, result, *_ in lines} == STAGES
+    for _, recipe, stage, _, steps, *_ in lines:
+        assert recipe == "mini-plain"
+        assert int(steps) == 10 * compose([recipe], stage=stage)["trainer"]["max_steps"]
+    clocks = [[int(part) for part in clock.split(":")] for *_, clock, _, _ in lines]
     assert sum(60 * minutes + seconds for _, _, minutes, seconds in clocks) <= 570
